@@ -1,0 +1,265 @@
+"""Configuration: typed sections, one loader, no globals.
+
+Choices live in YAML; secrets and endpoints come from `PHOTOORG_<SECTION>__<KEY>` variables, which
+win over the file. `load` is called once at the entry point and the result is passed down.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from photoorg.errors import ConfigError
+
+PREFIX = "PHOTOORG_"
+IngestStage = Literal["exif", "hash", "quality", "thumbnail", "embed", "faces"]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[int, Field(ge=1)]
+TenantName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+
+
+class Section(BaseModel):
+    """A part of the configuration; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StorageConfig(Section):
+    """Where blobs, thumbnails, vectors and indices live: a folder or s3://bucket/prefix."""
+
+    root: str = "./photoorg-data"
+    endpoint_url: str | None = None
+    region: str | None = None
+    access_key: SecretStr | None = None
+    secret_key: SecretStr | None = None
+    session_token: SecretStr | None = None
+    addressing_style: Literal["auto", "path", "virtual"] = "auto"
+    attempts: Positive = 5
+    connect_timeout_s: float = 5.0
+    read_timeout_s: float = 60.0
+
+
+class SourceConfig(Section):
+    """Credentials of the buckets photos are read from, where they differ from storage's."""
+
+    endpoint_url: str | None = None
+    region: str | None = None
+    access_key: SecretStr | None = None
+    secret_key: SecretStr | None = None
+    session_token: SecretStr | None = None
+    addressing_style: Literal["auto", "path", "virtual"] = "auto"
+    anonymous: bool = False
+
+
+class DatabaseConfig(Section):
+    """PostgreSQL; without a URL one is started inside the storage folder (embedded)."""
+
+    url: SecretStr | None = None
+    embedded_dir: str | None = None
+    app_role: str = Field("photoorg_app", pattern=r"^[a-z_][a-z0-9_]{0,62}$")
+    pool_max: Positive = 8
+    connect_timeout_s: Positive = 10
+    statement_timeout_ms: Positive = 30_000
+
+
+class ImagingConfig(Section):
+    """Decoding limits and sizes (pixels are of the upright original)."""
+
+    short_side: Positive = 448
+    faces_long_side: Positive = 1280
+    max_bytes: Positive = 200_000_000
+    max_pixels: Positive = 200_000_000
+    max_frames: Positive = 10_000
+    max_seconds: float = 20.0
+    thumbnail_px: Positive = 400
+    thumbnail_quality: Annotated[int, Field(ge=1, le=100)] = 80
+
+
+class EncoderConfig(Section):
+    """Which embedding space to use: "auto", a name in configs/spaces, or a path of a YAML file."""
+
+    space: str = "auto"
+    faces: str = "faces-buffalo_l"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    batch_size: int | None = None
+    threads: int | None = None
+    hub_timeout_s: float = 5.0
+
+
+class IngestConfig(Section):
+    """The ingest job. `workers` None means one per two cores on CPU, one per GPU otherwise."""
+
+    stages: tuple[IngestStage, ...] = ("exif", "hash", "quality", "thumbnail", "embed")
+    originals: Literal["reference", "copy"] = "reference"
+    part_rows: Positive = 512
+    micro_batch: Positive = 32
+    layout: Literal["auto", "fused", "split"] = "auto"
+    workers: int | None = None
+    worker_cpus: float | None = None
+    worker_gpus: float | None = None
+    fetch_threads: Positive = 8
+
+
+class IndexConfig(Section):
+    """Index build. Below `flat_below` vectors a flat index is built; else `factory`.
+
+    In `factory`, {nlist} and {pq} are filled from the number of vectors and the dimension.
+    """
+
+    shards: Positive = 4
+    flat_below: int = 20_000
+    factory: str = "OPQ{pq},IVF{nlist},PQ{pq}x4fs"
+    rescore: Literal["sq8", "fp16"] = "sq8"
+    rescore_factor: Positive = 20
+    train_sample: Positive = 200_000
+    recall_sample: Positive = 1_000
+    recall_target: Fraction = 0.95
+    use_gpu: bool | Literal["auto"] = "auto"
+    threads: int | None = None
+
+
+class SearchConfig(Section):
+    """Query limits, ranking and deadlines."""
+
+    default_k: Positive = 20
+    max_k: Positive = 1_000
+    candidates: Positive = 200
+    mmr_lambda: Fraction = 0.85
+    fold_pdq_bits: int = 31
+    fold_cosine: Fraction = 0.9
+    deadline_ms: Positive = 2_000
+    delta_poll_ms: Positive = 500
+
+
+class FacesConfig(Section):
+    """Face detection is opt-in; age and gender are switched on separately."""
+
+    enabled: bool = False
+    age_gender: bool = False
+    min_score: Fraction = 0.5
+
+
+class ComponentConfig(Section):
+    """Whether a serving component runs inside the ingress or as a deployment of its own."""
+
+    placement: Literal["inline", "deployment"] = "inline"
+    replicas: Positive = 1
+    num_cpus: float = 0.1
+    num_gpus: float = 0.0
+    max_ongoing_requests: Positive = 32
+    max_queued_requests: Positive = 256
+
+
+class ServeConfig(Section):
+    """HTTP serving. Without authentication the server binds to loopback only."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    ingress_replicas: Positive = 1
+    ingress_num_cpus: float = 0.1
+    max_upload_bytes: Positive = 100_000_000
+    url_timeout_s: float = 20.0
+    allow_private_urls: bool = False
+    shard_memory_mb: Positive = 4_096
+    ingestors: Positive = 1
+    throughput_mode: bool = True
+    haproxy: bool | Literal["auto"] = "auto"
+    embedder: ComponentConfig = ComponentConfig()
+    shard: ComponentConfig = ComponentConfig()
+    ingestor: ComponentConfig = ComponentConfig()
+
+
+class PhotoOrgConfig(Section):
+    """The whole configuration."""
+
+    tenant: TenantName = "default"
+    models_dir: str = "~/.cache/photoorg/models"
+    storage: StorageConfig = StorageConfig()
+    source: SourceConfig = SourceConfig()
+    database: DatabaseConfig = DatabaseConfig()
+    imaging: ImagingConfig = ImagingConfig()
+    encoder: EncoderConfig = EncoderConfig()
+    ingest: IngestConfig = IngestConfig()
+    index: IndexConfig = IndexConfig()
+    search: SearchConfig = SearchConfig()
+    faces: FacesConfig = FacesConfig()
+    serve: ServeConfig = ServeConfig()
+
+
+def load(path: str | Path | None = None, env: Mapping[str, str] | None = None) -> PhotoOrgConfig:
+    """Read the YAML file at `path` (or at PHOTOORG_CONFIG) and lay the environment over it.
+
+    Raises ConfigError naming every wrong key by its path, with what was expected.
+    """
+    env = os.environ if env is None else env
+    path = path or env.get(PREFIX + "CONFIG") or None
+    return parse(_merge(_read(Path(path)) if path else {}, _from_env(env)))
+
+
+def parse(data: Mapping[str, Any]) -> PhotoOrgConfig:
+    """Check plain data; ConfigError lists every fault with its path."""
+    try:
+        return PhotoOrgConfig.model_validate(data)
+    except ValidationError as error:
+        lines = [_explain(e) for e in error.errors()]
+        raise ConfigError(
+            "The configuration is not valid:\n" + "\n".join(lines) + "\n",
+            fix="Mend the keys named above; `photoorg config show` prints every key and default.",
+        ) from None
+
+
+def _explain(error: Any) -> str:
+    where = ".".join(str(p) for p in error["loc"]) or "(top level)"
+    if error["type"] == "extra_forbidden":
+        return f"  {where}: there is no such key"
+    secret = any(word in where for word in ("key", "token", "url", "secret"))
+    got = "" if secret or error["type"] == "missing" else f" (got {error['input']!r})"
+    return f"  {where}: {error['msg']}{got}"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        raise ConfigError(f"There is no configuration file {path}.") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} cannot be read as YAML: {error}.") from None
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path} must hold a mapping of sections at its top level.")
+    return data
+
+
+def _from_env(env: Mapping[str, str]) -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    for name, value in env.items():
+        if not name.startswith(PREFIX) or name == PREFIX + "CONFIG":
+            continue
+        *parents, last = name.removeprefix(PREFIX).lower().split("__")
+        place = data
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[last] = _scalar(value)
+    return data
+
+
+def _scalar(text: str) -> Any:
+    """Numbers and booleans as YAML reads them; anything else stays the text it is."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    return value if isinstance(value, bool | list) else text
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(merged.get(key), dict):
+            value = _merge(merged[key], value)
+        merged[key] = value
+    return merged

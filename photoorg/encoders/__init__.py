@@ -1,0 +1,1 @@
+"""Encoders: pixels or text in, unit-norm vectors of one EmbeddingSpace out."""

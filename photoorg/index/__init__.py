@@ -1,0 +1,1 @@
+"""FAISS indices: training, sharding, re-scoring, the live delta, and planning."""

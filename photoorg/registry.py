@@ -1,0 +1,37 @@
+"""Names to implementations, imported only when asked for."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+from photoorg.errors import ConfigError
+
+ENCODERS: Mapping[str, str] = {
+    "openclip": "photoorg.encoders.openclip:OpenClipEncoder",
+    "onnx": "photoorg.encoders.onnx:OnnxEncoder",
+    "builtin": "photoorg.encoders.builtin:BuiltinEncoder",
+}
+FACE_ENCODERS: Mapping[str, str] = {
+    "insightface": "photoorg.encoders.faces:InsightFaceEncoder",
+}
+INDEXES: Mapping[str, str] = {
+    "flat": "photoorg.index.flat:FlatIndex",
+    "ivfpq": "photoorg.index.ivfpq:IvfPqIndex",
+}
+
+
+def load(target: str) -> Any:
+    """Import "module:attribute" and return the attribute."""
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def resolve(table: Mapping[str, str], name: str, what: str) -> Any:
+    """The implementation called `name`, or ConfigError listing the names there are."""
+    try:
+        return load(table[name])
+    except KeyError:
+        known = ", ".join(sorted(table))
+        raise ConfigError(f"There is no {what} called {name!r}.", fix=f"Known: {known}.") from None
