@@ -1,0 +1,1 @@
+"""Ray Data jobs over the photoorg library; each module is one job."""

@@ -1,0 +1,134 @@
+"""Ingest against its limits: a bare loop of the same work, whole Pillow decoding, flat memory.
+
+python -m benchmarks.ingest --json [--n 4000] [--memory-n 400]
+
+The space is the one PHOTOORG_ENCODER__SPACE names (builtin where it names none). Both sides start
+their processes inside the measured time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import psutil
+from PIL import Image
+
+from benchmarks.photos import folder, jpeg, photograph
+from benchmarks.report import finish, print_table
+from photoorg.config import ImagingConfig
+from photoorg.imaging.guard import GuardedDecoder
+
+TWELVE = (4032, 3024)
+
+
+def run(command: list[str], environment: dict[str, str]) -> tuple[dict[str, float], float]:
+    """Run a command; its last line as JSON and the peak memory of its process tree in bytes."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command],
+        stdout=subprocess.PIPE,
+        env={**os.environ, **environment},
+    )
+    peak = [0]
+    watcher = threading.Thread(target=_watch, args=(process.pid, peak))
+    watcher.start()
+    output, _ = process.communicate()
+    watcher.join()
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with status {process.returncode}")
+    return json.loads(output.splitlines()[-1]), float(peak[0])
+
+
+def _watch(pid: int, peak: list[int]) -> None:
+    try:
+        root = psutil.Process(pid)
+        while root.is_running() and root.status() != psutil.STATUS_ZOMBIE:
+            peak[0] = max(peak[0], sum(_pss(p) for p in [root, *root.children(recursive=True)]))
+            time.sleep(0.5)
+    except psutil.NoSuchProcess:
+        return
+
+
+def _pss(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_full_info().pss)
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return 0
+
+
+def ingest(photos: Path, storage: Path, stages: str) -> tuple[dict[str, float], float]:
+    """One `photoorg ingest` into a fresh store and catalog."""
+    environment = {
+        "PHOTOORG_STORAGE__ROOT": str(storage),
+        "PHOTOORG_INGEST__STAGES": stages,
+        "PHOTOORG_ENCODER__SPACE": os.environ.get("PHOTOORG_ENCODER__SPACE", "builtin"),
+    }
+    return run(["photoorg.cli", "ingest", str(photos), "--json"], environment)
+
+
+def decode_speedup(repeats: int = 5) -> tuple[float, float]:
+    """Milliseconds of whole Pillow and of photoorg's scaled decode of a 12-megapixel JPEG."""
+    data = jpeg(photograph(1, *TWELVE))
+    decoder = GuardedDecoder(ImagingConfig())
+
+    def best(work: object) -> float:
+        times = []
+        for _ in range(repeats):
+            started = time.perf_counter()
+            work()  # type: ignore[operator]
+            times.append(time.perf_counter() - started)
+        return min(times) * 1000
+
+    whole = best(lambda: Image.open(io.BytesIO(data)).convert("RGB").load())
+    scaled = best(lambda: decoder.decode(data, short_side=ImagingConfig().short_side))
+    return whole, scaled
+
+
+def main() -> None:
+    """Measure and print the table and the JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--n", type=int, default=4000, help="photos of 2 megapixels")
+    parser.add_argument("--memory-n", type=int, default=400, help="photos of the small memory run")
+    args = parser.parse_args()
+    os.environ.setdefault("PHOTOORG_ENCODER__SPACE", "builtin")
+    work = '["hash", "embed"]'
+    everything = '["exif", "hash", "quality", "thumbnail", "embed"]'
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        photos = folder(root / "photos", args.n)
+        bare, _ = run(["benchmarks.bare_loop", str(photos), str(os.cpu_count() or 2)], {})
+        ours, _ = ingest(photos, root / "ours", work)
+        few = folder(root / "few", args.memory_n)
+        full, small_peak = ingest(few, root / "small", everything)
+        many = folder(root / "many", args.memory_n * 10)
+        full, large_peak = ingest(many, root / "large", everything)
+    whole_ms, scaled_ms = decode_speedup()
+    result = {
+        "pipeline_over_bare_loop": ours["images_per_second"] / bare["images_per_second"],
+        "images_per_second": ours["images_per_second"],
+        "bare_images_per_second": bare["images_per_second"],
+        "all_stages_images_per_second": full["images_per_second"],
+        "decode_speedup_12mp": whole_ms / scaled_ms,
+        "decode_ms_12mp": scaled_ms,
+        "pillow_ms_12mp": whole_ms,
+        "peak_memory_ratio_10x": large_peak / small_peak,
+        "peak_memory_mb": large_peak / 1e6,
+        "n": args.n,
+        "memory_n": args.memory_n,
+        "space": ours["space"],
+    }
+    print_table("ingest", [(key, value) for key, value in result.items()])
+    finish("ingest", result)
+
+
+if __name__ == "__main__":
+    main()

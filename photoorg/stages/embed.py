@@ -1,0 +1,92 @@
+"""Stages that run a model over pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from photoorg import schema
+from photoorg.encoders.base import Encoder, FaceEncoder
+from photoorg.models import Face, Rejection, Rgb
+from photoorg.stages import rows
+
+
+class Embed:
+    """Adds `vector`: float16 [dim], null where the photo was rejected or could not be encoded."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Rows with pixels in, rows with vectors out; the pixels stay."""
+        pixels = rows.images(table)
+        todo = [i for i in rows.live(table) if pixels[i] is not None]
+        vectors, failed = self._encode(table, todo, [p for p in pixels if p is not None])
+        table = rows.set_column(
+            table, "vector", *_as_column(len(table), vectors, self._encoder.space.dim)
+        )
+        return rows.mark_failed(table, failed)
+
+    def _encode(
+        self, table: pa.Table, todo: Sequence[int], images: Sequence[Rgb]
+    ) -> tuple[dict[int, NDArray[np.float32]], dict[int, Rejection]]:
+        try:
+            vectors = self._encoder.encode_images(images)
+            return dict(zip(todo, vectors, strict=True)), {}
+        except Exception:  # one bad row must not cost the batch: find it by going row by row
+            by_row = dict(zip(todo, images, strict=True))
+            return rows.per_row(
+                table, "embed", todo, lambda i: self._encoder.encode_images([by_row[i]])[0]
+            )
+
+
+def _as_column(
+    count: int, vectors: dict[int, NDArray[np.float32]], dim: int
+) -> tuple[pa.Array, pa.DataType]:
+    kind = pa.list_(pa.float16(), dim)
+    flat = np.zeros((count, dim), dtype=np.float16)
+    missing = np.ones(count, dtype=bool)
+    for row, vector in vectors.items():
+        flat[row] = vector
+        missing[row] = False
+    array = pa.FixedSizeListArray.from_arrays(
+        pa.array(flat.ravel()), type=kind, mask=pa.array(missing)
+    )
+    return array, kind
+
+
+class DetectFaces:
+    """Adds `faces`: boxes, landmarks, quality and embeddings of the faces in each photo."""
+
+    def __init__(self, encoder: FaceEncoder, *, min_score: float) -> None:
+        self._encoder = encoder
+        self._min_score = min_score
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Rows with pixels in, rows with faces (maybe none) out; the pixels stay."""
+        pixels = rows.images(table)
+
+        def detect(row: int) -> list[dict[str, object]]:
+            image = pixels[row]
+            assert image is not None, "a live row has pixels"
+            found = self._encoder.detect(image)
+            return [_face_struct(face) for face in found if face.score >= self._min_score]
+
+        done, failed = rows.per_row(table, "faces", rows.live(table), detect)
+        table = rows.set_column(table, "faces", rows.scatter(len(table), done), schema.FACES)
+        return rows.mark_failed(table, failed)
+
+
+def _face_struct(face: Face) -> dict[str, object]:
+    return {
+        "box": [float(v) for v in face.box],
+        "landmarks": [float(v) for point in face.landmarks for v in point],
+        "score": face.score,
+        "quality": face.quality,
+        "age": face.age,
+        "gender": face.gender,
+        "embedding": face.embedding.astype(np.float16),
+    }

@@ -1,0 +1,172 @@
+"""The ingest line: which stages a configuration asks for, in which order, over which rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from photoorg.config import PhotoOrgConfig
+from photoorg.encoders.base import Encoder, FaceEncoder
+from photoorg.encoders.spaces import open_encoder, open_face_encoder
+from photoorg.imaging.guard import GuardedDecoder
+from photoorg.space import EmbeddingSpace
+from photoorg.stages.decode import Decode, Fetch, KeepOriginal, ReadExif
+from photoorg.stages.embed import DetectFaces, Embed
+from photoorg.stages.measure import Hash, MakeThumbnail, MeasureQuality
+from photoorg.stages.parts import Part, finish
+from photoorg.store.objects import ObjectStore
+
+Stage = Callable[[pa.Table], pa.Table]
+PIXELS = ("rgb", "rgb_height", "rgb_width")
+MODEL_STAGES = ("embed", "faces")
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The encoders an ingest needs; None where its stage is switched off."""
+
+    encoder: Encoder | None = None
+    faces: FaceEncoder | None = None
+
+    @property
+    def space(self) -> EmbeddingSpace | None:
+        """The space of the photo vectors."""
+        return self.encoder.space if self.encoder is not None else None
+
+
+def wanted(config: PhotoOrgConfig) -> tuple[str, ...]:
+    """The optional stages to run; faces only where the tenant opted in."""
+    stages = config.ingest.stages
+    if config.faces.enabled and "faces" not in stages:
+        stages = (*stages, "faces")
+    if not config.faces.enabled:
+        stages = tuple(s for s in stages if s != "faces")
+    return tuple(stages)
+
+
+def open_models(config: PhotoOrgConfig) -> Models:
+    """Load the encoders that the configured stages need."""
+    stages = wanted(config)
+    return Models(
+        encoder=open_encoder(config.encoder, config.models_dir) if "embed" in stages else None,
+        faces=_open_faces(config) if "faces" in stages else None,
+    )
+
+
+def _open_faces(config: PhotoOrgConfig) -> FaceEncoder:
+    return open_face_encoder(config.encoder, config.models_dir, age_gender=config.faces.age_gender)
+
+
+def decode_sides(config: PhotoOrgConfig) -> tuple[int, int]:
+    """Short and long side in pixels that cover every enabled stage."""
+    long_side = config.imaging.faces_long_side if "faces" in wanted(config) else 0
+    return config.imaging.short_side, long_side
+
+
+def cpu_stages(config: PhotoOrgConfig, store: ObjectStore, *, keep_data: bool) -> list[Stage]:
+    """Everything from bytes to measures: the part that needs no model.
+
+    `keep_data` copies originals into the store before their bytes are dropped.
+    """
+    stages, threads = wanted(config), config.ingest.fetch_threads
+    short_side, long_side = decode_sides(config)
+    line: list[Stage] = [
+        Decode(
+            GuardedDecoder(config.imaging),
+            short_side=short_side,
+            long_side=long_side,
+            keep_data=keep_data,
+        )
+    ]
+    if keep_data:
+        line.append(KeepOriginal(store, config.tenant, threads=threads))
+    if "exif" in stages:
+        line.append(ReadExif())
+    if "hash" in stages:
+        line.append(Hash())
+    if "quality" in stages:
+        line.append(MeasureQuality())
+    if "thumbnail" in stages:
+        line.append(
+            MakeThumbnail(
+                store,
+                config.tenant,
+                px=config.imaging.thumbnail_px,
+                quality=config.imaging.thumbnail_quality,
+                threads=threads,
+            )
+        )
+    return line
+
+
+def model_stages(config: PhotoOrgConfig, models: Models) -> list[Stage]:
+    """The stages that run a model, last of them dropping the pixels."""
+    line: list[Stage] = []
+    if models.encoder is not None:
+        line.append(Embed(models.encoder))
+    if models.faces is not None:
+        line.append(DetectFaces(models.faces, min_score=config.faces.min_score))
+    return [*line, drop_pixels]
+
+
+def drop_pixels(table: pa.Table) -> pa.Table:
+    """The table without its pixel columns."""
+    return table.drop_columns([c for c in PIXELS if c in table.column_names])
+
+
+def run_stages(table: pa.Table, line: Iterable[Stage]) -> pa.Table:
+    """The table after every stage in turn."""
+    for stage in line:
+        table = stage(table)
+    return table
+
+
+class FusedIngest:
+    """The whole line in one process: a part goes through in micro-batches of bounded memory.
+
+    While one micro-batch is worked on, the bytes of the next are fetched.
+    """
+
+    def __init__(self, config: PhotoOrgConfig, store: ObjectStore, models: Models) -> None:
+        keep = config.ingest.originals == "copy"
+        self._fetch = Fetch(
+            config.source, max_bytes=config.imaging.max_bytes, threads=config.ingest.fetch_threads
+        )
+        self._line = [*cpu_stages(config, store, keep_data=keep), *model_stages(config, models)]
+        self._space = models.space
+        self._rows = config.ingest.micro_batch
+        self._ahead = ThreadPoolExecutor(1, thread_name_prefix="fetch-ahead")
+
+    def __call__(self, keys: pa.Table) -> Part:
+        """All rows of one part in, its three tables out; rows in = photos + rejects."""
+        done = [run_stages(table, self._line) for table in self._fetched(keys)]
+        part = finish(pa.concat_tables(done), self._space)
+        assert len(part) == len(keys), "a stage lost or invented rows"
+        return part
+
+    def _fetched(self, keys: pa.Table) -> Iterator[pa.Table]:
+        chunks = [keys.slice(at, self._rows) for at in range(0, len(keys), self._rows)]
+        coming = self._ahead.submit(self._fetch, chunks[0])
+        for following in [*chunks[1:], None]:
+            fetched = coming.result()
+            if following is not None:
+                coming = self._ahead.submit(self._fetch, following)
+            yield fetched
+
+
+def stage_versions(stages: Sequence[str]) -> dict[str, str]:
+    """Version of each stage's code and format; a run records the ones it used."""
+    return {stage: STAGE_VERSIONS[stage] for stage in stages}
+
+
+STAGE_VERSIONS = {
+    "exif": "1",
+    "hash": "1",
+    "quality": "1",
+    "thumbnail": "1",
+    "embed": "1",
+    "faces": "1",
+}

@@ -1,0 +1,227 @@
+"""The ingest job without its executor: what is to do, what is done, and what it came to.
+
+A job is a run: a folder with numbered key files (the parts), `run.json` once the listing is whole,
+the committed parts, and `manifest.json` last. A killed job leaves a run without manifest; the same
+command started again goes on with it and redoes only parts that were not committed.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from photoorg import schema
+from photoorg.config import PhotoOrgConfig
+from photoorg.errors import NotFoundError
+from photoorg.models import SourceFile
+from photoorg.space import EmbeddingSpace
+from photoorg.stages.ingest import stage_versions, wanted
+from photoorg.stages.parts import INGEST, REJECTS
+from photoorg.store.catalog import Catalog, photos, runs, spaces
+from photoorg.store.catalog.listing import Listing
+from photoorg.store.layout import run_dir
+from photoorg.store.objects import ObjectStore
+from photoorg.store.runs import Run, find_runs
+from photoorg.store.sources import list_source
+
+log = logging.getLogger(__name__)
+KEYS = "keys"
+LISTING_ROWS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class IngestSummary:
+    """What a job came to, over every file its sources list: files = photos + duplicates + rejects.
+
+    `photos` counts distinct contents, `duplicates` further files with the bytes of another,
+    `new` the files this invocation worked on, `images_per_second` those over `seconds`.
+    """
+
+    files: int
+    photos: int
+    duplicates: int
+    rejects: int
+    seconds: float
+    images_per_second: float
+    new: int
+    space: str | None
+    run_ids: tuple[str, ...]
+    dry_run: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON form."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A run and the numbers of its parts that are not committed yet."""
+
+    run_id: str
+    run: Run
+    todo: tuple[int, ...]
+    parts: int
+    files: int
+
+
+class IngestJob:
+    """Bookkeeping of one ingest: listing, parts, loading into the catalog, the final count."""
+
+    def __init__(
+        self,
+        config: PhotoOrgConfig,
+        store: ObjectStore,
+        catalog: Catalog,
+        space: EmbeddingSpace | None,
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._catalog = catalog
+        self._space = space
+
+    def prepare(
+        self,
+        listing: Listing,
+        uris: Sequence[str],
+        *,
+        part_rows: int,
+        force: bool = False,
+        limit: int | None = None,
+        dry_run: bool = False,
+    ) -> list[Work]:
+        """List the sources and return what is to do: runs left unfinished, then one for new files.
+
+        Files that the catalog knows unchanged are skipped unless `force`. `limit` bounds the files
+        of the new run. With `dry_run` nothing is written and the work has no parts.
+        """
+        intent = self._intent(uris)
+        unfinished = [] if force else self._unfinished(intent)
+        waiting = {uri for work in unfinished for uri in _waiting(work)}
+        fresh = self._fresh(listing, uris, waiting, force=force)
+        new = self._write_run(_first(fresh, limit), intent, part_rows, dry_run=dry_run)
+        if not listing.files:
+            raise NotFoundError(
+                f"No files were found under {', '.join(uris)}.",
+                fix="Check the path or prefix; hidden files are skipped.",
+            )
+        return [*unfinished, *([new] if new is not None else [])]
+
+    def register(self) -> None:
+        """Make the space known and the tenant's default if it has none."""
+        if self._space is None:
+            return
+        with self._catalog.tenant(self._config.tenant) as tx:
+            spaces.register(tx, self._space)
+            if spaces.get_default(tx, self._space.kind) is None:
+                spaces.set_default(tx, self._space.id, self._space.kind)
+
+    def load(self, work: Work, part: int) -> None:
+        """Copy one committed part into the catalog; doing it twice changes nothing."""
+        table = work.run.read_part(part)
+        rejects = work.run.read_part(part, name=REJECTS)
+        with self._catalog.tenant(self._config.tenant) as tx:
+            photos.copy_part(tx, work.run_id, part, table, rejects)
+
+    def load_committed(self, work: Work) -> None:
+        """Load the parts a killed job committed but did not get to load."""
+        with self._catalog.tenant(self._config.tenant) as tx:
+            loaded = runs.loaded_parts(tx, work.run_id)
+        for part in sorted(set(work.run.parts()) - set(loaded)):
+            self.load(work, part)
+
+    def finish(self, work: Work) -> None:
+        """Commit the manifest; every part must be there, whole."""
+        parts = work.run.parts()
+        assert len(parts) == work.parts, "a run is finished only when every part is committed"
+        work.run.commit({"run": work.run_id, "parts": work.parts, "files": work.files})
+
+    def _intent(self, uris: Sequence[str]) -> dict[str, Any]:
+        return {
+            "sources": sorted(uris),
+            "stages": stage_versions(wanted(self._config)),
+            "space": self._space.id if self._space is not None else None,
+            "originals": self._config.ingest.originals,
+        }
+
+    def _unfinished(self, intent: dict[str, Any]) -> list[Work]:
+        prefix = run_dir(self._config.tenant, INGEST, "")
+        found = []
+        for run in find_runs(self._store, prefix):
+            info = run.read_json("run.json")
+            if info is None or run.manifest() is not None or info["intent"] != intent:
+                continue
+            done = set(run.parts())
+            todo = tuple(n for n in range(info["parts"]) if n not in done)
+            log.info("Going on with run %s: %d parts to do.", info["run"], len(todo))
+            found.append(Work(info["run"], run, todo, info["parts"], info["files"]))
+        return found
+
+    def _fresh(
+        self, listing: Listing, uris: Sequence[str], waiting: set[str], *, force: bool
+    ) -> Iterator[SourceFile]:
+        for chunk in _chunks(self._listed(uris), LISTING_ROWS):
+            for file, known in zip(chunk, listing.add(chunk), strict=True):
+                if (force or not known) and file.uri not in waiting:
+                    yield file
+
+    def _listed(self, uris: Sequence[str]) -> Iterator[SourceFile]:
+        for uri in dict.fromkeys(uris):
+            yield from list_source(uri, self._config.source)
+
+    def _write_run(
+        self, files: Iterator[SourceFile], intent: dict[str, Any], part_rows: int, *, dry_run: bool
+    ) -> Work | None:
+        run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+        run = Run(self._store, run_dir(self._config.tenant, INGEST, run_id))
+        parts = count = 0
+        for chunk in _chunks(files, part_rows):
+            if not dry_run:
+                run.write_part(parts, _keys(chunk, parts), name=KEYS)
+            parts += 1
+            count += len(chunk)
+        if not count:
+            return None
+        if not dry_run:
+            info = {"run": run_id, "intent": intent, "parts": parts, "files": count}
+            run.write_json("run.json", info)
+        return Work(run_id, run, () if dry_run else tuple(range(parts)), parts, count)
+
+
+def _waiting(work: Work) -> Iterator[str]:
+    for part in range(work.parts):
+        yield from work.run.read_part(part, name=KEYS)["uri"].to_pylist()
+
+
+def _keys(files: Sequence[SourceFile], part: int) -> pa.Table:
+    columns = [
+        [f.uri for f in files],
+        [f.size for f in files],
+        [f.etag for f in files],
+        [f.modified_at for f in files],
+        [part] * len(files),
+    ]
+    return pa.table(columns, schema=schema.with_version(schema.KEYS))
+
+
+def _chunks(files: Iterator[SourceFile], size: int) -> Iterator[list[SourceFile]]:
+    chunk: list[SourceFile] = []
+    for file in files:
+        chunk.append(file)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _first(files: Iterator[SourceFile], limit: int | None) -> Iterator[SourceFile]:
+    """At most `limit` of the files, while the rest is still listed so that it is counted."""
+    for number, file in enumerate(files):
+        if limit is None or number < limit:
+            yield file

@@ -1,0 +1,230 @@
+"""Ingest job: a folder or bucket of photos into runs, vectors, thumbnails and the catalog.
+
+ray job submit --working-dir . -- python -m pipelines.ingest s3://bucket/prefix
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import pyarrow as pa
+from ray.data import Dataset
+
+from photoorg.config import PhotoOrgConfig
+from photoorg.registry import load
+from photoorg.space import EmbeddingSpace
+from photoorg.stages.decode import Fetch
+from photoorg.stages.ingest import (
+    FusedIngest,
+    cpu_stages,
+    model_stages,
+    open_models,
+    run_stages,
+    wanted,
+)
+from photoorg.stages.job import KEYS, IngestJob, IngestSummary, Work
+from photoorg.stages.parts import INGEST, PartWriter, finish
+from photoorg.stages.plan import IngestPlan, plan_ingest
+from photoorg.store.catalog import Catalog
+from photoorg.store.embedded import database_url
+from photoorg.store.layout import run_dir
+from photoorg.store.objects import ObjectStore
+from photoorg.store.runs import Run
+from pipelines.ray_data import Pool, connect, numbers, stream, through
+
+Progress = Callable[[int, int, float], None]
+"""Called with files done, files in all and seconds since the start."""
+
+
+class FusedWorker:
+    """Whole parts, keys to commit, in one actor."""
+
+    def __init__(self, config: PhotoOrgConfig, run_id: str) -> None:
+        store = ObjectStore(config.storage.root, config.storage)
+        models = open_models(config)
+        self._keys = Run(store, run_dir(config.tenant, INGEST, run_id))
+        self._ingest = FusedIngest(config, store, models)
+        self._writer = PartWriter(store, config.tenant, run_id, models.space)
+
+    def __call__(self, numbers: pa.Table) -> pa.Table:
+        """Rows with a `part` number in, the parts' counts out."""
+        return pa.Table.from_pylist([self._part(n) for n in numbers["part"].to_pylist()])
+
+    def _part(self, number: int) -> dict[str, int]:
+        part = self._ingest(self._keys.read_part(number, name=KEYS))
+        self._writer.write(number, part)
+        return {"part": number, "files": len(part), "rejects": len(part.rejects)}
+
+
+class DecodeWorker:
+    """Keys of a part to pixels and measures: everything that needs no model."""
+
+    def __init__(self, config: PhotoOrgConfig, run_id: str) -> None:
+        store = ObjectStore(config.storage.root, config.storage)
+        keep = config.ingest.originals == "copy"
+        self._keys = Run(store, run_dir(config.tenant, INGEST, run_id))
+        fetch = Fetch(
+            config.source, max_bytes=config.imaging.max_bytes, threads=config.ingest.fetch_threads
+        )
+        self._line = [fetch, *cpu_stages(config, store, keep_data=keep)]
+
+    def __call__(self, numbers: pa.Table) -> pa.Table:
+        """One `part` number in, the part's rows with pixels out."""
+        (number,) = numbers["part"].to_pylist()
+        return run_stages(self._keys.read_part(number, name=KEYS), self._line)
+
+
+class ModelWorker:
+    """Pixels of a part to vectors and faces, on the device."""
+
+    def __init__(self, config: PhotoOrgConfig) -> None:
+        self._line = model_stages(config, open_models(config))
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Rows with pixels in, the same rows with vectors and without pixels out."""
+        return run_stages(table, self._line)
+
+
+def commit_part(
+    table: pa.Table, config: PhotoOrgConfig, run_id: str, space: EmbeddingSpace | None
+) -> pa.Table:
+    """Write a finished part; its rows must be exactly the part's keys."""
+    store = ObjectStore(config.storage.root, config.storage)
+    (number,) = set(table["part"].to_pylist())
+    keys = Run(store, run_dir(config.tenant, INGEST, run_id)).read_part(number, name=KEYS)
+    assert sorted(keys["uri"].to_pylist()) == sorted(table["uri"].to_pylist()), "rows went missing"
+    part = finish(table, space)
+    PartWriter(store, config.tenant, run_id, space).write(number, part)
+    return pa.table({"part": [number], "files": [len(part)], "rejects": [len(part.rejects)]})
+
+
+def run(
+    config: PhotoOrgConfig,
+    uris: Sequence[str],
+    *,
+    force: bool = False,
+    stages: Sequence[str] | None = None,
+    limit: int | None = None,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> IngestSummary:
+    """Ingest every file under the sources that is not known yet; see IngestJob for what resumes."""
+    started = time.monotonic()
+    config = _with_stages(config, stages)
+    store = ObjectStore(config.storage.root, config.storage)
+    store.check()
+    with database_url(config) as url, Catalog(url, config.database) as catalog:
+        catalog.migrate()
+        cluster = connect()
+        plan = plan_ingest(
+            config.ingest, cpus=cluster.cpus, gpus=cluster.gpus, models=bool(wanted(config))
+        )
+        config, space = _pinned(config, plan)
+        job = IngestJob(config, store, catalog, space)
+        with catalog.listing(config.tenant, sorted(uris)) as listing:
+            works = job.prepare(
+                listing,
+                uris,
+                part_rows=plan.part_rows,
+                force=force,
+                limit=limit,
+                dry_run=dry_run,
+            )
+            new = sum(work.files for work in works)
+            if not dry_run:
+                job.register()
+                _work(config, job, works, plan, space, progress, started)
+            totals = listing.totals()
+    seconds = time.monotonic() - started
+    return IngestSummary(
+        files=totals.files,
+        photos=totals.photos,
+        duplicates=totals.duplicates,
+        rejects=totals.rejects,
+        seconds=round(seconds, 3),
+        images_per_second=round(new / seconds, 2) if seconds else 0.0,
+        new=new,
+        space=space.id if space else None,
+        run_ids=tuple(work.run_id for work in works),
+        dry_run=dry_run,
+    )
+
+
+def _with_stages(config: PhotoOrgConfig, stages: Sequence[str] | None) -> PhotoOrgConfig:
+    if stages is None:
+        return config
+    data = config.model_dump()
+    data["ingest"]["stages"] = tuple(stages)
+    return PhotoOrgConfig.model_validate(data)
+
+
+def _pinned(
+    config: PhotoOrgConfig, plan: IngestPlan
+) -> tuple[PhotoOrgConfig, EmbeddingSpace | None]:
+    """The configuration with its encoder resolved once, so that every worker opens the same."""
+    models = open_models(config)
+    encoder = {"threads": config.encoder.threads or plan.threads}
+    if models.space is not None:
+        encoder["space"] = models.space.name
+    pinned = config.encoder.model_copy(update=encoder)
+    return config.model_copy(update={"encoder": pinned}), models.space
+
+
+def _work(
+    config: PhotoOrgConfig,
+    job: IngestJob,
+    works: Sequence[Work],
+    plan: IngestPlan,
+    space: EmbeddingSpace | None,
+    progress: Progress | None,
+    started: float,
+) -> None:
+    total = sum(work.files for work in works)
+    done = 0
+    for work in works:
+        job.load_committed(work)
+        for row in _execute(config, work, plan, space):
+            job.load(work, row["part"])
+            done += row["files"]
+            if progress is not None:
+                progress(done, total, time.monotonic() - started)
+        job.finish(work)
+
+
+def _execute(
+    config: PhotoOrgConfig, work: Work, plan: IngestPlan, space: EmbeddingSpace | None
+) -> Iterator[dict[str, int]]:
+    if not work.todo:
+        return iter(())
+    arguments = {"config": config, "run_id": work.run_id}
+    parts = numbers(work.todo)
+    workers = Pool(min(plan.workers, len(work.todo)), plan.worker_cpus, plan.worker_gpus)
+    if plan.layout == "fused":
+        return stream(through(parts, FusedWorker, arguments, workers))
+    return stream(_split(parts, arguments, plan, workers, space))
+
+
+def _split(
+    parts: Dataset,
+    arguments: dict[str, object],
+    plan: IngestPlan,
+    workers: Pool,
+    space: EmbeddingSpace | None,
+) -> Dataset:
+    decoders = Pool(plan.decode_workers, plan.decode_cpus)
+    pixels = through(parts, DecodeWorker, arguments, decoders)
+    vectors = through(pixels, ModelWorker, {"config": arguments["config"]}, workers)
+    return through(vectors, commit_part, {**arguments, "space": space}, 0.1)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """`python -m pipelines.ingest`: the same command as `photoorg ingest`."""
+    return load("photoorg.cli:main")(
+        ["ingest", *(sys.argv[1:] if arguments is None else arguments)]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

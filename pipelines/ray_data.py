@@ -1,0 +1,97 @@
+"""The one place that knows how a stage becomes a Ray Data operator."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import ray
+from ray.data import ActorPoolStrategy, DataContext, Dataset
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """An actor pool: how many, and each one's share of CPUs and GPUs."""
+
+    size: int
+    cpus: float
+    gpus: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """What the Ray cluster offers."""
+
+    cpus: float
+    gpus: float
+
+
+def connect() -> Cluster:
+    """Join the cluster RAY_ADDRESS names, or start Ray on this machine with one CPU a core."""
+    if not ray.is_initialized():
+        if "RAY_ADDRESS" in os.environ:
+            ray.init(log_to_driver=False, logging_level=logging.WARNING)
+        else:
+            os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+            ray.init(
+                num_cpus=max(2, os.cpu_count() or 2),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.WARNING,
+            )
+    offered = ray.cluster_resources()
+    return Cluster(offered.get("CPU", 0.0), offered.get("GPU", 0.0))
+
+
+def numbers(values: Sequence[int]) -> Dataset:
+    """A dataset with one block per number, in a column `part`."""
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.execution_options.preserve_order = False
+    # A part must stay one block from its keys to its commit, however many pixels it holds.
+    context.target_max_block_size = None
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    return ray.data.from_items([{"part": n} for n in values], override_num_blocks=len(values))
+
+
+def through(
+    dataset: Dataset,
+    stage: type | Callable[..., pa.Table],
+    arguments: Mapping[str, Any],
+    pool: Pool | float,
+) -> Dataset:
+    """Send whole blocks through a stage class in an actor pool, or a function in tasks.
+
+    `pool` is a Pool for a class (built from `arguments` once per actor) or the CPUs of one task for
+    a function (called with `arguments` each time).
+    """
+    if isinstance(pool, Pool):
+        return dataset.map_batches(
+            stage,
+            batch_size=None,
+            batch_format="pyarrow",
+            zero_copy_batch=True,
+            fn_constructor_kwargs=dict(arguments),
+            compute=ActorPoolStrategy(size=pool.size),
+            num_cpus=pool.cpus,
+            num_gpus=pool.gpus or None,
+        )
+    return dataset.map_batches(
+        stage,
+        batch_size=None,
+        batch_format="pyarrow",
+        zero_copy_batch=True,
+        fn_kwargs=dict(arguments),
+        num_cpus=pool,
+    )
+
+
+def stream(dataset: Dataset) -> Iterator[dict[str, Any]]:
+    """Rows as they come out of the last stage, in no particular order."""
+    yield from dataset.iter_rows()

@@ -1,0 +1,42 @@
+import pytest
+
+from photoorg.config import IngestConfig
+from photoorg.errors import ResourceError
+from photoorg.stages.plan import plan_ingest
+
+
+@pytest.mark.parametrize("cpus", [2, 3, 4, 8, 16, 64])
+@pytest.mark.parametrize("gpus", [0, 1, 4])
+@pytest.mark.parametrize("layout", ["auto", "fused", "split"])
+def test_every_default_plan_leaves_a_share_of_the_cluster_free(cpus, gpus, layout):
+    plan = plan_ingest(IngestConfig(layout=layout), cpus=cpus, gpus=gpus, models=True)
+    taken = plan.workers * plan.worker_cpus + plan.decode_workers * plan.decode_cpus
+    assert taken <= cpus - min(1.0, cpus / 2) + 1e-6
+    assert plan.workers * plan.worker_gpus <= gpus
+
+
+def test_a_gpu_splits_decoding_from_the_model():
+    plan = plan_ingest(IngestConfig(), cpus=16, gpus=1, models=True)
+    assert (plan.layout, plan.workers, plan.worker_gpus) == ("split", 1, 1.0)
+    assert plan.decode_workers == 14
+
+
+def test_cpus_alone_run_the_whole_line_in_each_worker():
+    plan = plan_ingest(IngestConfig(), cpus=2, gpus=0, models=True)
+    assert (plan.layout, plan.workers, plan.worker_cpus) == ("fused", 2, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("config", "cpus", "gpus"),
+    [
+        (IngestConfig(workers=2, worker_cpus=1.0), 2, 0),
+        (IngestConfig(workers=2, worker_cpus=0.9), 2, 0),
+        (IngestConfig(workers=8, worker_gpus=1.0, layout="split"), 16, 1),
+        (IngestConfig(layout="split"), 1, 0),
+        (IngestConfig(), 0, 0),
+    ],
+)
+def test_a_plan_that_would_wait_for_ever_is_refused_with_a_sentence(config, cpus, gpus):
+    with pytest.raises(ResourceError) as refused:
+        plan_ingest(config, cpus=cpus, gpus=gpus, models=True)
+    assert refused.value.fix
