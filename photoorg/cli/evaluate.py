@@ -1,0 +1,130 @@
+"""`photoorg evaluate`: measure on labelled photos how good the answers are."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photoorg.cli.ingest import ingest
+from photoorg.cli.parser import Commands
+from photoorg.cli.session import Session
+from photoorg.config import PhotoOrgConfig, parse
+from photoorg.errors import InputError, NotFoundError
+
+
+def add_to(commands: Commands) -> None:
+    """Add `evaluate retrieval`."""
+    group = commands.group(
+        "evaluate", "measure the answers on labelled photos", "photoorg evaluate retrieval DIR"
+    )
+    parser = group.add(
+        "retrieval",
+        "search every photo of DIR among the others; a hit of the same folder is right",
+        "photoorg evaluate retrieval ~/labelled --space mobilenetv2",
+        _retrieval,
+        tenant=False,
+    )
+    parser.add_argument("folder", metavar="DIR", help="a folder with one folder per class")
+    parser.add_argument("--space", metavar="FILE", help="space file or name (default: configured)")
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """Distinct photos of an ingest: their ids, files and unit-norm vectors [n, dim]."""
+
+    ids: list[str]
+    files: list[Path]
+    x_nd: NDArray[np.float32]
+
+
+def class_folders(folder: Path) -> list[Path]:
+    """One folder per class: the folders in `folder`, or in the only folder it has."""
+    if not folder.is_dir():
+        raise NotFoundError(f"There is no folder {folder}.", fix="Check the path.")
+    inside = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    if len(inside) == 1 and any(p.is_dir() for p in inside[0].iterdir()):
+        return class_folders(inside[0])
+    if len(inside) < 2:
+        raise InputError(
+            f"{folder} holds {len(inside)} folders; each class needs one of its own.",
+            fix="Sort the photos into one folder per class.",
+        )
+    return inside
+
+
+def read_embedded(config: PhotoOrgConfig, summary: Any) -> Embedded:
+    """What an ingest wrote, read back from its run; a photo that is there twice counts once."""
+    from photoorg.stages.parts import INGEST
+    from photoorg.store.layout import run_dir, vectors_dir
+    from photoorg.store.objects import ObjectStore
+    from photoorg.store.runs import Run
+    from photoorg.store.sources import local_file
+
+    store = ObjectStore(config.storage.root, config.storage)
+    found: dict[str, tuple[Path, NDArray[np.float16]]] = {}
+    for run_id in summary.run_ids:
+        photos = Run(store, run_dir(config.tenant, INGEST, run_id))
+        vectors = Run(store, vectors_dir(config.tenant, summary.space, run_id))
+        for part in photos.parts():
+            table = photos.read_part(part)
+            uris = dict(zip(*(table[c].to_pylist() for c in ("photo_id", "uri")), strict=True))
+            embedded = vectors.read_part(part)
+            rows = embedded["vector"].combine_chunks()
+            x_nd = rows.flatten().to_numpy(zero_copy_only=False).reshape(len(rows), -1)
+            for photo_id, x_d in zip(embedded["photo_id"].to_pylist(), x_nd, strict=True):
+                found.setdefault(photo_id, (local_file(uris[photo_id]), x_d))
+    x_nd = np.asarray([x_d for _, x_d in found.values()], np.float32)
+    x_nd /= np.maximum(np.linalg.norm(x_nd, axis=-1, keepdims=True), 1e-12)
+    return Embedded(list(found), [file for file, _ in found.values()], x_nd)
+
+
+def _retrieval(args: argparse.Namespace, session: Session) -> None:
+    from photoorg.evaluate.retrieval import score
+
+    started = time.monotonic()
+    folders = class_folders(Path(args.folder).expanduser().resolve())
+    loose = [p for p in folders[0].parent.iterdir() if p.is_file()]
+    if loose:
+        session.out.note(f"{len(loose)} files beside the class folders are ignored.")
+    with TemporaryDirectory(prefix="photoorg-evaluate-") as scratch:
+        config = _throw_away(session.config(encoder={"space": args.space}), scratch)
+        summary = ingest(config, [str(folder) for folder in folders])
+        embedded = read_embedded(config, summary)
+    labels = [file.relative_to(folders[0].parent).parts[0] for file in embedded.files]
+    scores = score(embedded.x_nd, labels)
+    data = {
+        "map_at_10": round(scores.map_at_k, 4),
+        "recall_at_10": round(scores.recall_at_k, 4),
+        "ndcg_at_10": round(scores.ndcg_at_k, 4),
+        "n": scores.n,
+        "queries": scores.queries,
+        "classes": len(set(labels)),
+        "rejects": summary.rejects,
+        "duplicates": summary.duplicates,
+        "space": summary.space,
+        "seconds": round(time.monotonic() - started, 2),
+    }
+    session.out.reply(
+        data,
+        f"mAP@10 {scores.map_at_k:.3f}  recall@10 {scores.recall_at_k:.3f}  "
+        f"nDCG@10 {scores.ndcg_at_k:.3f}\n"
+        f"{scores.n} photos of {len(set(labels))} classes in {data['seconds']:.1f} s, "
+        f"space {summary.space}",
+    )
+
+
+def _throw_away(config: PhotoOrgConfig, folder: str) -> PhotoOrgConfig:
+    """The same encoder and limits over an empty store and catalog of its own in `folder`."""
+    data = config.model_dump()
+    data["storage"] = {"root": folder}
+    data["database"] |= {"url": None, "embedded_dir": None}
+    data["ingest"] |= {"stages": ("embed",), "originals": "reference", "part_rows": 128}
+    data["faces"] |= {"enabled": False}
+    return parse(data)

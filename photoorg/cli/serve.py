@@ -1,0 +1,88 @@
+"""`photoorg up` and `photoorg serve`: the library over HTTP."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from photoorg.cli.index import build_index
+from photoorg.cli.ingest import ingest, rejected, summary_line
+from photoorg.cli.parser import Commands, Parser
+from photoorg.cli.session import Session, running_database
+from photoorg.config import PhotoOrgConfig
+from photoorg.errors import InputError
+from photoorg.registry import load
+
+
+def add_to(commands: Commands) -> None:
+    """Add `up` and `serve`."""
+    up = commands.add(
+        "up",
+        "ingest PATH, build the index, serve it and print the URL",
+        "photoorg up ~/Pictures",
+        _up,
+    )
+    up.add_argument("path", metavar="PATH", help="a folder of photos or s3://bucket/prefix")
+    _add_address(up)
+    serve = commands.add("serve", "serve what was ingested", "photoorg serve --port 8080", _serve)
+    _add_address(serve)
+
+
+def _add_address(parser: Parser) -> None:
+    parser.add_argument("--host", help="address to bind (default: loopback only)")
+    parser.add_argument("--port", type=int, help="port (default: the configuration's)")
+
+
+def _up(args: argparse.Namespace, session: Session) -> None:
+    with running_database(_config(args, session)) as config:
+        summary = ingest(config, [args.path])
+        session.out.note(summary_line(summary))
+        session.out.note("\n".join(rejected(config, summary)))
+        if not summary.photos:
+            raise InputError(
+                f"None of the {summary.files} files under {args.path} is a photo.",
+                fix="The reasons are listed above; name another folder.",
+            )
+        built = build_index(config)
+        session.out.note(f"index {built['version']}: {built['vectors']} vectors")
+        _serve_until_stopped(config, session, {"ingest": summary.to_dict(), "index": built})
+
+
+def _serve(args: argparse.Namespace, session: Session) -> None:
+    with running_database(_config(args, session)) as config:
+        _serve_until_stopped(config, session, {})
+
+
+def _config(args: argparse.Namespace, session: Session) -> PhotoOrgConfig:
+    return session.config(serve={"host": args.host, "port": args.port})
+
+
+def _serve_until_stopped(config: PhotoOrgConfig, session: Session, more: dict[str, Any]) -> None:
+    url: str = load("serve.run:serve")(config, block=False)
+    try:
+        text = f"photoorg answers at {url} (API: {url}/docs). Ctrl-C stops it."
+        session.out.reply({"url": url, **more}, text)
+        with _terminated_as_interrupted():
+            threading.Event().wait()
+    except KeyboardInterrupt:
+        session.out.note("stopping")
+    finally:
+        load("serve.run:stop")()
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM ends the command as Ctrl-C does: in order."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

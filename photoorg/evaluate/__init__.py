@@ -1,0 +1,1 @@
+"""Evaluation: how good are the answers, in the field's standard measures."""

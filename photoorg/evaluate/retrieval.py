@@ -1,0 +1,106 @@
+"""Retrieval quality on labelled photos: mAP@k, recall@k and nDCG@k, leave-one-out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photoorg.errors import InputError
+
+FloatMatrix = NDArray[np.float32]
+BoolMatrix = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalScores:
+    """Means over `queries` queries, each 0..1; `n` photos took part.
+
+    Photos that share their label with no other photo have nothing to find: they are searched among,
+    but are no queries.
+    """
+
+    k: int
+    n: int
+    queries: int
+    map_at_k: float
+    recall_at_k: float
+    ndcg_at_k: float
+
+
+def score(x_nd: FloatMatrix, labels_n: Sequence[str], k: int = 10) -> RetrievalScores:
+    """Search every row among all the others; a hit is relevant if it carries the query's label.
+
+    `x_nd` are unit-norm vectors. Raises InputError if no label occurs twice.
+    """
+    if k < 1:
+        raise InputError(f"k must be 1 or more, not {k}.")
+    _, codes_n = np.unique(np.asarray(labels_n, dtype=str), return_inverse=True)
+    relevant_n = np.bincount(codes_n)[codes_n] - 1 if len(codes_n) else np.zeros(0, np.int64)
+    queries = relevant_n > 0
+    if not queries.any():
+        raise InputError(
+            "No two photos share a label, so there is nothing to find.",
+            fix="Give a folder with one folder per class and at least two photos in one of them.",
+        )
+    nearest_nk = neighbours(x_nd, k)
+    hits_nk = (codes_n[nearest_nk] == codes_n[:, None])[queries]
+    relevant = relevant_n[queries]
+    return RetrievalScores(
+        k=k,
+        n=len(codes_n),
+        queries=int(queries.sum()),
+        map_at_k=float(average_precision(hits_nk, relevant, k).mean()),
+        recall_at_k=float(recall(hits_nk, relevant, k).mean()),
+        ndcg_at_k=float(ndcg(hits_nk, relevant, k).mean()),
+    )
+
+
+def neighbours(x_nd: FloatMatrix, k: int, block: int = 1024) -> NDArray[np.int64]:
+    """The rows nearest to each row by inner product, itself left out: [n, min(k, n - 1)].
+
+    Exact, best first; equal scores come in row order.
+    """
+    n = len(x_nd)
+    nearest = np.empty((n, min(k, max(n - 1, 0))), np.int64)
+    for start in range(0, n, block):
+        scores = x_nd[start : start + block] @ x_nd.T
+        own = np.arange(len(scores))
+        scores[own, start + own] = -np.inf
+        order = np.argsort(-scores, axis=1, kind="stable")
+        nearest[start : start + block] = order[:, : nearest.shape[1]]
+    return nearest
+
+
+def average_precision(
+    hits_nk: BoolMatrix, relevant_n: NDArray[np.int64], k: int
+) -> NDArray[np.float64]:
+    """AP@k per query: precision at each hit's rank, summed, over min(relevant, k).
+
+    Manning, Raghavan, Schuetze, "Introduction to Information Retrieval" (2008), 8.4, cut at k and
+    normalised by what k results can hold at most, so that a perfect list scores 1.
+    """
+    hits = hits_nk[:, :k]
+    precision = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
+    total: NDArray[np.float64] = (precision * hits).sum(axis=1)
+    return total / np.minimum(relevant_n, k)
+
+
+def recall(hits_nk: BoolMatrix, relevant_n: NDArray[np.int64], k: int) -> NDArray[np.float64]:
+    """Recall@k per query: relevant photos among the first k over min(relevant, k)."""
+    found: NDArray[np.float64] = hits_nk[:, :k].sum(axis=1) / np.minimum(relevant_n, k)
+    return found
+
+
+def ndcg(hits_nk: BoolMatrix, relevant_n: NDArray[np.int64], k: int) -> NDArray[np.float64]:
+    """nDCG@k per query with gain 1 for a relevant photo and discount 1 / log2(rank + 1).
+
+    Jarvelin, Kekalainen, "Cumulated gain-based evaluation of IR techniques" (2002).
+    """
+    discounts = 1.0 / np.log2(np.arange(2, k + 2))
+    gained = (hits_nk[:, :k] * discounts[: hits_nk[:, :k].shape[1]]).sum(axis=1)
+    ideal = np.cumsum(discounts)[np.minimum(relevant_n, k) - 1]
+    result: NDArray[np.float64] = gained / ideal
+    return result

@@ -1,0 +1,1 @@
+"""From bytes to pixels, capture data, hashes, quality, thumbnails and pairs."""

@@ -1,0 +1,1 @@
+"""Search: one query in, ranked and explained hits out."""

@@ -1,0 +1,118 @@
+"""Queries to vectors in this process: decode, crop, encode."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import numpy as np
+
+from photoorg.encoders.base import Encoder, TextEncoder
+from photoorg.errors import InputError, NoTextSearchError
+from photoorg.models import Decoded, Hashes, Rgb
+from photoorg.search.ports import Box, ImageQuery, Vector
+from photoorg.space import EmbeddingSpace
+
+
+class ImageDecoder(Protocol):
+    """The part of imaging.decode.Decoder that queries need."""
+
+    def decode(self, data: bytes, *, short_side: int, long_side: int = 0) -> Decoded:
+        """An upright sRGB image at least that large, never enlarged."""
+
+
+class QueryImages:
+    """Query files to pixels and hashes. Crops are decoded large enough for the encoder."""
+
+    def __init__(self, decoder: ImageDecoder, short_side: int) -> None:
+        self._decoder = decoder
+        self._short_side = short_side
+
+    def prepare(self, data: bytes, box: Box | None = None) -> tuple[Rgb, Hashes | None]:
+        """Pixels to embed, and hashes if the whole image is the query; InputError, DecodeError."""
+        from photoorg.imaging.hashes import hash_image
+
+        decoded = self._decoder.decode(data, short_side=self._short_side)
+        if box is None:
+            return decoded.rgb, hash_image(decoded.rgb)
+        check_box(box, decoded.width, decoded.height)
+        needed = self._short_side * min(decoded.width, decoded.height)
+        needed = int(needed / max(1.0, min(box.width, box.height)))
+        if min(decoded.rgb.shape[:2]) < min(needed, decoded.width, decoded.height):
+            decoded = self._decoder.decode(data, short_side=needed)
+        return crop(decoded, box), None
+
+
+class LocalEmbedder:
+    """An Embedder around an encoder of this process; one batch is encoded at a time."""
+
+    def __init__(self, encoder: Encoder, decoder: ImageDecoder, *, threads: int = 2) -> None:
+        self.encoder = encoder
+        self._images = QueryImages(decoder, encoder.short_side)
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="embed")
+        self._one = asyncio.Semaphore(1)
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """The encoder's space."""
+        return self.encoder.space
+
+    async def embed_image(self, data: bytes, box: Box | None = None) -> ImageQuery:
+        """Decode, crop and embed; DecodeError, InputError for a box outside the image."""
+        loop = asyncio.get_running_loop()
+        rgb, hashes = await loop.run_in_executor(self._threads, self._images.prepare, data, box)
+        async with self._one:
+            x_nd = await loop.run_in_executor(self._threads, self.encoder.encode_images, [rgb])
+        return ImageQuery(np.asarray(x_nd[0], np.float32), hashes)
+
+    async def embed_text(self, text: str) -> Vector:
+        """Unit-norm [dim]; NoTextSearchError where the space has no text."""
+        encoder = text_encoder(self.encoder)
+        loop = asyncio.get_running_loop()
+        async with self._one:
+            x_nd = await loop.run_in_executor(self._threads, encoder.encode_texts, [text])
+        return np.asarray(x_nd[0], np.float32)
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def text_encoder(encoder: Encoder) -> TextEncoder:
+    """The encoder as one that also takes text, or NoTextSearchError."""
+    if not encoder.space.has_text or not isinstance(encoder, TextEncoder):
+        raise NoTextSearchError(
+            f"Space {encoder.space.name!r} has no text encoder.",
+            fix="Search by image, or use a CLIP space.",
+        )
+    return encoder
+
+
+def check_box(box: Box, width: int, height: int) -> None:
+    """InputError unless the box is at least one pixel and lies inside width x height."""
+    edges = np.array([box.x, box.y, box.width, box.height], dtype=np.float64)
+    inside = (
+        bool(np.isfinite(edges).all())
+        and min(box.x, box.y) >= 0
+        and min(box.width, box.height) >= 1
+        and box.x + box.width <= width
+        and box.y + box.height <= height
+    )
+    if not inside:
+        raise InputError(
+            f"The box x={box.x:g} y={box.y:g} width={box.width:g} height={box.height:g} is not "
+            f"inside the image of {width} x {height} pixels.",
+            fix="Give pixels of the upright image, at least 1 wide and high.",
+        )
+
+
+def crop(decoded: Decoded, box: Box) -> Rgb:
+    """The box's pixels, at the scale the image was decoded to, at least one pixel."""
+    height, width = decoded.rgb.shape[:2]
+    sx, sy = width / decoded.width, height / decoded.height
+    left, top = min(width - 1, round(box.x * sx)), min(height - 1, round(box.y * sy))
+    right = max(left + 1, round((box.x + box.width) * sx))
+    bottom = max(top + 1, round((box.y + box.height) * sy))
+    part: Rgb = np.ascontiguousarray(decoded.rgb[top:bottom, left:right])
+    return part

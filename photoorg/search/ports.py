@@ -1,0 +1,101 @@
+"""What SearchService needs of others; the same whether they live in this process or behind Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photoorg.models import Hashes, Hit, Photo
+from photoorg.space import EmbeddingSpace
+
+Vector = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A crop in pixels of the upright original: left, top, width, height."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
+class ImageQuery:
+    """An embedded query image: unit-norm `vector` [dim]; `hashes` of the whole, None of a crop."""
+
+    vector: Vector
+    hashes: Hashes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SlotAnswer:
+    """The best photos of one slot, best first.
+
+    `ids` has n photo ids, `scores` [n] their cosines, `vectors` [n, dim] float16 what they are.
+    """
+
+    ids: tuple[str, ...]
+    scores: NDArray[np.float32]
+    vectors: NDArray[np.float16]
+
+
+@dataclass(frozen=True, slots=True)
+class SearchAnswer:
+    """What a search found. `partial` says that some shards did not answer in time."""
+
+    hits: tuple[Hit, ...]
+    space: str
+    partial: bool
+    shards_answered: int
+    shards_total: int
+    latency_ms: float
+
+
+class Embedder(Protocol):
+    """Queries to vectors of one space."""
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """The space of its vectors."""
+
+    async def embed_image(self, data: bytes, box: Box | None = None) -> ImageQuery:
+        """Decode, crop and embed; DecodeError, InputError for a box outside the image."""
+
+    async def embed_text(self, text: str) -> Vector:
+        """Unit-norm [dim]; NoTextSearchError where the space has no text."""
+
+
+class Slot(Protocol):
+    """One shard slot: a fixed share of every tenant's photos."""
+
+    async def search(
+        self, tenant: str, space: EmbeddingSpace, x_d: Vector, k: int, *, seq: int
+    ) -> SlotAnswer:
+        """The k best photos; every change up to log position `seq` is already counted in."""
+
+    async def vector(
+        self, tenant: str, space: EmbeddingSpace, photo_id: str, *, seq: int
+    ) -> Vector | None:
+        """The photo's unit-norm vector, None if it is not in this slot."""
+
+
+class PhotoReader(Protocol):
+    """What is known about photos."""
+
+    async def head(self, tenant: str) -> int:
+        """Position of the tenant's last change, read after the call was made."""
+
+    async def photos(self, tenant: str, ids: Sequence[str]) -> Mapping[str, Photo]:
+        """The photos that exist; deleted and unknown ids are left out."""
+
+    async def space(self, tenant: str) -> EmbeddingSpace | None:
+        """The space the tenant's photos are searched in, None before the first one."""
+
+    async def original(self, tenant: str, photo_id: str) -> bytes:
+        """The photo's bytes; NotFoundError."""

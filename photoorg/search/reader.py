@@ -1,0 +1,153 @@
+"""PhotoReader over the catalog: what is known about photos, cached as long as nothing changed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from photoorg.config import SearchConfig, SourceConfig
+from photoorg.errors import NotFoundError
+from photoorg.models import Photo
+from photoorg.space import EmbeddingSpace
+from photoorg.store.catalog import Catalog, delta, photos, spaces
+from photoorg.store.objects import ObjectStore
+from photoorg.store.sources import read_original
+
+T = TypeVar("T")
+THREADS = 4
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is remembered of one tenant since its log stood at `seq`."""
+
+    seq: int
+    since: float
+    photos: OrderedDict[str, Photo] = field(default_factory=OrderedDict)
+    space: EmbeddingSpace | None = None
+
+
+class CatalogReader:
+    """Reads the catalog for searches.
+
+    Every search asks for the head of the tenant's change log first; that one question is shared by
+    all searches that wait for it. Photos are remembered until the head moves, so a delete takes
+    effect at the next search, on every replica.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        store: ObjectStore,
+        config: SearchConfig,
+        source: SourceConfig,
+        *,
+        max_bytes: int,
+    ) -> None:
+        self._catalog = catalog
+        self._store = store
+        self._config = config
+        self._source = source
+        self._max_bytes = max_bytes
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="catalog")
+        self._known: dict[str, _Known] = {}
+        self._heads: dict[str, Joined[int]] = {}
+
+    async def head(self, tenant: str) -> int:
+        """Position of the tenant's last change, read after the call was made."""
+        joined = self._heads.get(tenant)
+        if joined is None:
+            joined = self._heads[tenant] = Joined(lambda: self._read_head(tenant))
+        return await joined()
+
+    async def photos(self, tenant: str, ids: Sequence[str]) -> Mapping[str, Photo]:
+        """The photos that exist; deleted and unknown ids are left out."""
+        known = self._current(tenant)
+        missing = [i for i in ids if i not in known.photos]
+        if not missing:
+            return known.photos
+        fetched = await self._in_thread(self._fetch, tenant, missing)
+        if self._known.get(tenant) is known:
+            known.photos.update(fetched)
+            while len(known.photos) > self._config.cached_photos:
+                known.photos.popitem(last=False)
+        here = {i: known.photos[i] for i in ids if i in known.photos}
+        return {**here, **fetched}
+
+    async def space(self, tenant: str) -> EmbeddingSpace | None:
+        """The space the tenant's photos are searched in, None before the first one."""
+        known = self._current(tenant)
+        if known.space is None:
+            known.space = await self._in_thread(self._default_space, tenant)
+        return known.space
+
+    async def original(self, tenant: str, photo_id: str) -> bytes:
+        """The photo's bytes; NotFoundError."""
+        return await self._in_thread(self._original, tenant, photo_id)
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _read_head(self, tenant: str) -> int:
+        seq = await self._in_thread(self._head, tenant)
+        known = self._known.get(tenant)
+        if known is None or known.seq != seq:
+            self._known[tenant] = _Known(seq, time.monotonic())
+        return seq
+
+    def _current(self, tenant: str) -> _Known:
+        """What is remembered, thrown away when old: a bulk ingest writes no log."""
+        known = self._known.get(tenant)
+        now = time.monotonic()
+        if known is None or now - known.since > self._config.cache_seconds:
+            known = self._known[tenant] = _Known(known.seq if known else -1, now)
+        return known
+
+    async def _in_thread(self, work: Callable[..., T], *args: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+
+    def _head(self, tenant: str) -> int:
+        with self._catalog.tenant(tenant) as tx:
+            return delta.head(tx)
+
+    def _fetch(self, tenant: str, ids: Sequence[str]) -> dict[str, Photo]:
+        with self._catalog.tenant(tenant) as tx:
+            return photos.get_many(tx, ids)
+
+    def _default_space(self, tenant: str) -> EmbeddingSpace | None:
+        with self._catalog.tenant(tenant) as tx:
+            return spaces.get_default(tx, "image")
+
+    def _original(self, tenant: str, photo_id: str) -> bytes:
+        with self._catalog.tenant(tenant) as tx:
+            uri = photos.blob_of(tx, photo_id)
+        if uri is None:
+            raise NotFoundError(f"There is no photo {photo_id!r}.")
+        return read_original(uri, self._store, self._source, max_bytes=self._max_bytes)
+
+
+class Joined(Generic[T]):
+    """A question that many ask at once: those who come while it is being asked share the next."""
+
+    def __init__(self, ask: Callable[[], Awaitable[T]]) -> None:
+        self._ask = ask
+        self._running: asyncio.Future[T] | None = None
+        self._waiting: asyncio.Future[T] | None = None
+
+    async def __call__(self) -> T:
+        """An answer to a question asked after this call."""
+        if self._waiting is None:
+            self._waiting = asyncio.ensure_future(self._next(self._running))
+        return await asyncio.shield(self._waiting)
+
+    async def _next(self, before: asyncio.Future[T] | None) -> T:
+        if before is not None and not before.done():
+            await asyncio.wait([before])
+        self._running, self._waiting = self._waiting, None
+        return await self._ask()

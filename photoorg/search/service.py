@@ -1,0 +1,198 @@
+"""SearchService: the four kinds of query, from what was asked to ranked hits with reasons."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from photoorg.config import SearchConfig
+from photoorg.errors import (
+    IndexNotReadyError,
+    InputError,
+    NoTextSearchError,
+    NotFoundError,
+    SpaceMismatchError,
+)
+from photoorg.models import Photo
+from photoorg.search.fanout import FanOut
+from photoorg.search.ports import Box, Embedder, PhotoReader, SearchAnswer, Slot, Vector
+from photoorg.search.rerank import Pool, QueryFacts, rank
+from photoorg.space import EmbeddingSpace
+
+POOL_PER_HIT = 3
+POOL_MIN = 60
+TEXT_MAX = 2_000
+
+
+class SearchService:
+    """Searches one tenant's photos; holds no tenant's state and may be shared by all requests."""
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        slots: Sequence[Slot],
+        photos: PhotoReader,
+        config: SearchConfig,
+    ) -> None:
+        self._embedder = embedder
+        self._slots = FanOut(slots, config.deadline_ms / 1000)
+        self._photos = photos
+        self._config = config
+
+    async def similar(
+        self, tenant: str, photo_id: str, k: int | None = None, *, box: Box | None = None
+    ) -> SearchAnswer:
+        """Photos that look like one of the library's own, which is left out of the hits.
+
+        With `box`, like that part of it. NotFoundError for an unknown id, InputError for a bad k or
+        box, IndexNotReadyError while the photo has no vector yet.
+        """
+        start, k = time.perf_counter(), self._checked_k(k)
+        photo = await self._photo(tenant, photo_id)
+        space = await self._space(tenant)
+        seq = await self._photos.head(tenant)
+        if box is not None:
+            self._require_own(space)
+            data = await self._photos.original(tenant, photo_id)
+            x_d = (await self._embedder.embed_image(data, box)).vector
+        else:
+            x_d = await self._vector_of(tenant, space, photo, seq)
+        facts = QueryFacts.of(photo) if box is None else QueryFacts()
+        return await self._search(tenant, space, x_d, facts, k, start, seq, skip=photo_id)
+
+    async def by_image(
+        self, tenant: str, data: bytes, k: int | None = None, *, box: Box | None = None
+    ) -> SearchAnswer:
+        """Photos that look like an image given as a file's bytes, or like a box of it.
+
+        DecodeError or UnsupportedMediaError if it is no image; InputError for a bad k or box.
+        """
+        start, k = time.perf_counter(), self._checked_k(k)
+        space = await self._space(tenant)
+        self._require_own(space)
+        query = await self._embedder.embed_image(data, box)
+        facts = QueryFacts(hashes=query.hashes)
+        return await self._search(tenant, space, query.vector, facts, k, start)
+
+    async def by_text(self, tenant: str, text: str, k: int | None = None) -> SearchAnswer:
+        """Photos that show what the text says; NoTextSearchError where the space has no text."""
+        start, k = time.perf_counter(), self._checked_k(k)
+        text = text.strip()
+        if not text or len(text) > TEXT_MAX:
+            raise InputError(
+                "The search text is empty." if not text else "The search text is too long.",
+                fix=f"Give between 1 and {TEXT_MAX} characters.",
+            )
+        space = await self._space(tenant)
+        if not space.has_text:
+            raise NoTextSearchError(
+                f"The photos were embedded in {space.name!r}, which has no text encoder.",
+                fix="Search by image or by photo id, or embed again with a CLIP space "
+                "(`encoder.space: openclip-vit-b-32`).",
+            )
+        self._require_own(space)
+        x_d = await self._embedder.embed_text(text)
+        return await self._search(tenant, space, x_d, QueryFacts(), k, start)
+
+    async def by_vector(
+        self, tenant: str, vector: Sequence[float], k: int | None = None
+    ) -> SearchAnswer:
+        """Photos near a vector of the tenant's space; InputError if it is not one."""
+        start, k = time.perf_counter(), self._checked_k(k)
+        space = await self._space(tenant)
+        x_d = _unit(vector, space)
+        return await self._search(tenant, space, x_d, QueryFacts(), k, start)
+
+    async def _search(
+        self,
+        tenant: str,
+        space: EmbeddingSpace,
+        x_d: Vector,
+        facts: QueryFacts,
+        k: int,
+        start: float,
+        seq: int | None = None,
+        skip: str = "",
+    ) -> SearchAnswer:
+        seq = await self._photos.head(tenant) if seq is None else seq
+        wanted = max(k, min(max(POOL_PER_HIT * k, POOL_MIN), self._config.candidates))
+        found = await self._slots.search(tenant, space, x_d, wanted + bool(skip), seq=seq)
+        known = await self._photos.photos(tenant, found.ids)
+        rows = [i for i, p in enumerate(found.ids) if p in known and p != skip]
+        pool = Pool(
+            photos=[known[found.ids[i]] for i in rows],
+            cosines=found.scores[rows],
+            vectors=found.vectors[rows].astype(np.float32),
+        )
+        total = len(self._slots.slots)
+        return SearchAnswer(
+            hits=rank(facts, pool, k, self._config),
+            space=space.id,
+            partial=found.answered < total,
+            shards_answered=found.answered,
+            shards_total=total,
+            latency_ms=round((time.perf_counter() - start) * 1000, 3),
+        )
+
+    def _checked_k(self, k: int | None) -> int:
+        k = self._config.default_k if k is None else k
+        if not 1 <= k <= self._config.max_k:
+            raise InputError(
+                f"{k} results cannot be given.",
+                fix=f"Ask for 1 to {self._config.max_k}.",
+            )
+        return k
+
+    async def _photo(self, tenant: str, photo_id: str) -> Photo:
+        photo = (await self._photos.photos(tenant, [photo_id])).get(photo_id)
+        if photo is None:
+            raise NotFoundError(
+                f"There is no photo {photo_id!r}.", fix="GET /v1/photos lists the ids there are."
+            )
+        return photo
+
+    async def _space(self, tenant: str) -> EmbeddingSpace:
+        return await self._photos.space(tenant) or self._embedder.space
+
+    def _require_own(self, space: EmbeddingSpace) -> None:
+        """The encoder here must be the one the tenant's photos were embedded with."""
+        if self._embedder.space.id != space.id:
+            raise SpaceMismatchError(
+                f"The photos were embedded in {space.name!r}, but the encoder loaded here is "
+                f"{self._embedder.space.name!r}.",
+                fix="Set `encoder.space` to the library's space, or embed the library again.",
+            )
+
+    async def _vector_of(
+        self, tenant: str, space: EmbeddingSpace, photo: Photo, seq: int
+    ) -> Vector:
+        vector = await self._slots.vector(tenant, space, photo.photo_id, seq=seq)
+        if vector is None:
+            raise IndexNotReadyError(
+                f"Photo {photo.photo_id!r} cannot be compared: it has no vector "
+                f"(its status is {photo.status!r}).",
+                fix="Wait until its status is ready."
+                if photo.status in ("queued", "processing")
+                else photo.reason or "Ingest it again with the embed stage.",
+                retryable=photo.status in ("queued", "processing"),
+            )
+        return vector
+
+
+def _unit(vector: Sequence[float], space: EmbeddingSpace) -> Vector:
+    x_d = np.asarray(vector, dtype=np.float64)
+    if x_d.shape != (space.dim,):
+        raise InputError(
+            f"The vector has {x_d.size} numbers; space {space.name!r} has {space.dim} dimensions.",
+            fix=f"Give {space.dim} numbers made by the same encoder.",
+        )
+    norm = float(np.linalg.norm(x_d)) if np.isfinite(x_d).all() else float("nan")
+    if not np.isfinite(norm) or norm == 0.0:
+        raise InputError(
+            "The vector holds values that are not finite, or only zeros.",
+            fix="Give finite numbers, not all of them zero.",
+        )
+    unit: Vector = (x_d / norm).astype(np.float32)
+    return unit

@@ -1,0 +1,1 @@
+"""What photoorg keeps: objects in a folder or bucket, runs of Parquet parts, and the catalog."""

@@ -1,0 +1,168 @@
+"""Catalog: a pool of connections on which every transaction is bound to one tenant."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from photoorg.config import DatabaseConfig
+from photoorg.errors import CatalogError
+from photoorg.store.catalog import migrating
+from photoorg.store.catalog.failures import check_url, explained, place
+
+if TYPE_CHECKING:
+    from photoorg.store.catalog.listing import Listing
+
+IDLE_S = 60.0
+BIND = (
+    "SELECT set_config('role', %(role)s, true), set_config('photoorg.tenant', %(tenant)s, true),"
+    " set_config('statement_timeout', %(timeout)s, true)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """An open transaction bound to a tenant; `tenant` is empty for the queue worker."""
+
+    conn: psycopg.Connection[Any]
+    tenant: str
+
+
+class Catalog:
+    """Connections to the catalog's database.
+
+    Every transaction runs under a role that row level security binds, whoever connects: the
+    application role, which sees one tenant, or the worker role, which sees only the upload queue.
+    Thread-safe and picklable; connects on first use, anew after a fork. Whatever PostgreSQL
+    refuses is raised as CatalogError.
+    """
+
+    def __init__(self, url: str, config: DatabaseConfig) -> None:
+        check_url(url)
+        self._url = url
+        self._config = config
+        self._pool: ConnectionPool[psycopg.Connection[Any]] | None = None
+        self._pid = 0
+        self._lock = threading.Lock()
+        self._known: set[str] = set()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Catalog, (self._url, self._config))
+
+    def __repr__(self) -> str:
+        return f"Catalog({place(self._url)})"
+
+    def __enter__(self) -> Catalog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def migrate(self) -> list[int]:
+        """Bring the schema up to this version of photoorg; return the numbers newly applied.
+
+        Safe from several processes at once. CatalogError if the database is newer than the code,
+        if an applied migration was changed since, or if the user may not create what is needed.
+        """
+        with explained(self._url), self._direct() as conn:
+            return migrating.migrate(conn, self._config.app_role)
+
+    @contextmanager
+    def tenant(self, name: str) -> Iterator[Transaction]:
+        """A transaction that sees and writes rows of this tenant only; commits at the end."""
+        with self._bound(self._config.app_role, name) as conn:
+            self._introduce(conn, name)
+            yield Transaction(conn, name)
+        self._known.add(name)
+
+    @contextmanager
+    def worker(self) -> Iterator[Transaction]:
+        """A transaction that sees the upload queue of every tenant and nothing else."""
+        with self._bound(migrating.worker_role(self._config.app_role), "") as conn:
+            yield Transaction(conn, "")
+
+    @contextmanager
+    def listing(self, tenant: str, uris: object = ()) -> Iterator[Listing]:
+        """A Listing: files noted while a source is listed, looked up and counted at the end."""
+        from photoorg.store.catalog.listing import Listing
+
+        with Listing(self, tenant) as listing:
+            yield listing
+
+    def ping(self) -> None:
+        """Prove that the database answers; CatalogError if it does not."""
+        with explained(self._url), self._connection() as conn:
+            conn.execute("SELECT 1")
+
+    def close(self) -> None:
+        """Close every connection; the next use opens new ones."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None and self._pid == os.getpid():
+            pool.close()
+
+    @contextmanager
+    def _bound(self, role: str, tenant: str) -> Iterator[psycopg.Connection[Any]]:
+        settings = {
+            "role": role,
+            "tenant": tenant,
+            "timeout": str(self._config.statement_timeout_ms),
+        }
+        with explained(self._url), self._connection() as conn:
+            try:
+                conn.execute(BIND, settings)
+            except (psycopg.errors.InvalidParameterValue, psycopg.errors.UndefinedObject):
+                raise CatalogError(
+                    f"{place(self._url)} has no role {role!r} yet.",
+                    fix="Call Catalog.migrate() once, as the owner of the database.",
+                    retryable=False,
+                ) from None
+            yield conn
+
+    def _introduce(self, conn: psycopg.Connection[Any], tenant: str) -> None:
+        """Note the tenant, once per process."""
+        if tenant not in self._known:
+            sql = "INSERT INTO tenants (tenant_id) VALUES (%s) ON CONFLICT DO NOTHING"
+            conn.execute(sql, [tenant])
+
+    @contextmanager
+    def _connection(self) -> Iterator[psycopg.Connection[Any]]:
+        pool = self._open_pool()
+        try:
+            conn = pool.getconn()
+        except PoolTimeout:
+            # The pool does not say why: a connection of our own does, or shows that all are busy.
+            self._direct().close()
+            raise
+        try:
+            with conn:  # commits or rolls back; a connection of a pool stays open
+                yield conn
+        finally:
+            pool.putconn(conn)
+
+    def _direct(self) -> psycopg.Connection[Any]:
+        return psycopg.connect(self._url, connect_timeout=self._config.connect_timeout_s)
+
+    def _open_pool(self) -> ConnectionPool[psycopg.Connection[Any]]:
+        with self._lock:
+            if self._pool is None or self._pid != os.getpid():
+                self._direct().close()
+                self._pool = ConnectionPool(
+                    self._url,
+                    min_size=0,
+                    max_size=self._config.pool_max,
+                    timeout=self._config.connect_timeout_s,
+                    max_idle=IDLE_S,
+                    check=ConnectionPool.check_connection,
+                    open=False,
+                )
+                self._pool.open()
+                self._pid = os.getpid()
+            return self._pool

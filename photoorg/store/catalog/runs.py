@@ -1,0 +1,90 @@
+"""Runs in the catalog: which parts are loaded, and what files came to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import pyarrow as pa
+
+from photoorg.store.catalog.connection import Transaction
+from photoorg.store.catalog.keys import uri_key
+from photoorg.store.catalog.staging import hex_column, stage
+
+CHUNK = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What files came to: files = photos + duplicates + rejects.
+
+    A file counts as photo if it is the one at which its content was first seen, as duplicate if
+    the same bytes were already there under another URI, as reject if it could not be used. It
+    stays so however often a job is repeated. `missing` files are none of these (yet).
+    """
+
+    photos: int
+    duplicates: int
+    rejects: int
+    missing: int = 0
+
+    @property
+    def files(self) -> int:
+        """Files that were dealt with."""
+        return self.photos + self.duplicates + self.rejects
+
+
+COUNT = """
+SELECT count(*) FILTER (WHERE p.uri_key = s.uri_key),
+       count(*) FILTER (WHERE p.uri_key <> s.uri_key)
+FROM photo_sources s JOIN photos p USING (tenant_id, photo_id)
+WHERE s.tenant_id = %(tenant)s AND {which_source}
+"""
+COUNT_REJECTS = "SELECT count(*) FROM rejects r WHERE r.tenant_id = %(tenant)s AND {which_reject}"
+LISTED = "IN (SELECT uri_key FROM staged_uris)"
+
+
+def loaded_parts(tx: Transaction, run_id: str) -> set[int]:
+    """Numbers of the run's parts that copy_part has loaded."""
+    rows = tx.conn.execute(
+        "SELECT part FROM run_parts WHERE tenant_id = %s AND run_id = %s", [tx.tenant, run_id]
+    )
+    return {part for (part,) in rows}
+
+
+def totals(tx: Transaction, uris: Iterable[str]) -> Totals:
+    """What these files came to, whichever run dealt with them; each URI counts once."""
+    return totals_of_keys(tx, (uri_key(uri) for uri in uris))
+
+
+def totals_of_keys(tx: Transaction, keys: Sequence[bytes]) -> Totals:
+    """Totals for the URIs with these distinct keys."""
+    stage(tx, "staged_uris", {"uri_key": "bytea"}, pa.table({"uri_key": hex_column(keys)}))
+    tx.conn.execute("ANALYZE staged_uris")
+    found = _count(tx, f"s.uri_key {LISTED}", f"r.uri_key {LISTED}", {})
+    return Totals(*found, missing=len(keys) - sum(found))
+
+
+def totals_of_runs(tx: Transaction, run_ids: Sequence[str]) -> Totals:
+    """What the files came to that these runs were the last to deal with."""
+    which = "run_id = ANY(%(runs)s)"
+    return Totals(*_count(tx, f"s.{which}", f"r.{which}", {"runs": list(run_ids)}))
+
+
+def _tables(keys: Iterable[bytes]) -> Iterator[pa.Table]:
+    waiting = iter(keys)
+    while chunk := list(islice(waiting, CHUNK)):
+        yield pa.table({"uri_key": hex_column(chunk)})
+
+
+def _count(
+    tx: Transaction, which_source: str, which_reject: str, values: dict[str, object]
+) -> tuple[int, int, int]:
+    values = {"tenant": tx.tenant, **values}
+    query = COUNT.format(which_source=which_source).encode()
+    found = tx.conn.execute(query, values).fetchone()
+    rejects = COUNT_REJECTS.format(which_reject=which_reject).encode()
+    rejected = tx.conn.execute(rejects, values).fetchone()
+    assert found is not None and rejected is not None
+    return int(found[0]), int(found[1]), int(rejected[0])

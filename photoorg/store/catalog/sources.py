@@ -1,0 +1,40 @@
+"""Which files the catalog has dealt with already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from photoorg.store.catalog.connection import Transaction
+from photoorg.store.catalog.keys import uri_key
+
+CHUNK = 20_000
+
+# What a retry can help is not done yet: neither such rejects nor photos with such failures.
+KNOWN = """
+SELECT s.uri, s.etag FROM photo_sources s
+WHERE s.tenant_id = %(tenant)s AND s.uri_key = ANY(%(keys)s) AND NOT EXISTS (
+    SELECT FROM photo_failures f
+    WHERE f.tenant_id = s.tenant_id AND f.photo_id = s.photo_id AND f.retryable)
+UNION ALL
+SELECT r.key, r.etag FROM rejects r
+WHERE r.tenant_id = %(tenant)s AND r.uri_key = ANY(%(keys)s) AND NOT r.retryable
+"""
+
+
+def known(tx: Transaction, uris: Sequence[str]) -> dict[str, str]:
+    """URI -> etag of those files that became a photo, or a reject that no retry can help."""
+    found: dict[str, str] = {}
+    for start in range(0, len(uris), CHUNK):
+        keys = [uri_key(u) for u in uris[start : start + CHUNK]]
+        found.update(tx.conn.execute(KNOWN, {"tenant": tx.tenant, "keys": keys}).fetchall())
+    return found
+
+
+def of_photo(tx: Transaction, photo_id: str) -> list[str]:
+    """Every URI at which the photo's bytes were seen, sorted."""
+    rows = tx.conn.execute(
+        "SELECT uri FROM photo_sources WHERE tenant_id = %s AND photo_id = decode(%s, 'hex')"
+        " ORDER BY uri",
+        [tx.tenant, photo_id],
+    )
+    return [uri for (uri,) in rows]

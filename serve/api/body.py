@@ -1,0 +1,121 @@
+"""Reading bodies that may be multipart or JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+
+from photoorg.errors import InputError, UnsupportedMediaError
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def media_type(request: Request) -> str:
+    """The body's declared type in lower case, without parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def wrong_type(request: Request, *allowed: str) -> UnsupportedMediaError:
+    """The error for a body of a type an operation does not take."""
+    return UnsupportedMediaError(
+        f"A body of type {media_type(request) or '(none)'!r} is not taken here.",
+        fix=f"Send {' or '.join(allowed)}.",
+    )
+
+
+async def json_body(request: Request, model: type[M]) -> M:
+    """The body as `model`; InputError says which field is wrong."""
+    try:
+        return model.model_validate_json(await request.body())
+    except ValidationError as error:
+        raise InputError(explain(error), fix="Mend the fields named.") from None
+
+
+@asynccontextmanager
+async def form(request: Request, *, fields: int = 8) -> AsyncIterator[FormData]:
+    """The multipart form, its temporary files gone afterwards; InputError if it is malformed."""
+    try:
+        data = await request.form(max_files=1, max_fields=fields)
+    except HTTPException as error:
+        raise InputError(f"The form cannot be read: {error.detail}.") from None
+    try:
+        yield data
+    finally:
+        await data.close()
+
+
+async def file_of(data: FormData, *names: str) -> tuple[bytes, str]:
+    """Bytes and file name of the first of the named parts; InputError if there is none or empty."""
+    part = next((data[name] for name in names if name in data), None)
+    if not isinstance(part, UploadFile):
+        raise InputError(f"The form has no file called {names[0]!r}.", fix="Attach the image.")
+    content = await part.read()
+    if not content:
+        raise InputError("The file is empty.", fix="Attach the image.")
+    return content, part.filename or ""
+
+
+def field(data: FormData, name: str, model: type[M]) -> M | None:
+    """A form field that holds JSON, as `model`; None if it is not there."""
+    text = data.get(name)
+    if text is None or text == "":
+        return None
+    try:
+        return model.model_validate(json.loads(str(text)))
+    except ValidationError as error:
+        raise InputError(f"{name}: {explain(error)}") from None
+    except ValueError:
+        raise InputError(f"{name} is not valid JSON.") from None
+
+
+def number(data: FormData, name: str) -> int | None:
+    """A form field that holds a whole number; None if it is not there."""
+    text = data.get(name)
+    if text is None or text == "":
+        return None
+    try:
+        return int(str(text))
+    except ValueError:
+        raise InputError(f"{name} must be a whole number.") from None
+
+
+def explain(error: ValidationError) -> str:
+    """Every fault with the path of its field."""
+    return "; ".join(_line(e) for e in error.errors())
+
+
+def _line(error: Mapping[str, Any]) -> str:
+    where = ".".join(str(p) for p in error["loc"])
+    return f"{where}: {error['msg']}" if where else str(error["msg"])
+
+
+def request_body(**content: type[BaseModel] | dict[str, Any]) -> dict[str, Any]:
+    """`openapi_extra` for a body that is read by hand; keys are `json` and `form`."""
+    types = {"json": "application/json", "form": "multipart/form-data"}
+    shown = {}
+    for key, model in content.items():
+        schema = model if isinstance(model, dict) else inline(model)
+        shown[types[key]] = {"schema": schema}
+    return {"requestBody": {"required": True, "content": shown}}
+
+
+def inline(model: type[BaseModel]) -> dict[str, Any]:
+    """The model's JSON schema without references."""
+    schema = model.model_json_schema()
+    return _resolved(schema, schema.pop("$defs", {}))
+
+
+def _resolved(node: Any, defs: Mapping[str, Any]) -> Any:
+    if isinstance(node, dict):
+        if "$ref" in node:
+            rest = {k: v for k, v in node.items() if k != "$ref"}
+            return {**_resolved(defs[node["$ref"].rsplit("/", 1)[1]], defs), **rest}
+        return {key: _resolved(value, defs) for key, value in node.items()}
+    return [_resolved(item, defs) for item in node] if isinstance(node, list) else node

@@ -1,0 +1,240 @@
+"""Request and response bodies of /v1."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl
+
+from photoorg.models import Hit, Photo, PhotoStatus
+from photoorg.search.ports import Box, SearchAnswer
+
+PHOTO_ID = r"^[0-9a-f]{64}$"
+PhotoId = Annotated[
+    str, Field(pattern=PHOTO_ID, description="SHA-256 of the file's bytes, 64 hex digits.")
+]
+
+
+class Body(BaseModel):
+    """A request body; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class BoxBody(Body):
+    """A crop in pixels of the upright image."""
+
+    x: float = Field(ge=0, description="Left edge.")
+    y: float = Field(ge=0, description="Top edge.")
+    width: float = Field(ge=1)
+    height: float = Field(ge=1)
+
+    def box(self) -> Box:
+        """The same as the library's record."""
+        return Box(self.x, self.y, self.width, self.height)
+
+
+class UrlUpload(Body):
+    """A photo to fetch from the web."""
+
+    url: HttpUrl = Field(description="http or https address of an image on a public host.")
+
+
+class SearchBody(Body):
+    """A query: either `photo_id` (with or without `bbox`) or `vector`."""
+
+    photo_id: PhotoId | None = None
+    bbox: BoxBody | None = Field(None, description="Part of the photo to search for.")
+    vector: list[float] | None = Field(
+        None, description="A vector of the library's embedding space.", max_length=65_536
+    )
+    top_k: int | None = Field(None, description="How many results; the default is configured.")
+
+
+class PhotoAccepted(BaseModel):
+    """An upload that is safe on disk. `status` tells how far it is."""
+
+    photo_id: PhotoId
+    status: PhotoStatus
+
+
+class Capture(BaseModel):
+    """When, where and with what the photo was taken, as far as the file tells."""
+
+    captured_at: datetime | None = None
+    captured_offset_minutes: int | None = None
+    captured_source: str = "none"
+    latitude: float | None = None
+    longitude: float | None = None
+    altitude_m: float | None = None
+    make: str | None = None
+    model: str | None = None
+    lens: str | None = None
+    exposure_s: float | None = None
+    f_number: float | None = None
+    iso: int | None = None
+    focal_mm: float | None = None
+    software: str | None = None
+    orientation: int = 1
+
+
+class HashesView(BaseModel):
+    """Perceptual hashes in hex."""
+
+    pdq: str
+    pdq_quality: int
+    phash: str
+    dhash: str
+    ahash: str
+
+
+class QualityView(BaseModel):
+    """Technical quality, each 0..1."""
+
+    sharpness: float
+    exposure: float
+    contrast: float
+    resolution: float
+    score: float
+
+
+class PhotoView(BaseModel):
+    """One photo and what is known about it."""
+
+    photo_id: PhotoId
+    uri: str
+    mime: str
+    size: int
+    width: int
+    height: int
+    status: PhotoStatus
+    reason: str | None = Field(None, description="Why the photo failed or is only partial.")
+    created_at: datetime
+    exif: Capture
+    hashes: HashesView | None
+    quality: QualityView | None
+    thumbnail: str | None = Field(description="Path of the thumbnail, null if there is none.")
+
+    @classmethod
+    def of(cls, photo: Photo) -> PhotoView:
+        """The view of a catalog record."""
+        exif, hashes, quality = photo.exif, photo.hashes, photo.quality
+        return cls(
+            photo_id=photo.photo_id,
+            uri=photo.uri,
+            mime=photo.mime,
+            size=photo.size,
+            width=photo.width,
+            height=photo.height,
+            status=photo.status,
+            reason=photo.reason,
+            created_at=photo.created_at,
+            exif=Capture(**{name: getattr(exif, name) for name in Capture.model_fields}),
+            hashes=hashes
+            and HashesView(
+                pdq=hashes.pdq.hex(),
+                pdq_quality=hashes.pdq_quality,
+                phash=hashes.phash.hex(),
+                dhash=hashes.dhash.hex(),
+                ahash=hashes.ahash.hex(),
+            ),
+            quality=quality
+            and QualityView(**{n: getattr(quality, n) for n in QualityView.model_fields}),
+            thumbnail=f"/v1/photos/{photo.photo_id}/thumbnail" if photo.has_thumbnail else None,
+        )
+
+
+class PhotoPage(BaseModel):
+    """Photos, newest first. `next_cursor` is null on the last page."""
+
+    photos: list[PhotoView]
+    next_cursor: str | None
+
+
+class Result(BaseModel):
+    """One hit. Near-duplicates of it are folded under it."""
+
+    photo_id: PhotoId
+    uri: str
+    score: float = Field(description="Relevance, at most 1; the order also counts diversity.")
+    signals: dict[str, float] = Field(description="What made the score; absent where unknown.")
+    explanations: list[str] = Field(description="Why the photo is here, in words.")
+    folded: list[PhotoId] = Field(description="Near-duplicates that this photo stands for.")
+    thumbnail: str
+
+    @classmethod
+    def of(cls, hit: Hit) -> Result:
+        """The view of a hit."""
+        return cls(
+            photo_id=hit.photo_id,
+            uri=hit.uri,
+            score=hit.score,
+            signals=dict(hit.signals),
+            explanations=list(hit.reasons),
+            folded=list(hit.folded),
+            thumbnail=f"/v1/photos/{hit.photo_id}/thumbnail",
+        )
+
+
+class SearchResults(BaseModel):
+    """Ranked hits. `partial` is true when a shard was lost or too slow to be counted in."""
+
+    query: str = Field(description="What was searched for: a photo id, a text, or the kind.")
+    query_photo_id: PhotoId | None = None
+    top_k: int
+    space: str = Field(description="The embedding space of all scores.")
+    results: list[Result]
+    partial: bool
+    shards_answered: int
+    shards_total: int
+    latency_ms: float
+
+    @classmethod
+    def of(
+        cls, answer: SearchAnswer, query: str, top_k: int, photo_id: str | None = None
+    ) -> SearchResults:
+        """The view of an answer."""
+        return cls(
+            query=query,
+            query_photo_id=photo_id,
+            top_k=top_k,
+            space=answer.space,
+            results=[Result.of(hit) for hit in answer.hits],
+            partial=answer.partial,
+            shards_answered=answer.shards_answered,
+            shards_total=answer.shards_total,
+            latency_ms=answer.latency_ms,
+        )
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class CheckView(BaseModel):
+    """One part that must work; `detail` says what is wrong and how to mend it."""
+
+    ok: bool
+    detail: str
+
+
+class Ready(BaseModel):
+    """Whether requests can be served, part by part."""
+
+    status: Literal["ready", "not-ready"]
+    checks: dict[str, CheckView]
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457): what is wrong, and what to do about it."""
+
+    type: str = Field(description="A URI that names the kind of problem.")
+    title: str
+    status: int
+    code: str = Field(description="Stable name of the kind, for programs.")
+    detail: str = Field(description="What is wrong with this request.")
+    fix: str = Field(description="What to do about it; may be empty.")
+    request_id: str

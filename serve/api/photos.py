@@ -1,0 +1,131 @@
+"""/v1/photos: upload, list, look at, delete."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+
+from photoorg.errors import OverloadedError
+from serve.api.body import file_of, form, inline, json_body, media_type, request_body, wrong_type
+from serve.api.models import PHOTO_ID, PhotoAccepted, PhotoPage, PhotoView, UrlUpload
+from serve.auth import TenantOf
+from serve.ports import Fetcher, Photos, Uploads
+from serve.problems import responses
+
+Id = Annotated[str, Path(pattern=PHOTO_ID, description="SHA-256 of the photo's bytes in hex.")]
+UPLOAD_FORM = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {"file": {"type": "string", "format": "binary", "description": "The image."}},
+}
+
+
+def photos_router(
+    photos: Photos,
+    uploads: Uploads,
+    fetcher: Fetcher,
+    tenant_of: TenantOf,
+    *,
+    uploads_at_once: int,
+) -> APIRouter:
+    """Routes under /v1/photos. More than `uploads_at_once` uploads in flight are sent away."""
+    router = APIRouter(prefix="/v1/photos", tags=["photos"])
+    tenant_dep = Depends(tenant_of)
+    room = asyncio.Semaphore(uploads_at_once)
+
+    @router.post(
+        "",
+        status_code=202,
+        summary="Upload a photo, as a file or by URL",
+        response_model=PhotoAccepted,
+        responses={
+            200: {"model": PhotoAccepted, "description": "The photo was there already."},
+            **responses(404, 413, 415, 422, 503),
+        },
+        openapi_extra=request_body(form=UPLOAD_FORM, json=inline(UrlUpload)),
+    )
+    async def upload(
+        request: Request, response: Response, tenant: str = tenant_dep
+    ) -> PhotoAccepted:
+        """The answer comes when the photo is safe on disk; it is searchable seconds later.
+
+        The same bytes again give the same photo_id and its present status.
+        """
+        if room.locked():
+            raise OverloadedError("Too many uploads at once.", fix="Try again in a second.")
+        async with room:
+            data, filename = await _received(request, fetcher)
+            accepted = await uploads.accept(tenant, data, filename)
+        response.status_code = 202 if accepted.status in ("queued", "processing") else 200
+        return PhotoAccepted(photo_id=accepted.photo_id, status=accepted.status)
+
+    @router.get(
+        "",
+        summary="List photos, newest first",
+        response_model=PhotoPage,
+        responses=responses(422, 503),
+    )
+    async def page(
+        tenant: str = tenant_dep,
+        cursor: Annotated[str | None, Query(description="next_cursor of the page before.")] = None,
+        limit: Annotated[int, Query(ge=1, le=500)] = 50,
+    ) -> PhotoPage:
+        """Follow next_cursor until it is null; photos added meanwhile do not shift the pages."""
+        found, following = await photos.page(tenant, after=cursor, limit=limit)
+        return PhotoPage(photos=[PhotoView.of(p) for p in found], next_cursor=following)
+
+    @router.get(
+        "/{photo_id}",
+        summary="Look at one photo",
+        response_model=PhotoView,
+        responses=responses(404, 422, 503),
+    )
+    async def get(photo_id: Id, tenant: str = tenant_dep) -> PhotoView:
+        """Metadata, EXIF, hashes, quality, and how far its processing is."""
+        return PhotoView.of(await photos.get(tenant, photo_id))
+
+    @router.get(
+        "/{photo_id}/thumbnail",
+        summary="Get a photo's thumbnail",
+        response_class=Response,
+        responses={
+            200: {"content": {"image/webp": {"schema": {"type": "string", "format": "binary"}}}},
+            304: {"description": "The copy named by If-None-Match is still good."},
+            **responses(404, 422, 503),
+        },
+    )
+    async def thumbnail(photo_id: Id, request: Request, tenant: str = tenant_dep) -> Response:
+        """WebP, 400 pixels. It never changes, so it may be cached for ever by the same user."""
+        etag = f'"{photo_id}-400"'
+        cached = {"ETag": etag, "Cache-Control": "private, max-age=31536000, immutable"}
+        seen = {part.strip() for part in request.headers.get("if-none-match", "").split(",")}
+        if etag in seen or "*" in seen:
+            await photos.get(tenant, photo_id)
+            return Response(status_code=304, headers=cached)
+        data = await photos.thumbnail(tenant, photo_id)
+        return Response(data, media_type="image/webp", headers=cached)
+
+    @router.delete(
+        "/{photo_id}",
+        status_code=204,
+        summary="Delete a photo",
+        responses=responses(404, 422, 503),
+    )
+    async def delete(photo_id: Id, tenant: str = tenant_dep) -> None:
+        """Gone from the next query on."""
+        await photos.delete(tenant, photo_id)
+
+    return router
+
+
+async def _received(request: Request, fetcher: Fetcher) -> tuple[bytes, str]:
+    kind = media_type(request)
+    if kind == "multipart/form-data":
+        async with form(request) as data:
+            return await file_of(data, "file")
+    if kind == "application/json":
+        url = str((await json_body(request, UrlUpload)).url)
+        return await fetcher.fetch(url), url.partition("?")[0].rpartition("/")[2]
+    raise wrong_type(request, "multipart/form-data with a file", 'JSON {"url": ...}')

@@ -1,0 +1,128 @@
+"""Photos and uploads over the catalog and the object store."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from photoorg.errors import NotFoundError
+from photoorg.imaging.sniff import sniff
+from photoorg.models import Photo
+from photoorg.store.catalog import Catalog, delta, photos, uploads
+from photoorg.store.layout import blob_path, thumb_path
+from photoorg.store.objects import ObjectStore
+from serve.ports import Accepted
+
+THREADS = 8
+
+
+class Library:
+    """A tenant's photos: look, add, delete. Blocking work runs on threads of its own."""
+
+    def __init__(
+        self, catalog: Catalog, store: ObjectStore, *, wake: Callable[[], None] | None = None
+    ) -> None:
+        self._catalog = catalog
+        self._store = store
+        self._wake = wake
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="library")
+
+    async def get(self, tenant: str, photo_id: str) -> Photo:
+        """The photo, or NotFoundError."""
+        return await self._in_thread(self._get, tenant, photo_id)
+
+    async def page(
+        self, tenant: str, *, after: str | None, limit: int
+    ) -> tuple[list[Photo], str | None]:
+        """Newest first, and the cursor of the next page; InputError for a made-up cursor."""
+        return await self._in_thread(self._page, tenant, after, limit)
+
+    async def thumbnail(self, tenant: str, photo_id: str) -> bytes:
+        """WebP bytes, or NotFoundError."""
+        return await self._in_thread(self._thumbnail, tenant, photo_id)
+
+    async def delete(self, tenant: str, photo_id: str) -> None:
+        """Remove the row (the photo is gone for every query from here on), then its files."""
+        await self._in_thread(self._delete, tenant, photo_id)
+
+    async def accept(self, tenant: str, data: bytes, filename: str) -> Accepted:
+        """Store durably and queue; UnsupportedMediaError if the content is no image we read."""
+        accepted = await self._in_thread(self._accept, tenant, data, filename)
+        if self._wake is not None and accepted.status == "queued":
+            self._wake()
+        return accepted
+
+    async def depth(self) -> int:
+        """How many uploads wait."""
+        return await self._in_thread(self._depth)
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _in_thread(self, work: Callable[..., Any], *args: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+
+    def _get(self, tenant: str, photo_id: str) -> Photo:
+        with self._catalog.tenant(tenant) as tx:
+            photo = photos.get(tx, photo_id)
+        if photo is None:
+            raise unknown(photo_id)
+        return photo
+
+    def _page(self, tenant: str, after: str | None, limit: int) -> tuple[list[Photo], str | None]:
+        with self._catalog.tenant(tenant) as tx:
+            return photos.page(tx, after=after, limit=limit)
+
+    def _thumbnail(self, tenant: str, photo_id: str) -> bytes:
+        photo = self._get(tenant, photo_id)
+        if not photo.has_thumbnail:
+            raise NotFoundError(
+                f"Photo {photo_id!r} has no thumbnail (its status is {photo.status!r}).",
+                fix="Wait until its status is ready.",
+            )
+        return self._store.read(thumb_path(tenant, photo_id))
+
+    def _delete(self, tenant: str, photo_id: str) -> None:
+        """The row first; then the files, unless the same bytes were uploaded again meanwhile."""
+        with self._catalog.tenant(tenant) as tx:
+            if not photos.delete(tx, photo_id):
+                raise unknown(photo_id)
+        with self._catalog.tenant(tenant) as tx:
+            delta.lock(tx)
+            if photos.get(tx, photo_id) is None:
+                self._store.delete(thumb_path(tenant, photo_id))
+                self._store.delete(blob_path(tenant, photo_id))
+
+    def _accept(self, tenant: str, data: bytes, filename: str) -> Accepted:
+        """The blob first, then the row: a crash between the two leaves a blob and no promise.
+
+        The blob is looked at again under the lock that deletes take, so that a delete of the same
+        photo cannot remove it after its new row was written.
+        """
+        mime = sniff(data)
+        photo_id = hashlib.sha256(data).hexdigest()
+        path = blob_path(tenant, photo_id)
+        self._store.write(path, data, if_absent=True)
+        with self._catalog.tenant(tenant) as tx:
+            delta.lock(tx)
+            if not self._store.exists(path):
+                self._store.write(path, data)
+            status = uploads.enqueue(
+                tx, photo_id=photo_id, uri=path, mime=mime, size=len(data), filename=filename[-255:]
+            )
+        return Accepted(photo_id, status)
+
+    def _depth(self) -> int:
+        with self._catalog.worker() as tx:
+            return uploads.depth(tx)
+
+
+def unknown(photo_id: str) -> NotFoundError:
+    """The error for an id that names no photo of the tenant."""
+    return NotFoundError(
+        f"There is no photo {photo_id!r}.", fix="GET /v1/photos lists the ids there are."
+    )

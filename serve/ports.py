@@ -1,0 +1,69 @@
+"""What the HTTP layer needs beside SearchService."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from photoorg.models import Photo, PhotoStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An upload that is durable, and how far it is."""
+
+    photo_id: str
+    status: PhotoStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Whether one part works, and what is wrong if it does not."""
+
+    ok: bool
+    detail: str = ""
+
+
+class Photos(Protocol):
+    """A tenant's photos."""
+
+    async def get(self, tenant: str, photo_id: str) -> Photo:
+        """The photo, or NotFoundError."""
+
+    async def page(
+        self, tenant: str, *, after: str | None, limit: int
+    ) -> tuple[list[Photo], str | None]:
+        """Newest first, and the cursor of the next page; InputError for a made-up cursor."""
+
+    async def thumbnail(self, tenant: str, photo_id: str) -> bytes:
+        """WebP bytes, or NotFoundError."""
+
+    async def delete(self, tenant: str, photo_id: str) -> None:
+        """Remove the photo everywhere, at once; NotFoundError."""
+
+
+class Uploads(Protocol):
+    """Takes photos in."""
+
+    async def accept(self, tenant: str, data: bytes, filename: str) -> Accepted:
+        """Store durably and queue; the same bytes again are the same photo.
+
+        UnsupportedMediaError if the content is no image format that is read.
+        """
+
+    async def depth(self) -> int:
+        """How many uploads wait."""
+
+
+class Fetcher(Protocol):
+    """Gets a photo from a URL."""
+
+    async def fetch(self, url: str) -> bytes:
+        """The body; InputError for an address that may not be fetched."""
+
+
+class Health(Protocol):
+    """Looks at every part that a request needs."""
+
+    async def checks(self) -> dict[str, Check]:
+        """Part name -> how it is; never raises."""
