@@ -144,6 +144,7 @@ class Photo:
     decoder: str = ""
     has_thumbnail: bool = False
     reason: str | None = None
+    filename: str = ""
 
 
 @dataclass(frozen=True, slots=True)

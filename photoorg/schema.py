@@ -94,7 +94,7 @@ PHOTOS = pa.schema(
 
 
 def vectors(space: EmbeddingSpace) -> pa.Schema:
-    """photo_id plus a float16 fixed-size list of the space's dimension; metadata names the space."""
+    """photo_id plus a float16 vector of the space's dimension; the metadata names the space."""
     return pa.schema(
         [
             pa.field("photo_id", pa.string(), nullable=False),
@@ -102,6 +102,14 @@ def vectors(space: EmbeddingSpace) -> pa.Schema:
         ],
         metadata={"photoorg.space": space.id, "photoorg.schema": SCHEMA_VERSION},
     )
+
+
+def photos(face_space_id: str = "") -> pa.Schema:
+    """PHOTOS, with the space of its faces' embeddings in the metadata where there are any."""
+    metadata = {"photoorg.schema": SCHEMA_VERSION}
+    if face_space_id:
+        metadata["photoorg.faces_space"] = face_space_id
+    return PHOTOS.with_metadata(metadata)
 
 
 def with_version(schema: pa.Schema) -> pa.Schema:

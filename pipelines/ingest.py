@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 import pyarrow as pa
-from ray.data import Dataset
 
 from photoorg.config import PhotoOrgConfig
 from photoorg.registry import load
@@ -18,6 +17,7 @@ from photoorg.space import EmbeddingSpace
 from photoorg.stages.decode import Fetch
 from photoorg.stages.ingest import (
     FusedIngest,
+    Models,
     cpu_stages,
     model_stages,
     open_models,
@@ -88,14 +88,18 @@ class ModelWorker:
 
 
 def commit_part(
-    table: pa.Table, config: PhotoOrgConfig, run_id: str, space: EmbeddingSpace | None
+    table: pa.Table,
+    config: PhotoOrgConfig,
+    run_id: str,
+    space: EmbeddingSpace | None,
+    face_space_id: str,
 ) -> pa.Table:
     """Write a finished part; its rows must be exactly the part's keys."""
     store = ObjectStore(config.storage.root, config.storage)
     (number,) = set(table["part"].to_pylist())
     keys = Run(store, run_dir(config.tenant, INGEST, run_id)).read_part(number, name=KEYS)
     assert sorted(keys["uri"].to_pylist()) == sorted(table["uri"].to_pylist()), "rows went missing"
-    part = finish(table, space)
+    part = finish(table, space, face_space_id)
     PartWriter(store, config.tenant, run_id, space).write(number, part)
     return pa.table({"part": [number], "files": [len(part)], "rejects": [len(part.rejects)]})
 
@@ -121,9 +125,9 @@ def run(
         plan = plan_ingest(
             config.ingest, cpus=cluster.cpus, gpus=cluster.gpus, models=bool(wanted(config))
         )
-        config, space = _pinned(config, plan)
-        job = IngestJob(config, store, catalog, space)
-        with catalog.listing(config.tenant, sorted(uris)) as listing:
+        execution = Execution(config, plan, open_models(config))
+        job = IngestJob(execution.config, store, catalog, execution.space)
+        with catalog.listing(config.tenant) as listing:
             works = job.prepare(
                 listing,
                 uris,
@@ -132,10 +136,10 @@ def run(
                 limit=limit,
                 dry_run=dry_run,
             )
-            new = sum(work.files for work in works)
+            new = sum(work.waiting for work in works)
             if not dry_run:
                 job.register()
-                _work(config, job, works, plan, space, progress, started)
+                _work(execution, job, works, progress, started)
             totals = listing.totals()
     seconds = time.monotonic() - started
     return IngestSummary(
@@ -146,7 +150,7 @@ def run(
         seconds=round(seconds, 3),
         images_per_second=round(new / seconds, 2) if seconds else 0.0,
         new=new,
-        space=space.id if space else None,
+        space=execution.space.id if execution.space else None,
         run_ids=tuple(work.run_id for work in works),
         dry_run=dry_run,
     )
@@ -160,32 +164,18 @@ def _with_stages(config: PhotoOrgConfig, stages: Sequence[str] | None) -> PhotoO
     return PhotoOrgConfig.model_validate(data)
 
 
-def _pinned(
-    config: PhotoOrgConfig, plan: IngestPlan
-) -> tuple[PhotoOrgConfig, EmbeddingSpace | None]:
-    """The configuration with its encoder resolved once, so that every worker opens the same."""
-    models = open_models(config)
-    encoder = {"threads": config.encoder.threads or plan.threads}
-    if models.space is not None:
-        encoder["space"] = models.space.name
-    pinned = config.encoder.model_copy(update=encoder)
-    return config.model_copy(update={"encoder": pinned}), models.space
-
-
 def _work(
-    config: PhotoOrgConfig,
+    execution: Execution,
     job: IngestJob,
     works: Sequence[Work],
-    plan: IngestPlan,
-    space: EmbeddingSpace | None,
     progress: Progress | None,
     started: float,
 ) -> None:
-    total = sum(work.files for work in works)
+    total = sum(work.waiting for work in works)
     done = 0
     for work in works:
         job.load_committed(work)
-        for row in _execute(config, work, plan, space):
+        for row in execution.parts(work):
             job.load(work, row["part"])
             done += row["files"]
             if progress is not None:
@@ -193,30 +183,37 @@ def _work(
         job.finish(work)
 
 
-def _execute(
-    config: PhotoOrgConfig, work: Work, plan: IngestPlan, space: EmbeddingSpace | None
-) -> Iterator[dict[str, int]]:
-    if not work.todo:
-        return iter(())
-    arguments = {"config": config, "run_id": work.run_id}
-    parts = numbers(work.todo)
-    workers = Pool(min(plan.workers, len(work.todo)), plan.worker_cpus, plan.worker_gpus)
-    if plan.layout == "fused":
-        return stream(through(parts, FusedWorker, arguments, workers))
-    return stream(_split(parts, arguments, plan, workers, space))
+class Execution:
+    """How the parts of a run go through the cluster under a plan.
 
+    The encoder is resolved once, here, so that every worker opens the same one.
+    """
 
-def _split(
-    parts: Dataset,
-    arguments: dict[str, object],
-    plan: IngestPlan,
-    workers: Pool,
-    space: EmbeddingSpace | None,
-) -> Dataset:
-    decoders = Pool(plan.decode_workers, plan.decode_cpus)
-    pixels = through(parts, DecodeWorker, arguments, decoders)
-    vectors = through(pixels, ModelWorker, {"config": arguments["config"]}, workers)
-    return through(vectors, commit_part, {**arguments, "space": space}, 0.1)
+    def __init__(self, config: PhotoOrgConfig, plan: IngestPlan, models: Models) -> None:
+        pinned: dict[str, object] = {"threads": config.encoder.threads or plan.threads}
+        if models.space is not None and config.encoder.space == "auto":
+            pinned["space"] = models.space.name
+        encoder = config.encoder.model_copy(update=pinned)
+        self.config = config.model_copy(update={"encoder": encoder})
+        self.space = models.space
+        self._face_space_id = models.face_space_id
+        self._plan = plan
+
+    def parts(self, work: Work) -> Iterator[dict[str, int]]:
+        """Run the parts still to do; yields each one's number and counts once it is committed."""
+        if not work.todo:
+            return iter(())
+        plan = self._plan
+        workers = Pool(min(plan.workers, len(work.todo)), plan.worker_cpus, plan.worker_gpus)
+        arguments = {"config": self.config, "run_id": work.run_id}
+        todo = numbers(work.todo)
+        if plan.layout == "fused":
+            return stream(through(todo, FusedWorker, arguments, workers))
+        decoders = Pool(plan.decode_workers, plan.decode_cpus)
+        pixels = through(todo, DecodeWorker, arguments, decoders)
+        vectors = through(pixels, ModelWorker, {"config": self.config}, workers)
+        spaces = {"space": self.space, "face_space_id": self._face_space_id}
+        return stream(through(vectors, commit_part, {**arguments, **spaces}, 0.1))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,6 +11,9 @@ from typing import Any
 import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset
+from ray.exceptions import RayError
+
+from photoorg.errors import PhotoOrgError, ResourceError
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +42,8 @@ def connect() -> Cluster:
             ray.init(log_to_driver=False, logging_level=logging.WARNING)
         else:
             os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+            # Ray's C++ core writes alarms about sound plans to stderr; it also logs to its files.
+            os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
             ray.init(
                 num_cpus=max(2, os.cpu_count() or 2),
                 include_dashboard=False,
@@ -56,7 +61,7 @@ def numbers(values: Sequence[int]) -> Dataset:
     context.execution_options.preserve_order = False
     # A part must stay one block from its keys to its commit, however many pixels it holds.
     context.target_max_block_size = None
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logging.getLogger("ray.data._internal").setLevel(logging.ERROR)
     return ray.data.from_items([{"part": n} for n in values], override_num_blocks=len(values))
 
 
@@ -93,5 +98,26 @@ def through(
 
 
 def stream(dataset: Dataset) -> Iterator[dict[str, Any]]:
-    """Rows as they come out of the last stage, in no particular order."""
-    yield from dataset.iter_rows()
+    """Rows as they come out of the last stage, in no particular order.
+
+    What a worker raised comes out as the PhotoOrgError it was; anything else as ResourceError.
+    """
+    try:
+        yield from dataset.iter_rows()
+    except RayError as error:
+        raise _explained(error) from error
+
+
+def _explained(error: BaseException) -> PhotoOrgError:
+    seen: BaseException | None = error
+    while seen is not None:
+        cause = getattr(seen, "cause", None) or seen.__cause__
+        if isinstance(cause, PhotoOrgError):
+            return cause
+        seen = cause
+    told = [line for line in str(error).splitlines() if line.strip()]
+    return ResourceError(
+        f"A worker of the job failed: {told[-1].strip() if told else type(error).__name__}.",
+        fix="Start the job again: it goes on after the last committed part.",
+        retryable=True,
+    )

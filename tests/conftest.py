@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["tests.postgres", "tests.s3server"]
 ROOT = Path(__file__).resolve().parent.parent
 
 

@@ -97,6 +97,7 @@ allow_object_versioning = true
 
 def main(folder: Path) -> None:
     """Write rings and settings, then serve account, container, object and proxy on loopback."""
+    parent = os.getppid()
     (folder / "devices" / "d1").mkdir(parents=True, exist_ok=True)
     (folder / "swift.conf").write_text(SWIFT_CONF)
     os.environ["SWIFT_CONF_FILE"] = str(folder / "swift.conf")
@@ -117,7 +118,7 @@ def main(folder: Path) -> None:
     port = listeners["proxy"].getsockname()[1]
     sys.stdout.write(json.dumps({"endpoint": f"http://127.0.0.1:{port}"}) + "\n")
     sys.stdout.flush()
-    while os.getppid() > 1:
+    while os.getppid() == parent:
         eventlet.sleep(1)
 
 

@@ -12,11 +12,15 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from photoorg import __version__
+from photoorg.cli.session import override
 from photoorg.config import PhotoOrgConfig
 from photoorg.errors import EncoderUnavailableError, PhotoOrgError
 
@@ -78,8 +82,9 @@ def examine(config: PhotoOrgConfig) -> Iterator[Check]:
     yield _gpu()
     yield from (_package(package) for package in PACKAGES)
     yield from _encoders(config)
-    yield _storage(config)
-    yield _database(config)
+    with _at_home(config) as home:
+        yield _storage(home, config.storage.root)
+        yield _database(home)
     yield _port(config)
     yield _ray_address()
 
@@ -188,15 +193,33 @@ def _reachable(models: Sequence[ModelFile], config: PhotoOrgConfig) -> set[Model
         return {model for model, answer in zip(models, answers, strict=True) if answer}
 
 
-def _storage(config: PhotoOrgConfig) -> Check:
+@contextmanager
+def _at_home(config: PhotoOrgConfig) -> Iterator[PhotoOrgConfig]:
+    """The configuration to try; a storage folder that is not there yet is tried, and removed."""
+    root = Path(config.storage.root).expanduser()
+    if config.storage.root.startswith("s3://") or root.exists():
+        yield config
+        return
+    above = next(folder for folder in root.absolute().parents if folder.exists())
+    try:
+        trial = TemporaryDirectory(prefix=".photoorg-doctor-", dir=above)
+    except OSError:
+        yield config
+        return
+    with trial as folder:
+        yield override(config, storage={"root": folder})
+
+
+def _storage(config: PhotoOrgConfig, root: str) -> Check:
     from photoorg.store.objects import ObjectStore
 
     def check() -> str:
         ObjectStore(config.storage.root, config.storage).check()
-        if config.storage.root.startswith("s3://"):
-            return f"{config.storage.root} answers"
+        if root.startswith("s3://"):
+            return f"{root} answers"
         free = shutil.disk_usage(config.storage.root).free / GIB
-        return f"{config.storage.root} is writable, {free:.0f} GiB free"
+        made = "is" if root == config.storage.root else "is not there yet, but would be"
+        return f"{root} {made} writable, {free:.0f} GiB free"
 
     return _attempt("storage", "fail", check)
 

@@ -28,9 +28,9 @@ def _doctor(args: argparse.Namespace, session: Session) -> int:
     checks = []
     for check in examine(config):
         checks.append(check)
-        session.out.note(f"{MARKS[check.status]}  {check.name:<26} {check.what}")
+        session.out.note(f"{MARKS[check.status]}  {check.name:<29} {check.what}")
         if check.fix:
-            session.out.note(f"      {'':<26} -> {check.fix}")
+            session.out.note(f"      {'':<29} -> {check.fix}")
     counts = Counter(check.status for check in checks)
     healthy = not counts["fail"]
     data = {"ok": healthy, "checks": [check.to_dict() for check in checks]}

@@ -21,9 +21,10 @@ _DATE_TIME = re.compile(
 )
 _OFFSET_TEXT = re.compile(r"([+-])\s?(\d{1,2}):?(\d{2})")
 _YEARS = range(1826, 2101)
-_ZONE_STEP = timedelta(minutes=15)
 _ZONES = (timedelta(hours=-12), timedelta(hours=14))
-_FIX_AGE = timedelta(minutes=2)
+_MINUTE = timedelta(minutes=1)
+_FIXES = ((15 * _MINUTE, 2 * _MINUTE), (30 * _MINUTE, 12 * _MINUTE))
+"""Zone step and oldest fix, tried in turn: rare quarter-hour zones need a fresh fix."""
 
 _DAY = r"(?<!\d)((?:19|20)\d\d)([-_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])"
 _CLOCK = r"([01]\d|2[0-3]|\d(?=[.:-]))([-_.:h ]?)([0-5]\d)\6([0-5]\d)"
@@ -51,7 +52,7 @@ def captured(
 
     EXIF time with OffsetTimeOriginal, else with another OffsetTime, else with the zone that GPS
     time implies (or GPS time itself), else local time without a zone, else what the file name says,
-    else the file's time. Zone offsets found by GPS are whole quarters of an hour.
+    else the file's time. Zone offsets found by GPS are whole quarters of an hour at least.
     """
     local, tag, inline = _local_time(main, exif)
     subsec = _subsec(exif, tag) or (f"{local.microsecond:06d}".rstrip("0") if local else None)
@@ -144,12 +145,13 @@ def _placed(local: datetime, offset: timedelta, source: str, subsec: str | None)
 
 
 def _by_gps(local: datetime | None, fix: datetime, subsec: str | None) -> Captured:
-    """The camera's own time in the zone that a fresh fix implies; the fix itself if it is stale."""
+    """The camera's own time in the zone that a fix just before it implies, else the fix itself."""
     if local is not None:
-        ahead = local - fix
-        offset = round(ahead / _ZONE_STEP) * _ZONE_STEP
-        if abs(ahead - offset) <= _FIX_AGE and _ZONES[0] <= offset <= _ZONES[1]:
-            return _placed(local, offset, "gps", subsec)
+        for step, oldest in _FIXES:
+            offset = (local - fix + 2 * _MINUTE) // step * step
+            age = local - fix - offset
+            if age <= oldest and _ZONES[0] <= offset <= _ZONES[1]:
+                return _placed(local, offset, "gps", subsec)
     return Captured(fix, None, "gps")
 
 

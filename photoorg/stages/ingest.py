@@ -36,6 +36,11 @@ class Models:
         """The space of the photo vectors."""
         return self.encoder.space if self.encoder is not None else None
 
+    @property
+    def face_space_id(self) -> str:
+        """The id of the space of the faces, empty without faces."""
+        return self.faces.space.id if self.faces is not None else ""
+
 
 def wanted(config: PhotoOrgConfig) -> tuple[str, ...]:
     """The optional stages to run; faces only where the tenant opted in."""
@@ -136,14 +141,14 @@ class FusedIngest:
             config.source, max_bytes=config.imaging.max_bytes, threads=config.ingest.fetch_threads
         )
         self._line = [*cpu_stages(config, store, keep_data=keep), *model_stages(config, models)]
-        self._space = models.space
+        self._models = models
         self._rows = config.ingest.micro_batch
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix="fetch-ahead")
 
     def __call__(self, keys: pa.Table) -> Part:
         """All rows of one part in, its three tables out; rows in = photos + rejects."""
         done = [run_stages(table, self._line) for table in self._fetched(keys)]
-        part = finish(pa.concat_tables(done), self._space)
+        part = finish(pa.concat_tables(done), self._models.space, self._models.face_space_id)
         assert len(part) == len(keys), "a stage lost or invented rows"
         return part
 

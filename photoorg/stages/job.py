@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -61,13 +61,14 @@ class IngestSummary:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A run and the numbers of its parts that are not committed yet."""
+    """A run, the numbers of its parts that are not committed yet, and how many files wait there."""
 
     run_id: str
     run: Run
     todo: tuple[int, ...]
     parts: int
     files: int
+    waiting: int
 
 
 class IngestJob:
@@ -102,7 +103,7 @@ class IngestJob:
         """
         intent = self._intent(uris)
         unfinished = [] if force else self._unfinished(intent)
-        waiting = {uri for work in unfinished for uri in _waiting(work)}
+        waiting = {uri for work in unfinished for uri in _uris(work.run, range(work.parts))}
         fresh = self._fresh(listing, uris, waiting, force=force)
         new = self._write_run(_first(fresh, limit), intent, part_rows, dry_run=dry_run)
         if not listing.files:
@@ -125,8 +126,10 @@ class IngestJob:
         """Copy one committed part into the catalog; doing it twice changes nothing."""
         table = work.run.read_part(part)
         rejects = work.run.read_part(part, name=REJECTS)
+        keys = work.run.read_part(part, name=KEYS)
+        stored = self._config.ingest.originals == "copy"
         with self._catalog.tenant(self._config.tenant) as tx:
-            photos.copy_part(tx, work.run_id, part, table, rejects)
+            photos.copy_part(tx, work.run_id, part, table, rejects, keys=keys, stored=stored)
 
     def load_committed(self, work: Work) -> None:
         """Load the parts a killed job committed but did not get to load."""
@@ -159,7 +162,8 @@ class IngestJob:
             done = set(run.parts())
             todo = tuple(n for n in range(info["parts"]) if n not in done)
             log.info("Going on with run %s: %d parts to do.", info["run"], len(todo))
-            found.append(Work(info["run"], run, todo, info["parts"], info["files"]))
+            waiting = sum(1 for _ in _uris(run, todo))
+            found.append(Work(info["run"], run, todo, info["parts"], info["files"], waiting))
         return found
 
     def _fresh(
@@ -190,12 +194,13 @@ class IngestJob:
         if not dry_run:
             info = {"run": run_id, "intent": intent, "parts": parts, "files": count}
             run.write_json("run.json", info)
-        return Work(run_id, run, () if dry_run else tuple(range(parts)), parts, count)
+        todo = () if dry_run else tuple(range(parts))
+        return Work(run_id, run, todo, parts, count, count)
 
 
-def _waiting(work: Work) -> Iterator[str]:
-    for part in range(work.parts):
-        yield from work.run.read_part(part, name=KEYS)["uri"].to_pylist()
+def _uris(run: Run, parts: Iterable[int]) -> Iterator[str]:
+    for part in parts:
+        yield from run.read_part(part, name=KEYS)["uri"].to_pylist()
 
 
 def _keys(files: Sequence[SourceFile], part: int) -> pa.Table:

@@ -47,7 +47,7 @@ class OnlineIngest:
         table = rows.set_column(rows.start(keys), "data", [data], pa.large_binary())
         table = run_stages(table, self._line)
         table = rows.set_column(table, "uri", [uri], pa.string())
-        part = finish(table, self._models.space)
+        part = finish(table, self._models.space, self._models.face_space_id)
         if len(part.rejects):
             return OnlineResult(None, None, Rejection(**part.rejects.to_pylist()[0]))
         vector = None

@@ -30,18 +30,22 @@ class Part:
         return len(self.photos) + len(self.rejects)
 
 
-def finish(table: pa.Table, space: EmbeddingSpace | None) -> Part:
-    """Split rows that went through every stage; columns of stages that did not run are null."""
+def finish(table: pa.Table, space: EmbeddingSpace | None, face_space_id: str = "") -> Part:
+    """Split rows that went through every stage; columns of stages that did not run are null.
+
+    `space` is that of the photo vectors, None where they were not asked for; `face_space_id` goes
+    into the metadata of the photos, whose `faces` it describes.
+    """
     rejected = pc.is_valid(table["reject"])
     good = table.filter(pc.invert(rejected))
     return Part(
-        photos=_photos(good),
+        photos=_photos(good, face_space_id),
         vectors=_vectors(good, space) if space is not None else None,
         rejects=_rejects(table.filter(rejected)),
     )
 
 
-def _photos(good: pa.Table) -> pa.Table:
+def _photos(good: pa.Table, face_space_id: str) -> pa.Table:
     failures = pc.list_value_length(good["failures"]).to_numpy(zero_copy_only=False)
     status = np.where(failures > 0, "partial", "ready")
     good = good.append_column("status", pa.array(status, pa.string()))
@@ -53,7 +57,7 @@ def _photos(good: pa.Table) -> pa.Table:
             columns.append(pa.array([False] * len(good), pa.bool_()))
         else:
             columns.append(pa.nulls(len(good), field.type))
-    return pa.table(columns, schema=schema.with_version(schema.PHOTOS))
+    return pa.table(columns, schema=schema.photos(face_space_id))
 
 
 def _vectors(good: pa.Table, space: EmbeddingSpace) -> pa.Table:

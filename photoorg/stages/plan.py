@@ -66,7 +66,7 @@ def _fused(config: IngestConfig, cpus: float) -> IngestPlan:
 def _split(config: IngestConfig, cpus: float, gpus: float) -> IngestPlan:
     if cpus < 2:
         raise ResourceError(
-            f"The split layout needs 2 CPUs, one of them free for reading; the cluster has {cpus:g}.",
+            f"The split layout needs 2 CPUs, one of them for reading; the cluster has {cpus:g}.",
             fix="Set ingest.layout to fused, or add CPUs.",
         )
     workers = config.workers or max(1, int(gpus))

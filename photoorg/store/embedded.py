@@ -106,6 +106,9 @@ class _Server:
 
     def leave(self, users: IO[bytes]) -> None:
         """Stop the server if nobody else uses it."""
+        if not self._folder.is_dir():  # thrown away with everything in it
+            users.close()
+            return
         with self._open_lock("postgres.start") as gate, users:
             fcntl.flock(gate, fcntl.LOCK_EX)
             try:

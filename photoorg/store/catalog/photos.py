@@ -188,6 +188,7 @@ def _photo(row: dict[str, Any]) -> Photo:
         decoder=row["decoder"],
         has_thumbnail=row["has_thumbnail"],
         reason=row["reason"],
+        filename=row["filename"],
     )
 
 

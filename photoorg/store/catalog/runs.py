@@ -58,12 +58,15 @@ def totals(tx: Transaction, uris: Iterable[str]) -> Totals:
     return totals_of_keys(tx, (uri_key(uri) for uri in uris))
 
 
-def totals_of_keys(tx: Transaction, keys: Sequence[bytes]) -> Totals:
-    """Totals for the URIs with these distinct keys."""
-    stage(tx, "staged_uris", {"uri_key": "bytea"}, pa.table({"uri_key": hex_column(keys)}))
+def totals_of_keys(tx: Transaction, keys: Iterable[bytes]) -> Totals:
+    """totals for the URIs with these keys, each counted once; of any number of them."""
+    tx.conn.execute("SET LOCAL statement_timeout = 0")
+    stage(tx, "staged_uris", {"uri_key": "bytea"}, _tables(keys))
     tx.conn.execute("ANALYZE staged_uris")
+    distinct = tx.conn.execute("SELECT count(DISTINCT uri_key) FROM staged_uris").fetchone()
+    assert distinct is not None
     found = _count(tx, f"s.uri_key {LISTED}", f"r.uri_key {LISTED}", {})
-    return Totals(*found, missing=len(keys) - sum(found))
+    return Totals(*found, missing=int(distinct[0]) - sum(found))
 
 
 def totals_of_runs(tx: Transaction, run_ids: Sequence[str]) -> Totals:

@@ -1,0 +1,224 @@
+"""LocalSlot: one shard slot of every tenant and space, loaded when first asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from photoorg.config import IndexConfig, SearchConfig
+from photoorg.models import IndexVersion
+from photoorg.search.live import LiveShards, load_shards
+from photoorg.search.ports import SlotAnswer, Vector
+from photoorg.space import EmbeddingSpace
+from photoorg.store.catalog import Catalog, Transaction, delta, indexes
+from photoorg.store.objects import ObjectStore
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+Key = tuple[str, str]
+EVENTS_AT_ONCE = 10_000
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where one tenant's shards in one space are held; `lock` guards every change of `shards`."""
+
+    space: EmbeddingSpace
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    shards: LiveShards | None = None
+    used: float = 0.0
+
+
+class LocalSlot:
+    """Slot `number` of `count`: the shards s of every index with s % count == number.
+
+    An index is loaded at a tenant's first query, into `cache_dir` if it is not on this machine's
+    disk, and dropped by least recent use when all loaded ones need more than `budget_bytes`. Changes
+    since it was built are applied before every query that asks for them (`seq`), and by a
+    background thread that also looks for new versions: those are loaded beside the old one and
+    swapped in, so that no query waits. A tenant without an index is searched in its changes alone.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        count: int,
+        catalog: Catalog,
+        store: ObjectStore,
+        cache_dir: Path,
+        *,
+        index: IndexConfig,
+        search: SearchConfig,
+        budget_bytes: int,
+        threads: int = 2,
+    ) -> None:
+        self.number, self.count = number, count
+        self._catalog = catalog
+        self._store = store
+        self._cache_dir = cache_dir
+        self._index = index
+        self._poll_s = search.delta_poll_ms / 1000
+        self._budget = budget_bytes
+        self._places: dict[Key, _Place] = {}
+        self._guard = threading.Lock()
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=f"shard-{number}")
+        self._stopped = threading.Event()
+        self._watcher = threading.Thread(
+            target=self._watch, name=f"watch-{number}", daemon=True
+        )
+
+    async def search(
+        self, tenant: str, space: EmbeddingSpace, x_d: Vector, k: int, *, seq: int
+    ) -> SlotAnswer:
+        """The k best photos; every change up to log position `seq` is already counted in."""
+        return await self._in_thread(self.search_now, tenant, space, x_d, k, seq)
+
+    async def vector(
+        self, tenant: str, space: EmbeddingSpace, photo_id: str, *, seq: int
+    ) -> Vector | None:
+        """The photo's unit-norm vector, None if it is not in this slot."""
+        return await self._in_thread(self.vector_now, tenant, space, photo_id, seq)
+
+    async def ready(self) -> str:
+        """A sentence on what is loaded."""
+        loaded = [p.shards for p in self._places.values() if p.shards is not None]
+        megabytes = sum(s.memory_bytes for s in loaded) / 1e6
+        return f"slot {self.number} of {self.count}: {len(loaded)} indexes, {megabytes:.0f} MB"
+
+    def start(self) -> None:
+        """Begin to watch for changes and new versions."""
+        self._watcher.start()
+
+    def close(self) -> None:
+        """Stop watching; queries under way end."""
+        self._stopped.set()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def search_now(
+        self, tenant: str, space: EmbeddingSpace, x_d: Vector, k: int, seq: int
+    ) -> SlotAnswer:
+        """The same, in the calling thread."""
+        return self._fresh(tenant, space, seq).search(np.asarray(x_d, np.float32), k)
+
+    def vector_now(
+        self, tenant: str, space: EmbeddingSpace, photo_id: str, seq: int
+    ) -> Vector | None:
+        """The same, in the calling thread."""
+        return self._fresh(tenant, space, seq).vector(photo_id)
+
+    def refresh(self) -> None:
+        """Look once for changes and new versions of everything that is loaded."""
+        for (tenant, space_id), place in list(self._places.items()):
+            shards = place.shards
+            if shards is None:
+                continue
+            with self._catalog.tenant(tenant) as tx:
+                version = indexes.active(tx, space_id)
+            if version is not None and version[0].version != shards.version:
+                self._swap(tenant, place, version)
+            else:
+                self._catch_up(tenant, place, shards)
+
+    async def _in_thread(self, work: Callable[..., T], *args: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+
+    def _fresh(self, tenant: str, space: EmbeddingSpace, seq: int) -> LiveShards:
+        """The tenant's shards, loaded, with every change up to `seq`."""
+        with self._guard:
+            place = self._places.setdefault((tenant, space.id), _Place(space))
+        place.used = time.monotonic()
+        shards = place.shards
+        if shards is None:
+            shards = self._load_first(tenant, place)
+        if shards.seq < seq:
+            self._catch_up(tenant, place, shards, seq)
+            shards = place.shards or shards
+        return shards
+
+    def _load_first(self, tenant: str, place: _Place) -> LiveShards:
+        with place.lock:
+            if place.shards is None:
+                with self._catalog.tenant(tenant) as tx:
+                    version = indexes.active(tx, place.space.id)
+                place.shards = self._load(place, version)
+            shards = place.shards
+        self._evict(keep=(tenant, place.space.id))
+        return shards
+
+    def _swap(
+        self, tenant: str, place: _Place, version: tuple[IndexVersion, int]
+    ) -> None:
+        """Load the new version beside the old, bring it up to date, then change the pointer."""
+        fresh = self._load(place, version)
+        with self._catalog.tenant(tenant) as tx:
+            for events in _events(tx, place.space.id, fresh.seq):
+                fresh.apply(events)
+        with place.lock:
+            if place.shards is not None:
+                place.shards = fresh
+        log.info("slot %d serves %s version %s", self.number, place.space.id, fresh.version)
+        self._evict(keep=(tenant, place.space.id))
+
+    def _load(self, place: _Place, version: tuple[IndexVersion, int] | None) -> LiveShards:
+        return load_shards(
+            place.space,
+            version,
+            self._store,
+            self._cache_dir,
+            slot=self.number,
+            slots=self.count,
+            config=self._index,
+        )
+
+    def _catch_up(
+        self, tenant: str, place: _Place, shards: LiveShards, seq: int | None = None
+    ) -> None:
+        """Apply the changes since; `seq` is known to have been reached when this was called."""
+        with place.lock:
+            if seq is not None and shards.seq >= seq:
+                return
+            with self._catalog.tenant(tenant) as tx:
+                for events in _events(tx, place.space.id, shards.seq):
+                    shards.apply(events)
+            shards.seq = max(shards.seq, seq or 0)
+
+    def _evict(self, keep: Key) -> None:
+        with self._guard:
+            held = {k: p for k, p in self._places.items() if p.shards is not None}
+            total = sum(p.shards.memory_bytes for p in held.values() if p.shards)
+            for key, place in sorted(held.items(), key=lambda item: item[1].used):
+                if total <= self._budget:
+                    return
+                if key != keep and place.shards is not None:
+                    total -= place.shards.memory_bytes
+                    del self._places[key]
+                    log.info("slot %d let go of %s in %s", self.number, *key)
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(self._poll_s):
+            with _logged(f"slot {self.number} could not look for changes"):
+                self.refresh()
+
+
+def _events(tx: Transaction, space_id: str, seq: int) -> Iterator[list[delta.DeltaEvent]]:
+    while events := delta.since(tx, space_id, seq, EVENTS_AT_ONCE):
+        yield events
+        seq = events[-1].seq
+
+
+@contextmanager
+def _logged(what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # the end of one look: the next one comes in half a second
+        log.warning("%s: %s", what, error)

@@ -1,0 +1,66 @@
+"""A real PostgreSQL for tests: one embedded server a session, one database a test."""
+
+import os
+import secrets
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from photoorg.config import DatabaseConfig
+from photoorg.store.catalog import Catalog
+from photoorg.store.embedded import embedded
+
+TEMPLATE = "photoorg_template"
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The superuser's URL of an embedded server; its database `postgres` stays empty."""
+    with embedded(tmp_path_factory.mktemp("pg")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres_url: str) -> str:
+    """The name of a database with every migration applied, to copy from."""
+    with psycopg.connect(postgres_url, autocommit=True) as conn:
+        conn.execute(f"CREATE DATABASE {TEMPLATE}")
+    with Catalog(url_of(postgres_url, TEMPLATE), DatabaseConfig()) as catalog:
+        catalog.migrate()
+    return TEMPLATE
+
+
+@pytest.fixture
+def empty_url(postgres_url: str) -> Iterator[str]:
+    """The URL of a new database without tables."""
+    yield from _database(postgres_url, "template0")
+
+
+@pytest.fixture
+def catalog_url(postgres_url: str, migrated_template: str) -> Iterator[str]:
+    """The URL of a new database with every migration applied."""
+    yield from _database(postgres_url, migrated_template)
+
+
+@pytest.fixture
+def catalog(catalog_url: str) -> Iterator[Catalog]:
+    """A Catalog of its own for one test."""
+    with Catalog(catalog_url, DatabaseConfig(pool_max=16)) as catalog:
+        yield catalog
+
+
+def url_of(server_url: str, database: str) -> str:
+    """The URL of another database of the same server."""
+    return server_url.replace("@/postgres", f"@/{database}")
+
+
+def _database(server_url: str, template: str) -> Iterator[str]:
+    name = f"test_{os.getpid()}_{secrets.token_hex(4)}"
+    with psycopg.connect(server_url, autocommit=True) as conn:
+        conn.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+    try:
+        yield url_of(server_url, name)
+    finally:
+        with psycopg.connect(server_url, autocommit=True) as conn:
+            conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
