@@ -77,7 +77,7 @@ class ImagingConfig(Section):
     max_frames: Positive = 10_000
     max_seconds: float = Field(20.0, gt=0)
     guard_pixels: Positive = 64_000_000
-    guard_memory_mb: Annotated[int, Field(ge=1_000)] = 4_096
+    guard_memory_mb: Annotated[int, Field(ge=512)] = 4_096
     thumbnail_px: Positive = 400
     thumbnail_quality: Annotated[int, Field(ge=1, le=100)] = 80
 

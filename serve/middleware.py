@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from photoorg.errors import TooLargeError
+from photoorg.errors import OverloadedError, TooLargeError
 from serve.metrics import Metrics
 from serve.problems import of_error, problem
 
@@ -22,10 +22,14 @@ ID = re.compile(r"^[A-Za-z0-9._:/+=-]{1,128}$")
 class Requests:
     """ASGI middleware, outermost. Gives X-Request-ID back, or makes one where none came."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, max_body: int) -> None:
+    def __init__(
+        self, app: ASGIApp, *, metrics: Metrics, max_body: int, max_in_flight: int
+    ) -> None:
         self._app = app
         self._metrics = metrics
         self._max_body = max_body
+        self._max_in_flight = max_in_flight
+        self._in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, as ASGI asks."""
@@ -43,23 +47,33 @@ class Requests:
                 message = {**message, "headers": [*message.get("headers", ()), *extra]}
             await send(message)
 
-        with self._metrics.in_flight.track_inprogress():
-            try:
-                limited = self._limited(scope, receive)
-                await self._app(scope, limited, send_with_id)
-            except TooLargeError as error:
-                if not status:
-                    answer = of_error(error, request)
-                    answer.headers["Connection"] = "close"
-                    await answer(scope, receive, send_with_id)
-            except Exception:  # the end of a request: nothing may leave this process but an answer
-                logging.getLogger(__name__).exception("request %s failed", request)
-                if status:
-                    raise
-                text = "Something went wrong on our side."
-                fix = f"Tell the operator the request id {request}."
-                await problem(500, "internal", text, fix, request)(scope, receive, send_with_id)
+        self._in_flight += 1
+        self._metrics.in_flight.set(self._in_flight)
+        try:
+            self._check_room()
+            await self._app(scope, self._limited(scope, receive), send_with_id)
+        except (TooLargeError, OverloadedError) as error:
+            if not status:
+                answer = of_error(error, request)
+                answer.headers["Connection"] = "close"
+                await answer(scope, receive, send_with_id)
+        except Exception:  # the end of a request: nothing may leave this process but an answer
+            logging.getLogger(__name__).exception("request %s failed", request)
+            if status:
+                raise
+            text = "Something went wrong on our side."
+            fix = f"Tell the operator the request id {request}."
+            await problem(500, "internal", text, fix, request)(scope, receive, send_with_id)
+        finally:
+            self._in_flight -= 1
+            self._metrics.in_flight.set(self._in_flight)
         self._note(scope, request, status, time.perf_counter() - start)
+
+    def _check_room(self) -> None:
+        if self._in_flight > self._max_in_flight:
+            raise OverloadedError(
+                f"{self._max_in_flight} requests are being answered already.", fix="Try again."
+            )
 
     def _limited(self, scope: Scope, receive: Receive) -> Receive:
         """`receive` that raises TooLargeError as soon as the body is known to be too large."""
@@ -130,3 +144,15 @@ def _too_large(limit: int) -> TooLargeError:
         f"The request body is larger than {limit:,} bytes.",
         fix="Send a smaller file, or raise serve.max_upload_bytes.",
     )
+
+
+def log_json(level: int = logging.INFO) -> None:
+    """Send the logs of photoorg and serve to stderr as JSON lines; once per process."""
+    for name in ("photoorg", "serve"):
+        logger = logging.getLogger(name)
+        if not any(isinstance(h.formatter, JsonLines) for h in logger.handlers):
+            handler = logging.StreamHandler()
+            handler.setFormatter(JsonLines())
+            logger.addHandler(handler)
+            logger.setLevel(level)
+            logger.propagate = False

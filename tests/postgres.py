@@ -2,7 +2,10 @@
 
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -15,10 +18,24 @@ TEMPLATE = "photoorg_template"
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_url() -> Iterator[str]:
     """The superuser's URL of an embedded server; its database `postgres` stays empty."""
-    with embedded(tmp_path_factory.mktemp("pg")) as url:
+    with _folder() as folder, embedded(folder) as url:
+        with psycopg.connect(url, autocommit=True) as conn:
+            conn.execute("ALTER SYSTEM SET fsync = off")  # its data does not outlive the session
+            conn.execute("SELECT pg_reload_conf()")
         yield url
+
+
+@pytest.fixture
+def server_folder() -> Iterator[Path]:
+    """An empty folder fit for an embedded server, as tmp_path is not.
+
+    Started by root, PostgreSQL runs as a user of its own, whom every new pytest session shuts
+    out of pytest's temporary folders.
+    """
+    with _folder() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")
@@ -55,10 +72,16 @@ def url_of(server_url: str, database: str) -> str:
     return server_url.replace("@/postgres", f"@/{database}")
 
 
+@contextmanager
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="photoorg-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
+
+
 def _database(server_url: str, template: str) -> Iterator[str]:
     name = f"test_{os.getpid()}_{secrets.token_hex(4)}"
     with psycopg.connect(server_url, autocommit=True) as conn:
-        conn.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+        conn.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
     try:
         yield url_of(server_url, name)
     finally:

@@ -1,6 +1,6 @@
 """One OpenStack Swift with the S3 API in one process: run by the test server's own interpreter.
 
-Usage: python swift_server.py FOLDER; prints one JSON line with the endpoint and serves until killed.
+Usage: python swift_server.py FOLDER; prints the endpoint as one line of JSON, then serves.
 """
 
 import eventlet
@@ -47,6 +47,9 @@ use = egg:swift#{kind}
 replication_server = false
 """
 
+PIPELINE = (
+    "catch_errors proxy-logging bulk s3api tempauth slo dlo symlink versioned_writes proxy-server"
+)
 PROXY_CONF = """
 [DEFAULT]
 swift_dir = {folder}
@@ -54,7 +57,7 @@ workers = 0
 log_level = ERROR
 
 [pipeline:main]
-pipeline = catch_errors proxy-logging bulk s3api tempauth slo dlo symlink versioned_writes proxy-server
+pipeline = {pipeline}
 
 [app:proxy-server]
 use = egg:swift#proxy
@@ -110,7 +113,7 @@ def main(folder: Path) -> None:
         _write_ring(folder, kind, listener.getsockname()[1])
         (folder / f"{kind}.conf").write_text(STORAGE_CONF.format(folder=folder, kind=kind))
     (folder / "proxy.conf").write_text(
-        PROXY_CONF.format(folder=folder, secret=os.environ["SWIFT_SECRET"])
+        PROXY_CONF.format(folder=folder, pipeline=PIPELINE, secret=os.environ["SWIFT_SECRET"])
     )
     listeners["proxy"] = eventlet.listen(("127.0.0.1", 0))
     for kind, listener in listeners.items():

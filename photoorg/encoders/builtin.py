@@ -10,7 +10,6 @@ transforms, and every block is power-normalised (signed root, then unit length: 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -157,7 +156,8 @@ def _band_energies(light: Floats, banks: Sequence[Floats]) -> Floats:
 def _pool(maps: Floats) -> Floats:
     """Means over a grid: [c, side, side] to [c, grid, grid]."""
     cell = maps.shape[-1] // GRID
-    return maps.reshape(len(maps), GRID, cell, GRID, cell).mean(axis=(2, 4))
+    rows = maps.reshape(len(maps), GRID, cell, -1).sum(axis=2)
+    return np.asarray(rows.reshape(len(maps), GRID, GRID, cell).sum(axis=3) / cell**2)
 
 
 def _smooth(cells: Floats) -> Floats:
@@ -171,7 +171,7 @@ def _cosines(n: int) -> Floats:
     k, i = np.arange(n)[:, None], np.arange(n)[None]
     matrix = np.cos(np.pi * k * (2 * i + 1) / (2 * n)) * (2 / n) ** 0.5
     matrix[0] /= 2**0.5
-    return matrix.astype(np.float32)
+    return np.asarray(matrix, np.float32)
 
 
 def _harmonics() -> tuple[Floats, NDArray[np.int64]]:
@@ -204,15 +204,14 @@ def _histogram(lab: Floats) -> Floats:
         low = np.minimum(at.astype(np.int64), bins - 2)
         places.append(low.ravel())
         parts.append((at - low).ravel())
-    counts: NDArray[Any] = np.zeros(LEVELS[0] * LEVELS[1] * LEVELS[2])
+    size = LEVELS[0] * LEVELS[1] * LEVELS[2]
+    steps = (LEVELS[1] * LEVELS[2], LEVELS[2], 1)
+    base = places[0] * steps[0] + places[1] * steps[1] + places[2]
+    counts = np.zeros(size)
     for corner in np.ndindex(2, 2, 2):
-        index = np.ravel_multi_index(
-            tuple(place + step for place, step in zip(places, corner, strict=True)), LEVELS
-        )
-        weight = np.prod(
-            [part if step else 1 - part for part, step in zip(parts, corner, strict=True)], axis=0
-        )
-        counts += np.bincount(index, weight, minlength=len(counts))
+        sides = [part if up else 1 - part for part, up in zip(parts, corner, strict=True)]
+        offset = sum(step for step, up in zip(steps, corner, strict=True) if up)
+        counts += np.bincount(base + offset, sides[0] * sides[1] * sides[2], minlength=size)
     root = np.sqrt(counts / counts.sum())
     return _unit((root - root.mean()).astype(np.float32), floor=1e-6)
 

@@ -126,16 +126,17 @@ def _scaled(data: bytes, header: JpegHeader, wanted: Wanted) -> Rgb:
     try:
         pixels: Rgb = simplejpeg.decode_jpeg(data, **options)
     except ValueError as error:
-        pixels = _second_try(_lean(data, header), options, str(error))
+        pixels = _second_try(data, header, options, str(error))
     return np.ascontiguousarray(pixels[..., 0]) if gray and pixels.ndim == 3 else pixels
 
 
-def _second_try(lean: bytes, options: Mapping[str, object], said: str) -> Rgb:
+def _second_try(data: bytes, header: JpegHeader, options: Mapping[str, object], said: str) -> Rgb:
     """Decode what the strict decoder complained about, unless picture data is missing.
 
     Without an end marker libjpeg says "premature end of JPEG file" whether or not the picture is
-    whole; `lean` has one put behind, so that it complains only if data is missing.
+    whole; with one put behind, it complains only if data is missing.
     """
+    lean = _lean(data, header)
     try:
         whole: Rgb = simplejpeg.decode_jpeg(lean, **options)
         return whole
@@ -144,7 +145,7 @@ def _second_try(lean: bytes, options: Mapping[str, object], said: str) -> Rgb:
             raise truncated("JPEG") from None
         said = str(error)
     pixels: Rgb = simplejpeg.decode_jpeg(lean, strict=False, **options)
-    if "premature end" in said and _ends_flat(pixels):
+    if "premature end" in said and (header.progressive or _ends_flat(pixels)):
         raise truncated("JPEG")
     return pixels
 

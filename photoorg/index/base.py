@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from photoorg.index.seal import Seal
+
 FloatMatrix = NDArray[np.float32]
 Ids = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+PhotoKeys = NDArray[np.uint8]
+"""Photo ids as raw sha256 digests, shape [n, 32]."""
 
 
 class Index(Protocol):
@@ -22,6 +27,14 @@ class Index(Protocol):
     @property
     def dim(self) -> int:
         """Dimension of its vectors."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether its scores need no second look; else a shard re-scores its candidates."""
+
+    @property
+    def faiss(self) -> Any:
+        """The FAISS index beneath, to be read and searched but never changed."""
 
     def __len__(self) -> int:
         """How many vectors it holds."""
@@ -38,7 +51,7 @@ class Index(Protocol):
         k: int,
         *,
         effort: int | None = None,
-        allowed: NDArray[np.bool_] | None = None,
+        allowed: Mask | None = None,
     ) -> tuple[FloatMatrix, Ids]:
         """Scores and ids, both [n, k], best first, padded with -inf and -1.
 
@@ -46,9 +59,15 @@ class Index(Protocol):
         exact kinds. `allowed` is a mask over ids; only ids whose entry is True may be returned.
         """
 
-    def save(self, path: Path) -> None:
-        """Write one file; the caller renames or uploads it."""
+    def search_parameters(self, effort: int | None, allowed: Mask | None) -> Any:
+        """The same two choices as a FAISS object for one call."""
+
+    def memory_bytes(self) -> int:
+        """Bytes of codes, ids, quantizers and rotations held in memory; mapped files are not."""
+
+    def save(self, path: Path, *, space: str = "") -> Seal:
+        """Write one sealed file and return its seal; the caller renames or uploads it."""
 
     @classmethod
-    def load(cls, path: Path, *, mmap: bool = False) -> Index:
-        """Read what save wrote; IndexCorruptError if it is truncated or of another kind."""
+    def load(cls, path: Path, *, mmap: bool = False, verify: bool = True) -> Index:
+        """Read what save wrote; IndexCorruptError if it is truncated, altered or another kind's."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
@@ -45,13 +47,28 @@ class QueryImages:
 
 
 class LocalEmbedder:
-    """An Embedder around an encoder of this process; one batch is encoded at a time."""
+    """An Embedder around an encoder of this process; one batch is encoded at a time.
 
-    def __init__(self, encoder: Encoder, decoder: ImageDecoder, *, threads: int = 2) -> None:
-        self.encoder = encoder
-        self._images = QueryImages(decoder, encoder.short_side)
+    The encoder is opened at first use: a search by photo id needs none.
+    """
+
+    def __init__(
+        self, open_encoder: Callable[[], Encoder], decoder: ImageDecoder, *, threads: int = 2
+    ) -> None:
+        self._open = open_encoder
+        self._decoder = decoder
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="embed")
+        self._opening = threading.Lock()
         self._one = asyncio.Semaphore(1)
+        self._opened: Encoder | None = None
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder, opened if it is not yet; EncoderUnavailableError."""
+        with self._opening:
+            if self._opened is None:
+                self._opened = self._open()
+            return self._opened
 
     @property
     def space(self) -> EmbeddingSpace:
@@ -61,7 +78,7 @@ class LocalEmbedder:
     async def embed_image(self, data: bytes, box: Box | None = None) -> ImageQuery:
         """Decode, crop and embed; DecodeError, InputError for a box outside the image."""
         loop = asyncio.get_running_loop()
-        rgb, hashes = await loop.run_in_executor(self._threads, self._images.prepare, data, box)
+        rgb, hashes = await loop.run_in_executor(self._threads, self.prepare, data, box)
         async with self._one:
             x_nd = await loop.run_in_executor(self._threads, self.encoder.encode_images, [rgb])
         return ImageQuery(np.asarray(x_nd[0], np.float32), hashes)
@@ -73,6 +90,16 @@ class LocalEmbedder:
         async with self._one:
             x_nd = await loop.run_in_executor(self._threads, encoder.encode_texts, [text])
         return np.asarray(x_nd[0], np.float32)
+
+    def prepare(self, data: bytes, box: Box | None = None) -> tuple[Rgb, Hashes | None]:
+        """Pixels to embed, and hashes if the whole image is the query; InputError, DecodeError."""
+        return QueryImages(self._decoder, self.encoder.short_side).prepare(data, box)
+
+    async def ready(self) -> str:
+        """A sentence on the encoder in use; EncoderUnavailableError if it cannot be had."""
+        loop = asyncio.get_running_loop()
+        space = await loop.run_in_executor(self._threads, lambda: self.space)
+        return f"{space.name}: {' and '.join(space.modalities)}, {space.dim} dimensions"
 
     def close(self) -> None:
         """Let the threads end."""

@@ -43,8 +43,8 @@ class LocalSlot:
     """Slot `number` of `count`: the shards s of every index with s % count == number.
 
     An index is loaded at a tenant's first query, into `cache_dir` if it is not on this machine's
-    disk, and dropped by least recent use when all loaded ones need more than `budget_bytes`. Changes
-    since it was built are applied before every query that asks for them (`seq`), and by a
+    disk, and dropped by least recent use when all loaded ones need more than `budget_bytes`.
+    Changes since it was built are applied before every query that asks for them (`seq`), and by a
     background thread that also looks for new versions: those are loaded beside the old one and
     swapped in, so that no query waits. A tenant without an index is searched in its changes alone.
     """
@@ -73,9 +73,7 @@ class LocalSlot:
         self._guard = threading.Lock()
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix=f"shard-{number}")
         self._stopped = threading.Event()
-        self._watcher = threading.Thread(
-            target=self._watch, name=f"watch-{number}", daemon=True
-        )
+        self._watcher = threading.Thread(target=self._watch, name=f"watch-{number}", daemon=True)
 
     async def search(
         self, tenant: str, space: EmbeddingSpace, x_d: Vector, k: int, *, seq: int
@@ -119,18 +117,22 @@ class LocalSlot:
     def refresh(self) -> None:
         """Look once for changes and new versions of everything that is loaded."""
         for (tenant, space_id), place in list(self._places.items()):
-            shards = place.shards
-            if shards is None:
-                continue
-            with self._catalog.tenant(tenant) as tx:
-                version = indexes.active(tx, space_id)
-            if version is not None and version[0].version != shards.version:
-                self._swap(tenant, place, version)
-            else:
-                self._catch_up(tenant, place, shards)
+            with _logged(f"slot {self.number} could not look for changes of {tenant}"):
+                self._refresh(tenant, space_id, place)
 
     async def _in_thread(self, work: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+
+    def _refresh(self, tenant: str, space_id: str, place: _Place) -> None:
+        shards = place.shards
+        if shards is None:
+            return
+        with self._catalog.tenant(tenant) as tx:
+            version = indexes.active(tx, space_id)
+        if version is not None and version[0].version != shards.version:
+            self._swap(tenant, place, version)
+        else:
+            self._catch_up(tenant, place, shards)
 
     def _fresh(self, tenant: str, space: EmbeddingSpace, seq: int) -> LiveShards:
         """The tenant's shards, loaded, with every change up to `seq`."""
@@ -155,17 +157,16 @@ class LocalSlot:
         self._evict(keep=(tenant, place.space.id))
         return shards
 
-    def _swap(
-        self, tenant: str, place: _Place, version: tuple[IndexVersion, int]
-    ) -> None:
+    def _swap(self, tenant: str, place: _Place, version: tuple[IndexVersion, int]) -> None:
         """Load the new version beside the old, bring it up to date, then change the pointer."""
         fresh = self._load(place, version)
         with self._catalog.tenant(tenant) as tx:
             for events in _events(tx, place.space.id, fresh.seq):
                 fresh.apply(events)
         with place.lock:
-            if place.shards is not None:
-                place.shards = fresh
+            old, place.shards = place.shards, fresh
+        if old is not None:
+            old.forget_files()
         log.info("slot %d serves %s version %s", self.number, place.space.id, fresh.version)
         self._evict(keep=(tenant, place.space.id))
 
@@ -206,8 +207,7 @@ class LocalSlot:
 
     def _watch(self) -> None:
         while not self._stopped.wait(self._poll_s):
-            with _logged(f"slot {self.number} could not look for changes"):
-                self.refresh()
+            self.refresh()
 
 
 def _events(tx: Transaction, space_id: str, seq: int) -> Iterator[list[delta.DeltaEvent]]:

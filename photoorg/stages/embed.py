@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -23,23 +23,21 @@ class Embed:
     def __call__(self, table: pa.Table) -> pa.Table:
         """Rows with pixels in, rows with vectors out; the pixels stay."""
         pixels = rows.images(table)
-        todo = [i for i in rows.live(table) if pixels[i] is not None]
-        vectors, failed = self._encode(table, todo, [p for p in pixels if p is not None])
+        vectors, failed = self._encode(table, {i: pixels[i] for i in rows.live(table)})
         table = rows.set_column(
             table, "vector", *_as_column(len(table), vectors, self._encoder.space.dim)
         )
         return rows.mark_failed(table, failed)
 
     def _encode(
-        self, table: pa.Table, todo: Sequence[int], images: Sequence[Rgb]
+        self, table: pa.Table, images: Mapping[int, Rgb]
     ) -> tuple[dict[int, NDArray[np.float32]], dict[int, Rejection]]:
         try:
-            vectors = self._encoder.encode_images(images)
-            return dict(zip(todo, vectors, strict=True)), {}
+            vectors = self._encoder.encode_images(list(images.values()))
+            return dict(zip(images, vectors, strict=True)), {}
         except Exception:  # one bad row must not cost the batch: find it by going row by row
-            by_row = dict(zip(todo, images, strict=True))
             return rows.per_row(
-                table, "embed", todo, lambda i: self._encoder.encode_images([by_row[i]])[0]
+                table, "embed", images, lambda i: self._encoder.encode_images([images[i]])[0]
             )
 
 
@@ -70,9 +68,7 @@ class DetectFaces:
         pixels = rows.images(table)
 
         def detect(row: int) -> list[dict[str, object]]:
-            image = pixels[row]
-            assert image is not None, "a live row has pixels"
-            found = self._encoder.detect(image)
+            found = self._encoder.detect(pixels[row])
             return [_face_struct(face) for face in found if face.score >= self._min_score]
 
         done, failed = rows.per_row(table, "faces", rows.live(table), detect)

@@ -9,7 +9,7 @@ import pyarrow as pa
 from photoorg.imaging.hashes import hash_image
 from photoorg.imaging.quality import measure
 from photoorg.imaging.thumbs import thumbnail
-from photoorg.models import Rejection
+from photoorg.models import Rejection, Rgb
 from photoorg.stages import rows
 from photoorg.store.layout import thumb_path
 from photoorg.store.objects import ObjectStore
@@ -38,7 +38,13 @@ class MeasureQuality:
         done, failed = rows.per_row(
             table, "quality", rows.live(table), lambda i: measure(pixels[i], widths[i], heights[i])
         )
-        fields = ["sharpness", "exposure", "contrast", "resolution", ("quality", "score")]
+        fields: list[str | tuple[str, str]] = [
+            "sharpness",
+            "exposure",
+            "contrast",
+            "resolution",
+            ("quality", "score"),
+        ]
         return rows.mark_failed(rows.add_records(table, done, fields), failed)
 
 
@@ -75,5 +81,5 @@ class MakeThumbnail:
         table = rows.set_column(table, "has_thumbnail", made, pa.bool_())
         return rows.mark_failed(table, failed)
 
-    def _make(self, image: object) -> bytes:
+    def _make(self, image: Rgb) -> bytes:
         return thumbnail(image, self._px, self._quality)

@@ -38,16 +38,14 @@ def live(table: pa.Table) -> list[int]:
     return [int(i) for i in np.flatnonzero(valid)]
 
 
-def images(table: pa.Table) -> list[Rgb | None]:
-    """The `rgb` column as arrays [height, width, 3] that share the table's memory."""
-    found: list[Rgb | None] = []
+def images(table: pa.Table) -> dict[int, Rgb]:
+    """Row number -> pixels [height, width, 3], sharing the table's memory, of rows that have any."""
+    found: dict[int, Rgb] = {}
     sizes = zip(table["rgb_height"].to_pylist(), table["rgb_width"].to_pylist(), strict=True)
-    for cell, (height, width) in zip(table["rgb"], sizes, strict=True):
-        if not cell.is_valid:
-            found.append(None)
-            continue
-        pixels = np.frombuffer(cell.as_buffer(), dtype=np.uint8)
-        found.append(pixels.reshape(height, width, 3))
+    for row, (cell, (height, width)) in enumerate(zip(table["rgb"], sizes, strict=True)):
+        if cell.is_valid:
+            pixels = np.frombuffer(cell.as_buffer(), dtype=np.uint8)
+            found[row] = pixels.reshape(height, width, 3)
     return found
 
 

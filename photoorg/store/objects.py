@@ -26,7 +26,7 @@ class ObjectStore:
     def __init__(self, root: str, config: StorageConfig) -> None:
         self.root = root.rstrip("/") or "/"
         self._config = config
-        self._store = _backend(self.root, config)
+        self._store = _backend(root, config)
 
     def __repr__(self) -> str:
         return f"ObjectStore({self.root!r})"
@@ -176,5 +176,5 @@ def _backend(root: str, config: StorageConfig) -> LocalFolder | _Prefix:
             f"storage.root {root!r} is neither a folder nor an s3:// address.",
             fix="Use a folder or s3://bucket/prefix.",
         )
-    bucket, prefix = split_s3(root)
+    bucket, prefix = split_s3(root.rstrip("/") if rest else root)
     return _Prefix(S3Bucket(bucket, S3Settings.of(config)), f"{prefix}/" if prefix else "")

@@ -17,7 +17,7 @@ from photoorg.store.paths import checked
 
 MANIFEST = "manifest.json"
 KEYS = "keys.parquet"
-PART = re.compile(r"^(?P<name>[a-z][a-z0-9_]*)-(?P<number>\d{6,})\.parquet$")
+PART = re.compile(r"(?P<name>[a-z][a-z0-9_]*)-(?P<number>\d{6,})\.parquet")
 
 
 class Run:
@@ -45,7 +45,7 @@ class Run:
 
     def parts(self, name: str = "part") -> list[int]:
         """Numbers of the parts that are there, ascending."""
-        found = (PART.match(file) for file in self._files(f"{name}-"))
+        found = (PART.fullmatch(file) for file in self._files(f"{name}-"))
         return sorted(int(m["number"]) for m in found if m and m["name"] == name)
 
     def write_keys(self, table: pa.Table) -> None:
@@ -115,5 +115,5 @@ def find_runs(store: ObjectStore, prefix: str) -> list[Run]:
 
 def _part_name(name: str, number: int) -> str:
     file = f"{name}-{number:06d}.parquet"
-    assert PART.match(file), "a part's name is lower-case letters, digits and underscores"
+    assert PART.fullmatch(file), "a part's name is lower-case letters, digits and underscores"
     return file

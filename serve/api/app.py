@@ -57,7 +57,12 @@ def create_app(
         search_router(service, tenant_of, metrics, default_k=search.default_k, max_k=search.max_k)
     )
     app.include_router(health_router(health, uploads, metrics))
-    app.add_middleware(Requests, metrics=metrics, max_body=serve.max_upload_bytes + FORM_OVERHEAD)
+    app.add_middleware(
+        Requests,
+        metrics=metrics,
+        max_body=serve.max_upload_bytes + FORM_OVERHEAD,
+        max_in_flight=serve.ingress_ongoing,
+    )
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 
 import pytest
 
+from photoorg.config import ServeConfig
 from serve.middleware import JsonLines
 from serve.ports import Check
-from tests.fakes.http import NAMES
+from tests.fakes.http import NAMES, World
 from tests.fakes.search import photo_id
 
 ONE = photo_id(NAMES[0])
@@ -73,6 +75,19 @@ async def test_every_request_is_one_json_line_with_id_and_tenant(client, caplog)
     line = json.loads(JsonLines().format(record))
     assert line["request_id"] == "abc" and line["tenant"] == "default" and line["status"] == 200
     assert line["route"] == "/v1/photos/{photo_id}" and line["ms"] > 0
+
+
+async def test_more_requests_than_there_is_room_for_are_sent_away():
+    world = World(serve=ServeConfig(ingress_ongoing=1))
+    for slot in world.slots:
+        slot.delay_s = 0.1
+    async with world.client() as client:
+        answers = await asyncio.gather(
+            *(client.get("/v1/search", params={"q": "sea"}) for _ in range(3))
+        )
+    assert sorted(a.status_code for a in answers) == [200, 503, 503]
+    away = next(a for a in answers if a.status_code == 503)
+    assert away.headers["retry-after"] and away.json()["code"] == "overloaded"
 
 
 def operations(app):

@@ -52,11 +52,11 @@ def ray_off_afterwards():
 
 
 @pytest.mark.parametrize("layout", ["fused", "split"])
-def test_every_file_becomes_a_photo_a_duplicate_or_a_reject(tmp_path, postgres_url, layout):
+def test_every_file_becomes_a_photo_a_duplicate_or_a_reject(tmp_path, catalog_url, layout):
     from pipelines import ingest
 
     folder = library(tmp_path / "in", 20, duplicates=3, broken=6)
-    config = configured(tmp_path, postgres_url, layout=layout)
+    config = configured(tmp_path, catalog_url, layout=layout)
     summary = ingest.run(config, [str(folder)])
     assert (summary.files, summary.photos, summary.duplicates, summary.rejects) == (29, 20, 3, 6)
     found = stored(config)
@@ -72,11 +72,11 @@ def test_every_file_becomes_a_photo_a_duplicate_or_a_reject(tmp_path, postgres_u
     assert again.new == 0, "nothing is done twice"
 
 
-def test_only_new_files_are_worked_on(tmp_path, postgres_url):
+def test_only_new_files_are_worked_on(tmp_path, catalog_url):
     from pipelines import ingest
 
     folder = library(tmp_path / "in", 6)
-    config = configured(tmp_path, postgres_url)
+    config = configured(tmp_path, catalog_url)
     ingest.run(config, [str(folder)], limit=4)
     assert len(stored(config)) == 4
     (folder / "new.jpg").write_bytes(jpeg(99))
@@ -87,11 +87,11 @@ def test_only_new_files_are_worked_on(tmp_path, postgres_url):
     assert forced.new == 7 and len(stored(config)) == 7
 
 
-def test_one_stage_alone_keeps_what_the_others_made(tmp_path, postgres_url):
+def test_one_stage_alone_keeps_what_the_others_made(tmp_path, catalog_url):
     from pipelines import ingest
 
     folder = library(tmp_path / "in", 5)
-    config = configured(tmp_path, postgres_url, stages=["exif", "quality"])
+    config = configured(tmp_path, catalog_url, stages=["exif", "quality"])
     ingest.run(config, [str(folder)])
     assert all(p.hashes is None for p in stored(config).values())
     ingest.run(config, [str(folder)], stages=["hash"], force=True)
@@ -99,13 +99,13 @@ def test_one_stage_alone_keeps_what_the_others_made(tmp_path, postgres_url):
         assert photo.hashes is not None and photo.quality is not None
 
 
-def test_a_killed_job_goes_on_where_it_was(tmp_path, postgres_url):
+def test_a_killed_job_goes_on_where_it_was(tmp_path, catalog_url):
     folder = library(tmp_path / "in", 150, duplicates=10, broken=5)
-    config = configured(tmp_path, postgres_url)
+    config = configured(tmp_path, catalog_url)
     environment = {
         **os.environ,
         "PHOTOORG_STORAGE__ROOT": config.storage.root,
-        "PHOTOORG_DATABASE__URL": postgres_url,
+        "PHOTOORG_DATABASE__URL": catalog_url,
         "PHOTOORG_ENCODER__SPACE": "builtin",
         "PHOTOORG_INGEST__PART_ROWS": "8",
     }
@@ -146,13 +146,13 @@ def _wait_for_parts(
     pytest.fail("no part was committed within a minute")
 
 
-def test_what_cannot_run_is_refused_before_anything_is_written(tmp_path, postgres_url):
+def test_what_cannot_run_is_refused_before_anything_is_written(tmp_path, catalog_url):
     from pipelines import ingest
 
     folder = library(tmp_path / "in", 2)
-    config = configured(tmp_path, postgres_url, workers=64, worker_cpus=1.0)
+    config = configured(tmp_path, catalog_url, workers=64, worker_cpus=1.0)
     with pytest.raises(ResourceError, match="wait for"):
         ingest.run(config, [str(folder)])
     assert find_runs(ObjectStore(config.storage.root, config.storage), "default/runs") == []
     with pytest.raises(NotFoundError):
-        ingest.run(configured(tmp_path, postgres_url), [str(tmp_path / "nowhere")])
+        ingest.run(configured(tmp_path, catalog_url), [str(tmp_path / "nowhere")])

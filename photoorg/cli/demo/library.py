@@ -272,10 +272,10 @@ def _break_files(folder: Path, whole: bytes) -> tuple[Path, ...]:
     return tuple(folder / name for name in broken)
 
 
-def _bomb(side: int = 40_000) -> bytes:
-    """A PNG of a few kilobytes that claims 1,600 megapixels."""
+def _bomb(side: int = 20_000) -> bytes:
+    """A whole PNG of some fifty kilobytes that unpacks to 400 megapixels."""
     header = side.to_bytes(4, "big") * 2 + bytes([1, 0, 0, 0, 0])
-    rows = zlib.compress(bytes((side // 8 + 1) * 2_000), 9)
+    rows = zlib.compress(bytes((side // 8 + 1) * side), 6)
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
         for kind, data in ((b"IHDR", header), (b"IDAT", rows), (b"IEND", b""))

@@ -7,12 +7,12 @@ import re
 
 from photoorg.errors import InputError
 
-PHOTO_ID = re.compile(r"^[0-9a-f]{64}$")
+PHOTO_ID = re.compile(r"[0-9a-f]{64}")
 
 
 def photo_key(photo_id: str) -> bytes:
     """The 32 bytes of a photo id; InputError if it is not 64 hexadecimal digits."""
-    if not PHOTO_ID.match(photo_id):
+    if not PHOTO_ID.fullmatch(photo_id):
         raise InputError(
             f"{photo_id!r} is no photo id.",
             fix="It is a sha256: 64 lower-case hexadecimal digits.",

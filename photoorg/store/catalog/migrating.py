@@ -14,7 +14,7 @@ from psycopg import sql
 from photoorg.errors import CatalogError
 
 LOCK = 0x70686F746F6F7267  # "photoorg"
-NAME = re.compile(r"^(\d{4})_[a-z0-9_]+\.sql$")
+NAME = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 WORKER = "_worker"
 
 
@@ -36,7 +36,7 @@ def shipped() -> list[Migration]:
     """The migrations of this version of photoorg, in order."""
     found = []
     for file in resources.files(__package__).joinpath("migrations").iterdir():
-        match = NAME.match(file.name)
+        match = NAME.fullmatch(file.name)
         if match:
             found.append(Migration(int(match[1]), file.name, file.read_text("utf-8")))
     return sorted(found, key=lambda m: m.number)

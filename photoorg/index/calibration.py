@@ -1,0 +1,150 @@
+"""How many lists to scan: measured on held-out photos against exact search, not guessed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photoorg.index import faiss_io
+from photoorg.index.base import FloatMatrix, PhotoKeys
+from photoorg.index.photo_ids import comparable
+from photoorg.index.planning import IndexPlan
+
+log = logging.getLogger(__name__)
+K = 10
+DEEPER = 4
+"""How much wider the candidate list is tried where the configured width cannot do it."""
+
+Names = NDArray[np.bytes_]
+Setting = tuple[int, int]
+"""(rescore_factor, effort)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The best rows of m probes, in descending order: scores and ids, both [m, K + 1]."""
+
+    scores: FloatMatrix
+    names: Names
+
+
+@dataclass(frozen=True, slots=True)
+class ShardProbe:
+    """What one shard found for the probes, exactly and at every setting tried."""
+
+    exact: Best
+    found: Mapping[Setting, Best]
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """The cheapest setting that reaches the target, and the recall@10 it reached."""
+
+    effort: int
+    rescore_factor: int
+    recall_at_10: float
+    curve: Mapping[Setting, float]
+
+
+class ExactProbe:
+    """The true neighbours of the probes, gathered while a shard's vectors stream by."""
+
+    def __init__(self, probes_md: FloatMatrix, keys: PhotoKeys) -> None:
+        self._probes_md = np.ascontiguousarray(probes_md)
+        self._names = comparable(keys)
+        self._best = nothing(len(probes_md))
+        self._row = 0
+
+    def offer(self, x_nd: FloatMatrix) -> None:
+        """The next rows of the shard, in the order of its keys."""
+        faiss = faiss_io.library()
+
+        if len(self._probes_md) and len(x_nd):
+            k = min(K + 1, len(x_nd))
+            scores, rows = faiss.knn(self._probes_md, x_nd, k, metric=faiss.METRIC_INNER_PRODUCT)
+            names = self._names[self._row + rows]
+            self._best = combine([self._best, Best(scores, names)])
+        self._row += len(x_nd)
+
+    def best(self) -> Best:
+        """What was found so far."""
+        return self._best
+
+
+def settings(plan: IndexPlan) -> list[Setting]:
+    """What is tried, cheapest first: efforts growing by half, then wider candidate lists."""
+    if plan.kind == "flat":
+        return [(plan.rescore_factor, 1)]
+    efforts = [1, 2, 3]
+    while efforts[-1] < min(plan.nlist, 1_024):
+        efforts.append(min(-(-efforts[-1] * 5 // 4), plan.nlist))
+    efforts = sorted({e for e in efforts if e <= plan.nlist})
+    wider = plan.rescore_factor * DEEPER
+    return [(plan.rescore_factor, e) for e in efforts] + [(wider, e) for e in efforts if e >= 8]
+
+
+def calibrate(parts: Sequence[ShardProbe], trained_keys: PhotoKeys, plan: IndexPlan) -> Calibration:
+    """Merge what the shards found and take the first setting that reaches plan.recall_target.
+
+    "Reaches" means that its mean recall is over the target by twice its standard error. If none
+    does, the best one is taken and a warning says what it reached.
+    """
+    own = comparable(trained_keys)
+    truth = _without(combine([p.exact for p in parts]), own)
+    curve: dict[Setting, float] = {}
+    chosen: Setting | None = None
+    for setting in settings(plan):
+        recall_m = _recall(truth, _without(combine([p.found[setting] for p in parts]), own))
+        if not len(recall_m):
+            return Calibration(setting[1], setting[0], 1.0, {})
+        curve[setting] = mean = float(recall_m.mean())
+        margin = 2 * float(recall_m.std()) / np.sqrt(len(recall_m))
+        if mean - margin >= plan.recall_target or mean == 1.0:
+            chosen = setting
+            break
+    if chosen is None:
+        chosen = max(curve, key=lambda s: (curve[s], -s[1]))
+        if plan.kind != "flat" and curve[chosen] < plan.recall_target:
+            log.warning(
+                "the index reaches recall@10 %.3f at best, less than the %.3f asked for: "
+                "use longer codes in index.factory or a larger index.rescore_factor",
+                curve[chosen],
+                plan.recall_target,
+            )
+    return Calibration(chosen[1], chosen[0], round(curve[chosen], 4), curve)
+
+
+def nothing(m: int) -> Best:
+    """No neighbours yet."""
+    return Best(np.full((m, K + 1), -np.inf, np.float32), np.zeros((m, K + 1), "S32"))
+
+
+def combine(parts: Sequence[Best]) -> Best:
+    """The K + 1 best of several."""
+    scores = np.concatenate([p.scores for p in parts], axis=1)
+    names = np.concatenate([p.names for p in parts], axis=1)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, : K + 1]
+    return Best(np.take_along_axis(scores, order, 1), np.take_along_axis(names, order, 1))
+
+
+def _without(best: Best, own_m: Names) -> Names:
+    """The K best names of each probe, itself left out; b"" where there are fewer."""
+    names = np.where(np.isfinite(best.scores), best.names, b"")
+    itself = names == own_m[:, None]
+    order = np.argsort(itself, axis=1, kind="stable")
+    ordered = np.take_along_axis(np.where(itself, b"", names), order, 1)
+    return np.asarray(ordered[:, :K])
+
+
+def _recall(truth: Names, found: Names) -> NDArray[np.float64]:
+    """Share of each probe's true neighbours that were found; probes without any are left out."""
+    real = truth != b""
+    hits: NDArray[Any] = ((truth[:, :, None] == found[:, None, :]).any(axis=2)) & real
+    counted = real.sum(axis=1)
+    some = counted > 0
+    return np.asarray(hits.sum(axis=1)[some] / counted[some], np.float64)

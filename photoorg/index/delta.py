@@ -1,0 +1,161 @@
+"""What changed since the base was built: new vectors and deletions, searched flat in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photoorg.errors import SpaceMismatchError
+from photoorg.index.base import FloatMatrix, Mask
+from photoorg.index.rescore import unit
+from photoorg.models import Candidate
+
+FIRST_ROWS = 256
+
+
+class Event(Protocol):
+    """One entry of the delta log: a photo came (with its vector) or went."""
+
+    @property
+    def seq(self) -> int:
+        """Its place in the log."""
+
+    @property
+    def op(self) -> Literal["add", "delete"]:
+        """What happened."""
+
+    @property
+    def photo_id(self) -> str:
+        """To which photo."""
+
+    @property
+    def vector(self) -> NDArray[np.float32] | None:
+        """Its new vector [dim], None for a deletion."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaView:
+    """The delta as it was at event `seq`: unchanged by later events, so searches need no lock.
+
+    `x_nd` holds every row ever added, `live` which of them count, `ids` (at least) their photos.
+    """
+
+    seq: int
+    x_nd: FloatMatrix
+    live: Mask
+    ids: list[str]
+    rows: dict[str, int]
+
+    def search(self, x_nd: FloatMatrix, k: int) -> list[list[Candidate]]:
+        """The k best live photos per query, in order of merge.rank."""
+        if not len(self.live):
+            return [[] for _ in x_nd]
+        scores_nm = np.where(self.live, x_nd @ self.x_nd.T, -np.inf)
+        return [self._best(scores_m, k) for scores_m in scores_nm]
+
+    def _best(self, scores_m: FloatMatrix, k: int) -> list[Candidate]:
+        rows = np.flatnonzero(self.live)
+        if len(rows) > k:
+            # All that tie with the k-th stay in, so that the photo id decides among them.
+            cut = np.partition(scores_m, -k)[-k]
+            rows = rows[scores_m[rows] >= cut]
+        found = [Candidate(self.ids[row], float(scores_m[row])) for row in rows]
+        return sorted(found, key=lambda c: (-c.score, c.photo_id))[:k]
+
+    def vector(self, photo_id: str) -> NDArray[np.float32] | None:
+        """A live photo's vector."""
+        row = self.rows.get(photo_id)
+        return None if row is None else self.x_nd[row]
+
+
+class Delta:
+    """Events applied in order of their number; an upsert replaces, a re-added photo is back.
+
+    Rows are only appended, into an array that doubles; when most are dead it is rewritten. One
+    writer at a time (ShardSlot sees to it), any number of readers through view().
+    """
+
+    def __init__(self, dim: int, *, seq: int = 0) -> None:
+        self.dim = dim
+        self.seq = seq
+        self._x_nd = np.zeros((0, dim), np.float32)
+        self._live = np.zeros(0, np.bool_)
+        self._ids: list[str] = []
+        self._rows: dict[str, int] = {}
+        self._deleted: set[str] = set()
+
+    def __len__(self) -> int:
+        """How many photos it adds or replaces."""
+        return len(self._rows)
+
+    @property
+    def deleted(self) -> frozenset[str]:
+        """Photos that were deleted and did not come back."""
+        return frozenset(self._deleted)
+
+    def apply(self, events: Iterable[Event]) -> list[str]:
+        """Take in events, those up to self.seq being known already; the photos they touched."""
+        touched: list[str] = []
+        for event in sorted(events, key=lambda e: e.seq):
+            if event.seq <= self.seq:
+                continue
+            self._drop(event.photo_id)
+            if event.op == "delete":
+                self._deleted.add(event.photo_id)
+            else:
+                assert event.vector is not None, "an added photo has a vector"
+                self._append(event.photo_id, event.vector)
+                self._deleted.discard(event.photo_id)
+            self.seq = event.seq
+            touched.append(event.photo_id)
+        if len(self._ids) > FIRST_ROWS and 2 * len(self._rows) < len(self._ids):
+            self._rewrite()
+        return touched
+
+    def skip_to(self, seq: int) -> None:
+        """Note that events up to `seq` were seen and concern others."""
+        self.seq = max(self.seq, seq)
+
+    def view(self) -> DeltaView:
+        """What it holds now."""
+        n = len(self._ids)
+        return DeltaView(
+            self.seq, self._x_nd[:n], self._live[:n].copy(), self._ids, dict(self._rows)
+        )
+
+    def memory_bytes(self) -> int:
+        """Bytes of its vectors and an estimate of its ids."""
+        return self._x_nd.nbytes + self._live.nbytes + 200 * len(self._ids)
+
+    def _append(self, photo_id: str, vector: NDArray[np.float32]) -> None:
+        if vector.shape != (self.dim,):
+            raise SpaceMismatchError(
+                f"The vector of {photo_id} has shape {list(vector.shape)}, not [{self.dim}].",
+                fix="Index and log belong to different spaces; rebuild the index.",
+            )
+        row = len(self._ids)
+        if row == len(self._x_nd):
+            # New arrays, never resized in place: views of the old ones may be in use.
+            more = max(FIRST_ROWS, row)
+            self._x_nd = np.concatenate([self._x_nd, np.zeros((more, self.dim), np.float32)])
+            self._live = np.concatenate([self._live, np.zeros(more, np.bool_)])
+        self._x_nd[row] = unit(vector[None].astype(np.float32))[0]
+        self._live[row] = True
+        self._ids.append(photo_id)
+        self._rows[photo_id] = row
+
+    def _drop(self, photo_id: str) -> None:
+        row = self._rows.pop(photo_id, None)
+        if row is not None:
+            self._live[row] = False
+
+    def _rewrite(self) -> None:
+        kept = np.flatnonzero(self._live[: len(self._ids)])
+        self._ids = [self._ids[row] for row in kept]
+        self._rows = {photo_id: row for row, photo_id in enumerate(self._ids)}
+        self._x_nd = self._x_nd[kept]
+        self._live = np.ones(len(kept), np.bool_)

@@ -1,0 +1,176 @@
+"""Inverted files over compressed codes: any FAISS factory string that holds an IVF."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from photoorg.errors import ConfigError
+from photoorg.index import faiss_io, gpu, seal
+from photoorg.index.base import FloatMatrix, Ids, Mask
+
+KIND = "ivfpq"
+BLOCK = 32
+"""Fast-scan codes are stored in blocks of this many vectors."""
+
+
+class IvfPqIndex:
+    """Approximate search: the `effort` nearest of the inverted lists are scanned.
+
+    Product quantization: Jegou et al., TPAMI 2011; OPQ: Ge et al., CVPR 2013; 4-bit fast scan:
+    Andre et al., VLDB 2015. Scores are those of the codes; a shard re-scores the candidates.
+    """
+
+    def __init__(self, dim: int, factory: str = "IVF64,PQ16x4fs", *, use_gpu: bool = False) -> None:
+        faiss = faiss_io.library()
+
+        try:
+            index = faiss.index_factory(dim, factory, faiss.METRIC_INNER_PRODUCT)
+            ivf = faiss.try_extract_index_ivf(index)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[-1]
+            raise ConfigError(
+                f"FAISS cannot make an index of {factory!r} in {dim} dimensions: {reason}.",
+                fix="Mend index.factory; codes of PQ{m} need a dimension divisible by m.",
+            ) from None
+        if ivf is None:
+            raise ConfigError(
+                f"The index factory {factory!r} has no inverted file.",
+                fix='Use one such as "OPQ{pq},IVF{nlist},PQ{pq}x4fs".',
+            )
+        self._adopt(index)
+        self._use_gpu = use_gpu
+
+    def _adopt(self, index: Any) -> None:
+        faiss = faiss_io.library()
+
+        # The IVF view does not own the index it was taken from: both must live equally long.
+        self._index = index
+        self._ivf = faiss.extract_index_ivf(index)
+        self._nested = isinstance(index, faiss.IndexPreTransform)
+        self._use_gpu = False
+
+    @property
+    def kind(self) -> str:
+        """The registry name, "ivfpq"."""
+        return KIND
+
+    @property
+    def dim(self) -> int:
+        """Dimension of its vectors."""
+        return int(self._index.d)
+
+    @property
+    def exact(self) -> bool:
+        """False: candidates are re-scored."""
+        return False
+
+    @property
+    def faiss(self) -> Any:
+        """The FAISS index beneath."""
+        return self._index
+
+    @property
+    def nlist(self) -> int:
+        """Number of inverted lists."""
+        return int(self._ivf.nlist)
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+    def train(self, x_nd: FloatMatrix) -> None:
+        """Learn rotation, centroids and codebooks; wants 39 to 256 vectors per list."""
+        faiss = faiss_io.library()
+
+        x_nd = faiss_io.rows_of(x_nd, self.dim)
+        if self._nested:
+            for i in range(self._index.chain.size()):
+                _shorten(faiss.downcast_VectorTransform(self._index.chain.at(i)))
+        # FAISS only warns, on stderr, where a list has few points; the plan already saw to it.
+        self._ivf.cp.min_points_per_centroid = 1
+        with gpu.clustering(self._ivf, enabled=self._use_gpu):
+            self._index.train(x_nd)
+
+    def add(self, ids_n: Ids, x_nd: FloatMatrix) -> None:
+        """Encode vectors into their lists."""
+        if len(x_nd):
+            x_nd = faiss_io.rows_of(x_nd, self.dim)
+            self._index.add_with_ids(x_nd, np.ascontiguousarray(ids_n, dtype=np.int64))
+
+    def search(
+        self, x_nd: FloatMatrix, k: int, *, effort: int | None = None, allowed: Mask | None = None
+    ) -> tuple[FloatMatrix, Ids]:
+        """Scores and ids, both [n, k]; see Index.search."""
+        x_nd = faiss_io.rows_of(x_nd, self.dim)
+        found = min(k, len(self))
+        if found == 0 or len(x_nd) == 0:
+            return faiss_io.nothing(len(x_nd), k)
+        parameters = self.search_parameters(effort, allowed)
+        return faiss_io.padded(*self._index.search(x_nd, found, params=parameters), k)
+
+    def search_parameters(self, effort: int | None, allowed: Mask | None) -> Any:
+        """Nprobe and selector as FAISS takes them for one call."""
+        faiss = faiss_io.library()
+
+        wanted: dict[str, Any] = {"nprobe": min(effort or int(self._ivf.nprobe), self.nlist)}
+        if allowed is not None:
+            wanted["sel"] = faiss_io.selector(allowed)
+        inner = faiss.SearchParametersIVF(**wanted)
+        return faiss.SearchParametersPreTransform(index_params=inner) if self._nested else inner
+
+    def memory_bytes(self) -> int:
+        """Bytes of codes, ids, centroids, codebooks and rotations."""
+        faiss = faiss_io.library()
+
+        sizes_n = np.array([self._ivf.invlists.list_size(i) for i in range(self.nlist)])
+        packed = isinstance(self._ivf, faiss.IndexIVFFastScan)
+        stored_n = -(-sizes_n // BLOCK) * BLOCK if packed else sizes_n
+        codes = int(stored_n.sum()) * int(self._ivf.code_size)
+        quantizer = faiss.downcast_index(self._ivf.quantizer)
+        centroids = int(quantizer.sa_code_size()) * self.nlist
+        pq = getattr(self._ivf, "pq", None)
+        books = 4 * int(pq.centroids.size() + pq.sdc_table.size()) if pq is not None else 0
+        return codes + 8 * int(sizes_n.sum()) + centroids + books + 4 * self._rotation_values()
+
+    def _rotation_values(self) -> int:
+        faiss = faiss_io.library()
+
+        if not self._nested:
+            return 0
+        chain = self._index.chain
+        transforms = [faiss.downcast_VectorTransform(chain.at(i)) for i in range(chain.size())]
+        return sum(int(t.A.size() + t.b.size()) for t in transforms if hasattr(t, "A"))
+
+    def save(self, path: Path, *, space: str = "") -> seal.Seal:
+        """Write one sealed file."""
+        return faiss_io.write(self._index, path, part="base", kind=KIND, space=space)
+
+    @classmethod
+    def load(cls, path: Path, *, mmap: bool = False, verify: bool = True) -> Self:
+        """Read what save wrote; codes stay in memory, as fast-scan blocks cannot be mapped."""
+        found = seal.check(path, part="base", kind=KIND, verify=verify)
+        index = cls.__new__(cls)
+        index._adopt(faiss_io.read(path, found, mmap=False))
+        return index
+
+    def to_bytes(self) -> bytes:
+        """The whole index as bytes: how a trained one travels to the tasks that fill shards."""
+        return faiss_io.to_bytes(self._index)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Inverse of to_bytes."""
+        index = cls.__new__(cls)
+        index._adopt(faiss_io.from_bytes(data))
+        return index
+
+
+def _shorten(transform: Any) -> None:
+    """OPQ's defaults take minutes and gain nothing measurable once candidates are re-scored."""
+    if hasattr(transform, "niter_pq_0"):
+        transform.niter = 6
+        transform.niter_pq = 4
+        transform.niter_pq_0 = 10
+        transform.max_train_points = 32_768

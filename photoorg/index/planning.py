@@ -1,0 +1,120 @@
+"""Which index a number of vectors deserves: flat or inverted, how many lists, how long codes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from photoorg.config import IndexConfig
+from photoorg.errors import ConfigError
+
+MIN_TRAIN_PER_LIST = 39
+MAX_TRAIN_PER_LIST = 256
+MAX_LISTS = 65_536
+MAX_CODES = 128
+"""At 4 bits each these are 64 bytes a vector, which with an 8-byte id stays below 80."""
+
+FLAT_FACTORIES = ("SQfp16", "Flat")
+
+
+@dataclass(frozen=True, slots=True)
+class IndexPlan:
+    """Everything a build decides before it sees a vector.
+
+    `factory` is filled in; `nlist` and `pq` are 0 for flat kinds. `train_rows` vectors are learned
+    from, `probe_rows` more are held out to calibrate the effort.
+    """
+
+    kind: str
+    factory: str
+    dim: int
+    vectors: int
+    shards: int
+    nlist: int
+    pq: int
+    rescore: Literal["sq8", "fp16"]
+    rescore_factor: int
+    train_rows: int
+    probe_rows: int
+    recall_target: float
+    use_gpu: bool | Literal["auto"]
+    threads: int | None
+
+    @property
+    def sample_rows(self) -> int:
+        """How many vectors the build draws."""
+        return self.train_rows + self.probe_rows
+
+
+def plan(n: int, dim: int, config: IndexConfig) -> IndexPlan:
+    """The plan for `n` vectors of `dim` dimensions; ConfigError if the factory cannot be filled."""
+    flat = n < config.flat_below or config.factory in FLAT_FACTORIES
+    probe_rows = min(config.recall_sample, max(1, n // 10))
+    if flat:
+        factory = config.factory if config.factory in FLAT_FACTORIES else FLAT_FACTORIES[0]
+        nlist = pq = train_rows = 0
+    else:
+        train_rows = min(config.train_sample, n - probe_rows)
+        nlist = lists_for(n, train_rows)
+        pq, width = codes_for(dim)
+        factory = fill(config.factory, dim=dim, nlist=nlist, pq=pq, width=width)
+        train_rows = min(train_rows, nlist * MAX_TRAIN_PER_LIST)
+    return IndexPlan(
+        kind="flat" if flat else "ivfpq",
+        factory=factory,
+        dim=dim,
+        vectors=n,
+        shards=config.shards,
+        nlist=nlist,
+        pq=pq,
+        rescore=config.rescore,
+        rescore_factor=config.rescore_factor,
+        train_rows=train_rows,
+        probe_rows=probe_rows,
+        recall_target=config.recall_target,
+        use_gpu=config.use_gpu,
+        threads=config.threads,
+    )
+
+
+def lists_for(n: int, train_rows: int) -> int:
+    """Number of inverted lists: the power of two nearest 2 sqrt(n) that the sample can train.
+
+    Coarse search costs nlist, scanning nprobe * n / nlist; both are small and alike around sqrt(n),
+    and 39 training vectors per list is what FAISS asks for at least.
+    """
+    wanted = 1 << round(math.log2(max(1.0, 2 * math.sqrt(n))))
+    trainable = max(1, train_rows // MIN_TRAIN_PER_LIST)
+    return min(wanted, 1 << int(math.log2(trainable)), MAX_LISTS)
+
+
+def codes_for(dim: int) -> tuple[int, int]:
+    """Number of 4-bit codes, and the width to rotate to so that it divides evenly.
+
+    One code for 8 dimensions, but 64 to 128 in all, and never less than 2 dimensions per code.
+    Among even divisors of `dim` the nearest is taken if it is within a quarter; otherwise vectors
+    are projected to the next smaller multiple.
+    """
+    target = max(1, min(max(64, dim // 8), MAX_CODES, dim // 2))
+    near = [m for m in range(2, MAX_CODES + 1, 2) if dim % m == 0 and 2 * m <= dim]
+    near = [m for m in near if 0.75 * target <= m <= 1.25 * target]
+    if near:
+        return min(near, key=lambda m: (abs(m - target), -m)), dim
+    codes = max(1, target // 8 * 8 or target)
+    return codes, dim // codes * codes
+
+
+def fill(factory: str, *, dim: int, nlist: int, pq: int, width: int) -> str:
+    """Put the numbers into a factory string; the rotation also projects where width < dim."""
+    rotation = f"OPQ{pq}_{width}" if width < dim else f"OPQ{pq}"
+    filled = factory.replace("OPQ{pq},", rotation + ",")
+    if width < dim and filled == factory and "{pq}" in factory and "_" not in factory:
+        filled = f"PCAR{width}," + filled
+    try:
+        return filled.format(nlist=nlist, pq=pq)
+    except (KeyError, IndexError, ValueError):
+        raise ConfigError(
+            f"index.factory {factory!r} has a placeholder that is not known.",
+            fix="Only {nlist} and {pq} are filled in.",
+        ) from None

@@ -1,0 +1,196 @@
+"""One shard of a version: candidates from FAISS, re-scored from mapped vectors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from photoorg.errors import IndexCorruptError, InputError, NotFoundError
+from photoorg.index import faiss_io, seal
+from photoorg.index.base import FloatMatrix, Ids, Index, Mask, PhotoKeys
+from photoorg.index.manifest import IndexManifest, ShardInfo, file_name
+from photoorg.index.photo_ids import PhotoIds
+from photoorg.index.rescore import Rescorer
+from photoorg.registry import INDEXES, resolve
+from photoorg.space import EmbeddingSpace
+
+MAX_CANDIDATES = 4_000
+SCAN_SHARE = 0.01
+"""Below this share of allowed rows comparing them all is faster and exact."""
+
+
+class Shard:
+    """Immutable and safe to search from any number of threads at once.
+
+    Rows are in ascending photo id order. Resident are codes, ids of the inverted lists and
+    quantizers; photo ids and re-score vectors are mapped from their files.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        rescorer: Rescorer,
+        ids: PhotoIds,
+        *,
+        effort: int,
+        rescore_factor: int,
+        threads: int | None = 1,
+    ) -> None:
+        self.index = index
+        self.rescorer = rescorer
+        self.ids = ids
+        self.effort = effort
+        self.rescore_factor = rescore_factor
+        self._threads = threads
+        self._refined = None if index.exact else _refine(index, rescorer)
+
+    @classmethod
+    def open(
+        cls,
+        directory: Path,
+        info: ShardInfo,
+        space: EmbeddingSpace,
+        *,
+        kind: str,
+        effort: int = 1,
+        rescore_factor: int = 20,
+        threads: int | None = 1,
+        verify: bool = True,
+    ) -> Shard:
+        """Open the files of one slot.
+
+        IndexCorruptError for truncated, altered or exchanged files, SpaceMismatchError for those
+        of another space. `verify` False skips the checksums (files just written or checked).
+        """
+        seals = {
+            part: _check(directory, info, part, space, verify=verify)
+            for part in ("base", "rescore", "ids")
+        }
+        load = resolve(INDEXES, kind, "index kind").load
+        index = load(directory / file_name(info.slot, "base"), mmap=True, verify=False)
+        rescorer = Rescorer.open(directory / file_name(info.slot, "rescore"), seals["rescore"])
+        ids = PhotoIds.open(directory / file_name(info.slot, "ids"), info.rows)
+        return cls(
+            index, rescorer, ids, effort=effort, rescore_factor=rescore_factor, threads=threads
+        )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def dim(self) -> int:
+        """Dimension of its vectors."""
+        return self.index.dim
+
+    def search(
+        self,
+        x_nd: FloatMatrix,
+        k: int,
+        *,
+        effort: int | None = None,
+        rescore_factor: int | None = None,
+        allowed: Mask | None = None,
+    ) -> tuple[FloatMatrix, Ids]:
+        """Scores and rows, both [n, k], best first, equal scores by photo id; -inf and -1 pad.
+
+        `effort` (lists scanned) and `rescore_factor` (candidates per result, bounded) default to
+        what was calibrated at build. `allowed` is a mask over rows; few allowed rows are compared
+        exactly. Cosine similarities of re-scored vectors: within about 0.001 of the truth.
+        """
+        if k < 1:
+            raise InputError(f"k must be at least 1, not {k}.")
+        faiss_io.use_threads(self._threads)
+        found = min(k, len(self))
+        x_nd = faiss_io.rows_of(x_nd, self.dim)
+        if found == 0 or len(x_nd) == 0:
+            return faiss_io.nothing(len(x_nd), k)
+        wanted = self._candidates(found, rescore_factor or self.rescore_factor)
+        if self._refined is None:
+            scores, rows = self.index.search(x_nd, found, allowed=allowed)
+        elif allowed is not None and _few(allowed, wanted):
+            scores, rows = self.rescorer.scan(x_nd, found, allowed)
+        else:
+            scores, rows = self._refine(x_nd, found, wanted, effort or self.effort, allowed)
+        return _in_order(*faiss_io.padded(scores, rows, k))
+
+    def _refine(
+        self, x_nd: FloatMatrix, k: int, wanted: int, effort: int, allowed: Mask | None
+    ) -> tuple[FloatMatrix, Ids]:
+        faiss = faiss_io.library()
+
+        assert self._refined is not None
+        parameters = faiss.IndexRefineSearchParameters(
+            k_factor=wanted / k + 1e-4,
+            base_index_params=self.index.search_parameters(effort, allowed),
+        )
+        scores, rows = self._refined.search(x_nd, k, params=parameters)
+        return scores, rows
+
+    def _candidates(self, k: int, factor: int) -> int:
+        return min(len(self), max(2 * k, min(k * factor, MAX_CANDIDATES)))
+
+    def rows(self, keys_n32: PhotoKeys) -> Ids:
+        """The row of each photo, -1 where it is not in this shard."""
+        return self.ids.rows(keys_n32)
+
+    def vectors(self, rows_n: Ids) -> FloatMatrix:
+        """Unit-norm vectors [n, dim] of rows."""
+        return self.rescorer.vectors(rows_n)
+
+    def memory_bytes(self) -> int:
+        """Resident bytes of codes, list ids and quantizers; mapped files are not counted."""
+        return self.index.memory_bytes()
+
+
+def open_shard(
+    directory: Path,
+    manifest: IndexManifest,
+    slot: int,
+    *,
+    threads: int | None = 1,
+    verify: bool = True,
+) -> Shard:
+    """One slot of a version in a local folder, with the effort its manifest gives."""
+    info = next((s for s in manifest.shards if s.slot == slot), None)
+    if info is None:
+        raise NotFoundError(f"Index {manifest.version} has no shard {slot}.", fix=seal.FIX)
+    return Shard.open(
+        directory,
+        info,
+        manifest.space,
+        kind=manifest.kind,
+        effort=manifest.effort,
+        rescore_factor=manifest.rescore_factor,
+        threads=threads,
+        verify=verify,
+    )
+
+
+def _refine(index: Index, rescorer: Rescorer) -> Any:
+    """FAISS's own two stages: it only borrows both indices, which the shard keeps alive."""
+    faiss = faiss_io.library()
+
+    return faiss.IndexRefine(index.faiss, rescorer.faiss)
+
+
+def _check(
+    directory: Path, info: ShardInfo, part: str, space: EmbeddingSpace, *, verify: bool
+) -> seal.Seal:
+    path = directory / file_name(info.slot, part)
+    found = seal.check(path, part=part, verify=verify)
+    space.require(found.space, str(path))
+    if (found.sha256, found.rows) != (info.files[part].sha256, info.rows):
+        raise IndexCorruptError(f"{path} is not the file its manifest names.", fix=seal.FIX)
+    return found
+
+
+def _few(allowed: Mask, wanted: int) -> bool:
+    return bool(np.count_nonzero(allowed) <= max(wanted, SCAN_SHARE * len(allowed)))
+
+
+def _in_order(scores: FloatMatrix, rows: Ids) -> tuple[FloatMatrix, Ids]:
+    """Equal scores by row, which is by photo id; padding (-1) stays last."""
+    order = np.lexsort((np.where(rows < 0, np.iinfo(np.int64).max, rows), -scores), axis=1)
+    return np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1)

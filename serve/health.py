@@ -1,0 +1,70 @@
+"""Readiness: every part that requests need, looked at side by side."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from photoorg.errors import PhotoOrgError
+from photoorg.store.catalog import Catalog
+from photoorg.store.objects import ObjectStore
+from serve.ports import Check
+
+TIMEOUT_S = 5.0
+KEEP_S = 2.0
+"""How long an answer is given again without looking: probes come from many sides."""
+
+
+class HealthChecks:
+    """Named looks, each with a time limit; the last answer is kept for two seconds."""
+
+    def __init__(self, looks: Mapping[str, Callable[[], Awaitable[str]]]) -> None:
+        self._looks = dict(looks)
+        self._last: dict[str, Check] = {}
+        self._until = 0.0
+        self._lock = asyncio.Lock()
+
+    async def checks(self) -> dict[str, Check]:
+        """Part name -> how it is; never raises."""
+        async with self._lock:
+            if time.monotonic() >= self._until:
+                found = await asyncio.gather(*(_look(look) for look in self._looks.values()))
+                self._last = dict(zip(self._looks, found, strict=True))
+                self._until = time.monotonic() + KEEP_S
+            return self._last
+
+
+def looks(
+    catalog: Catalog, store: ObjectStore, embedder: Any, slots: Sequence[Any]
+) -> dict[str, Callable[[], Awaitable[str]]]:
+    """Database, storage, encoder and shards."""
+
+    async def database() -> str:
+        await asyncio.to_thread(catalog.ping)
+        return "answers"
+
+    async def storage() -> str:
+        await asyncio.to_thread(store.check)
+        return f"{store.root} can be read and written"
+
+    async def encoder() -> str:
+        return await embedder.ready()
+
+    async def shards() -> str:
+        return "; ".join(await asyncio.gather(*(slot.ready() for slot in slots)))
+
+    return {"database": database, "storage": storage, "encoder": encoder, "shards": shards}
+
+
+async def _look(look: Callable[[], Awaitable[str]]) -> Check:
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            return Check(True, await look())
+    except TimeoutError:
+        return Check(False, f"No answer within {TIMEOUT_S:g} s.")
+    except PhotoOrgError as error:
+        return Check(False, str(error))
+    except Exception as error:  # the end of one look: readiness must tell, not fail
+        return Check(False, f"{type(error).__name__}: {error}")

@@ -1,0 +1,166 @@
+"""Connecting, migrating, and what a person reads when either goes wrong."""
+
+import pickle
+import subprocess
+import sys
+import threading
+
+import psycopg
+import pytest
+
+from photoorg.config import DatabaseConfig
+from photoorg.errors import CatalogError
+from photoorg.store.catalog import Catalog, migrating, photos
+from tests.catalog import rows
+
+pytestmark = pytest.mark.postgres
+SECRET = "s3cr3t-pass"
+FAST = DatabaseConfig(connect_timeout_s=2)
+
+
+def password_url(postgres_url: str, database: str = "postgres", port: int = 1) -> str:
+    return f"postgresql://ann:{SECRET}@127.0.0.1:{port}/{database}"
+
+
+def test_migrating_twice_applies_everything_once(empty_url: str) -> None:
+    with Catalog(empty_url, FAST) as catalog:
+        numbers = [m.number for m in migrating.shipped()]
+        assert numbers == list(range(1, len(numbers) + 1))
+        assert catalog.migrate() == numbers
+        assert catalog.migrate() == []
+
+
+def test_migrating_from_several_processes_at_once_is_safe(empty_url: str) -> None:
+    code = (
+        "import sys; from photoorg.config import DatabaseConfig\n"
+        "from photoorg.store.catalog import Catalog\n"
+        "print(Catalog(sys.argv[1], DatabaseConfig()).migrate())"
+    )
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code, empty_url], stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    found = [process.communicate(timeout=60)[0].strip() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0, 0]
+    assert sorted(found) == ["[1]", "[]", "[]", "[]"]
+
+
+def test_a_database_of_a_newer_photoorg_is_refused(catalog: Catalog, catalog_url: str) -> None:
+    with psycopg.connect(catalog_url) as conn:
+        conn.execute("INSERT INTO schema_migrations VALUES (9000, '9000_future.sql', 'x')")
+    with pytest.raises(CatalogError, match="newer photoorg") as caught:
+        catalog.migrate()
+    assert not caught.value.retryable
+
+
+def test_an_altered_migration_is_refused(catalog: Catalog, catalog_url: str) -> None:
+    with psycopg.connect(catalog_url) as conn:
+        conn.execute("UPDATE schema_migrations SET checksum = 'other' WHERE number = 1")
+    with pytest.raises(CatalogError, match="0001_"):
+        catalog.migrate()
+
+
+def test_an_application_role_that_may_bypass_is_refused(postgres_url: str, empty_url: str) -> None:
+    role = "bypasser_" + empty_url.split("@/")[1].split("?")[0][-8:]
+    with psycopg.connect(postgres_url, autocommit=True) as conn:
+        conn.execute(f"CREATE ROLE {role} BYPASSRLS")
+        try:
+            with (
+                pytest.raises(CatalogError, match="bypass row level security"),
+                Catalog(empty_url, DatabaseConfig(app_role=role)) as catalog,
+            ):
+                catalog.migrate()
+        finally:
+            conn.execute(f"DROP ROLE {role}")
+
+
+def test_a_database_without_tables_says_to_migrate(empty_url: str) -> None:
+    for config in (FAST, DatabaseConfig(app_role="never_made")):
+        with Catalog(empty_url, config) as catalog:
+            with pytest.raises(CatalogError, match="migrate"), catalog.tenant("a"):
+                pass
+
+
+def test_an_unreachable_server_is_named_without_the_password(postgres_url: str) -> None:
+    with Catalog(password_url(postgres_url), FAST) as catalog:
+        with pytest.raises(CatalogError, match="cannot be reached") as caught:
+            catalog.ping()
+        assert caught.value.retryable and "127.0.0.1:1" in str(caught.value)
+        assert SECRET not in str(caught.value) + repr(catalog)
+
+
+def test_a_missing_database_and_a_missing_user_say_so(postgres_url: str) -> None:
+    missing = postgres_url.replace("@/postgres", "@/nonesuch")
+    with Catalog(missing, FAST) as catalog, pytest.raises(CatalogError, match="no such database"):
+        catalog.migrate()
+    unknown = postgres_url.replace("postgres@/", f"nobody:{SECRET}@/")
+    with (
+        Catalog(unknown, FAST) as catalog,
+        pytest.raises(CatalogError, match="user and password") as caught,
+    ):
+        catalog.ping()
+    assert SECRET not in str(caught.value) and not caught.value.retryable
+
+
+@pytest.mark.parametrize("url", [f"postgresql://u:{SECRET}@[bad", f"u={SECRET}", f"x{SECRET}"])
+def test_a_url_that_is_none_is_refused_without_being_repeated(url: str) -> None:
+    with pytest.raises(CatalogError, match="connection string") as caught:
+        Catalog(url, FAST)
+    assert SECRET not in str(caught.value)
+
+
+def test_a_statement_that_takes_too_long_is_cancelled(catalog_url: str) -> None:
+    with Catalog(catalog_url, DatabaseConfig(statement_timeout_ms=100)) as catalog:
+        with pytest.raises(CatalogError, match="too long") as caught, catalog.tenant("a") as tx:
+            tx.conn.execute("SELECT pg_sleep(30)")
+        assert caught.value.retryable
+        catalog.ping()
+
+
+def test_busy_connections_say_so(catalog_url: str) -> None:
+    config = DatabaseConfig(pool_max=1, connect_timeout_s=1)
+    with Catalog(catalog_url, config) as catalog, catalog.tenant("a"):
+        with pytest.raises(CatalogError, match="busy"):
+            catalog.ping()
+
+
+def test_connections_cut_by_a_restart_are_replaced(catalog: Catalog, catalog_url: str) -> None:
+    with catalog.tenant("a") as tx:
+        photos.copy_part(tx, "r", 0, rows.photos(rows.photo("u")), rows.rejects())
+    with psycopg.connect(catalog_url, autocommit=True) as conn:
+        conn.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    with catalog.tenant("a") as tx:
+        assert photos.count(tx) == 1
+
+
+def test_a_connection_lost_in_the_middle_is_a_retryable_error(
+    catalog: Catalog, catalog_url: str
+) -> None:
+    with pytest.raises(CatalogError) as caught, catalog.tenant("a") as tx:
+        with psycopg.connect(catalog_url, autocommit=True) as conn:
+            conn.execute("SELECT pg_terminate_backend(%s)", [tx.conn.info.backend_pid])
+        tx.conn.execute("SELECT 1")
+    assert caught.value.retryable
+
+
+def test_a_catalog_travels_between_processes_and_threads(catalog: Catalog) -> None:
+    with pickle.loads(pickle.dumps(catalog)) as copy:
+        with copy.tenant("a") as tx:
+            photos.copy_part(tx, "r", 0, rows.photos(rows.photo("u")), rows.rejects())
+        counts: list[int] = []
+
+        def count() -> None:
+            with copy.tenant("a") as tx:
+                counts.append(photos.count(tx))
+
+        threads = [threading.Thread(target=count) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert counts == [1] * 20
+    with catalog.tenant("a") as tx:
+        assert photos.count(tx) == 1

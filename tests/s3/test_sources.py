@@ -1,0 +1,82 @@
+"""Photos listed in and read from a bucket."""
+
+import pytest
+
+from photoorg.config import SourceConfig
+from photoorg.errors import InputError, NotFoundError, StorageError, TooLargeError
+from photoorg.store.objects import ObjectStore
+from photoorg.store.sources import list_source, read_original, read_source
+from tests.s3server import S3Server
+
+pytestmark = pytest.mark.s3
+
+
+@pytest.fixture
+def filled(s3: S3Server, s3_prefix: str) -> str:
+    config = s3.storage(s3_prefix)
+    store = ObjectStore(config.root, config)
+    for name in ("b.jpg", "a/1.jpg", "a/.hidden.jpg", ".trash/x.jpg", "a/2 ü.jpg", "empty"):
+        store.write(name, name.encode() if name != "empty" else b"")
+    return config.root
+
+
+def test_shown_objects_are_listed_in_order_with_size_and_etag(s3: S3Server, filled: str) -> None:
+    found = list(list_source(filled + "/", s3.source()))
+    assert [f.uri.removeprefix(filled) for f in found] == [
+        "/a/1.jpg",
+        "/a/2 ü.jpg",
+        "/b.jpg",
+        "/empty",
+    ]
+    assert [f.size for f in found] == [7, 10, 5, 0]
+    assert len({f.etag for f in found}) == 4
+    assert all(f.modified_at is not None and f.modified_at.tzinfo for f in found)
+
+
+def test_one_object_and_a_name_prefix_are_sources_too(s3: S3Server, filled: str) -> None:
+    assert [f.uri for f in list_source(filled + "/b.jpg", s3.source())] == [filled + "/b.jpg"]
+    assert len(list(list_source(filled + "/a/.hid", s3.source()))) == 0
+    assert list(list_source(filled + "/nothing", s3.source())) == []
+
+
+def test_photoorgs_own_storage_in_the_bucket_is_stepped_over(s3: S3Server, filled: str) -> None:
+    config = s3.storage().model_copy(update={"root": filled + "/data"})
+    store = ObjectStore(config.root, config)
+    store.check()
+    store.write("default/thumbs/aa/x.webp", b"")
+    assert not [f for f in list_source(filled, s3.source()) if "/data/" in f.uri]
+    with pytest.raises(InputError, match="own storage"):
+        list(list_source(filled + "/data/", s3.source()))
+
+
+def test_objects_are_read_up_to_the_limit(s3: S3Server, filled: str) -> None:
+    uri = filled + "/a/1.jpg"
+    assert read_source(uri, s3.source(), max_bytes=7) == b"a/1.jpg"
+    assert read_source(filled + "/empty", s3.source(), max_bytes=7) == b""
+    with pytest.raises(TooLargeError, match=r"1\.jpg"):
+        read_source(uri, s3.source(), max_bytes=6)
+    with pytest.raises(NotFoundError):
+        read_source(filled + "/none", s3.source(), max_bytes=9)
+
+
+def test_originals_are_read_from_the_store_or_from_the_source(s3: S3Server, filled: str) -> None:
+    config = s3.storage().model_copy(update={"root": filled})
+    store = ObjectStore(config.root, config)
+    source = s3.source()
+    assert read_original("b.jpg", store, source, max_bytes=9) == b"b.jpg"
+    assert read_original(filled + "/b.jpg", store, source, max_bytes=9) == b"b.jpg"
+    with pytest.raises(TooLargeError):
+        read_original("b.jpg", store, source, max_bytes=4)
+    with pytest.raises(NotFoundError):
+        read_original("none", store, source, max_bytes=4)
+
+
+def test_a_bucket_that_refuses_says_why(s3: S3Server, filled: str) -> None:
+    with pytest.raises(StorageError, match="no bucket"):
+        list(list_source("s3://nonesuch/", s3.source()))
+    unsigned = SourceConfig(
+        endpoint_url=s3.endpoint, region=s3.region, anonymous=True, addressing_style="path"
+    )
+    with pytest.raises(StorageError, match="without credentials") as caught:
+        list(list_source(filled, unsigned))
+    assert not caught.value.retryable
