@@ -79,11 +79,10 @@ def run(config: PhotoOrgConfig, *, space: str | None = None) -> dict[str, Any]:
 
 
 def _space(tx: Transaction, space_id: str | None) -> EmbeddingSpace:
-    wanted = space_id or spaces.get_default(tx, "image")
-    found = spaces.get(tx, wanted) if wanted else None
+    found = spaces.get(tx, space_id) if space_id else spaces.get_default(tx, "image")
     if found is None:
         raise NotFoundError(
-            f"There is no embedding space {wanted!r} here." if wanted else "No space is known yet.",
+            f"There is no space {space_id!r} here." if space_id else "No space is known yet.",
             fix="Run `photoorg ingest` first; `photoorg index list` shows the spaces in use.",
         )
     return found

@@ -16,6 +16,7 @@ from ray.exceptions import RayError
 from photoorg.errors import PhotoOrgError, ResourceError
 
 log = logging.getLogger(__name__)
+START_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +37,50 @@ class Cluster:
 
 
 def connect() -> Cluster:
-    """Join the cluster RAY_ADDRESS names, or start Ray on this machine with one CPU a core."""
+    """Join the cluster RAY_ADDRESS names, or start Ray on this machine with one CPU a core.
+
+    ResourceError if no cluster answers, or Ray cannot be started here.
+    """
     if not ray.is_initialized():
         if "RAY_ADDRESS" in os.environ:
-            ray.init(log_to_driver=False, logging_level=logging.WARNING)
+            _join(os.environ["RAY_ADDRESS"])
         else:
-            os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-            # Ray's C++ core writes alarms about sound plans to stderr; it also logs to its files.
-            os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+            _start()
+    offered = ray.cluster_resources()
+    return Cluster(offered.get("CPU", 0.0), offered.get("GPU", 0.0))
+
+
+def _join(address: str) -> None:
+    try:
+        ray.init(log_to_driver=False, logging_level=logging.WARNING)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ResourceError(
+            f"The Ray cluster at {address} cannot be joined: {error}.",
+            fix="Check RAY_ADDRESS, or unset it to start Ray on this machine.",
+        ) from error
+
+
+def _start() -> None:
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    # Ray's C++ core writes alarms about sound plans to stderr; it also logs to its files.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    for left in reversed(range(START_ATTEMPTS)):
+        try:
             ray.init(
                 num_cpus=max(2, os.cpu_count() or 2),
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=logging.WARNING,
             )
-    offered = ray.cluster_resources()
-    return Cluster(offered.get("CPU", 0.0), offered.get("GPU", 0.0))
+            return
+        except Exception as error:  # Ray raises bare Exception where its daemon is late
+            ray.shutdown()
+            if not left:
+                raise ResourceError(
+                    f"Ray could not be started on this machine: {error}.",
+                    fix="Wait until the machine is less busy, or join a cluster by RAY_ADDRESS.",
+                ) from error
+            log.warning("Ray did not come up in time; trying again.")
 
 
 def numbers(values: Sequence[int]) -> Dataset:

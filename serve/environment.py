@@ -23,7 +23,12 @@ from serve.auth import is_loopback
 MESSAGE_OVERHEAD = 8_000_000
 LOOPBACK_HAPROXY = """#!/bin/sh
 # Ray binds HAProxy's statistics to every address; here they stay on this machine.
-sed -i -e 's/^\\( *bind \\)\\*:/\\1127.0.0.1:/' -e 's/^\\( *bind \\):/\\1127.0.0.1:/' '{config}'
+file=
+for argument do
+    test "$file" = next && file="$argument" && break
+    test "$argument" = -f && file=next
+done
+sed -i -e 's/^\\( *bind \\)\\*:/\\1127.0.0.1:/' -e 's/^\\( *bind \\):/\\1127.0.0.1:/' "$file"
 exec '{haproxy}' "$@"
 """
 
@@ -38,6 +43,8 @@ def serve_environment(config: ServeConfig, scratch: Path) -> dict[str, str]:
         "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(
             config.max_upload_bytes + MESSAGE_OVERHEAD
         ),
+        # A busy small machine takes longer than the 5 s that Ray gives a proxy to start.
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "50",
     }
     if config.throughput_mode:
         values["RAY_SERVE_THROUGHPUT_OPTIMIZED"] = "1"
@@ -88,6 +95,7 @@ def _haproxy(config: ServeConfig, scratch: Path) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(scratch / "metrics.sock"),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(scratch),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(scratch / "server-state"),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
         # One replica on one machine: nothing is gained by waiting for balancers to notice.
@@ -95,9 +103,7 @@ def _haproxy(config: ServeConfig, scratch: Path) -> dict[str, str]:
     }
     if is_loopback(config.host):
         binary = scratch / "haproxy-loopback"
-        binary.write_text(
-            LOOPBACK_HAPROXY.format(config=scratch / "haproxy.cfg", haproxy=haproxy_binary())
-        )
+        binary.write_text(LOOPBACK_HAPROXY.format(haproxy=haproxy_binary()))
         binary.chmod(binary.stat().st_mode | stat.S_IXUSR)
         values["RAY_SERVE_HAPROXY_BINARY_PATH"] = str(binary)
     return values

@@ -105,14 +105,15 @@ class Ingestor:
 
     def step(self) -> bool:
         """Take one photo off the queue and process it; False if none waits."""
-        uploads.give_up(self._catalog, max_attempts=self._attempts)
         with self._catalog.worker() as tx:
             taken = uploads.claim(tx, 1, self._lease_s, max_attempts=self._attempts)
+        if not taken:
+            return uploads.give_up(self._catalog, max_attempts=self._attempts) > 0
         for tenant, photo_id in taken:
             outcome = self._process(tenant, photo_id)
             self._metrics.ingested.labels(outcome).inc()
             log.info("upload %s of %s: %s", photo_id, tenant, outcome)
-        return bool(taken)
+        return True
 
     def _process(self, tenant: str, photo_id: str) -> str:
         with self._catalog.tenant(tenant) as tx:

@@ -74,9 +74,11 @@ def stop() -> None:
         return
     from ray import serve as rayserve
 
+    from serve.app import NAME
+
     with contextlib.suppress(Exception), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        rayserve.shutdown()
+        rayserve.delete(NAME)
     ray.shutdown()
 
 
@@ -144,6 +146,7 @@ def _deploy(config: PhotoOrgConfig) -> str:
 
     from serve.app import NAME, application
 
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     host, port = config.serve.host, config.serve.port
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

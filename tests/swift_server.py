@@ -17,6 +17,7 @@ from eventlet import wsgi  # noqa: E402
 
 STORAGE = ("account", "container", "object")
 PARTITION_POWER = 4
+PAGE = 100  # a tenth of what S3 gives at once, so that tests see several pages soon
 
 SWIFT_CONF = """
 [swift-hash]
@@ -77,6 +78,7 @@ use = egg:swift#bulk
 use = egg:swift#s3api
 location = us-east-1
 s3_acl = false
+max_bucket_listing = {page}
 
 [filter:tempauth]
 use = egg:swift#tempauth
@@ -113,7 +115,9 @@ def main(folder: Path) -> None:
         _write_ring(folder, kind, listener.getsockname()[1])
         (folder / f"{kind}.conf").write_text(STORAGE_CONF.format(folder=folder, kind=kind))
     (folder / "proxy.conf").write_text(
-        PROXY_CONF.format(folder=folder, pipeline=PIPELINE, secret=os.environ["SWIFT_SECRET"])
+        PROXY_CONF.format(
+            folder=folder, pipeline=PIPELINE, page=PAGE, secret=os.environ["SWIFT_SECRET"]
+        )
     )
     listeners["proxy"] = eventlet.listen(("127.0.0.1", 0))
     for kind, listener in listeners.items():

@@ -14,6 +14,8 @@ from photoorg.stages import rows
 from photoorg.store.layout import thumb_path
 from photoorg.store.objects import ObjectStore
 
+QUALITY = ("sharpness", "exposure", "contrast", "resolution", ("quality", "score"))
+
 
 class Hash:
     """Adds `pdq`, `pdq_quality`, `phash`, `dhash` and `ahash`."""

@@ -39,7 +39,7 @@ def live(table: pa.Table) -> list[int]:
 
 
 def images(table: pa.Table) -> dict[int, Rgb]:
-    """Row number -> pixels [height, width, 3], sharing the table's memory, of rows that have any."""
+    """Row number -> pixels [height, width, 3] of rows that have any; shares the table's memory."""
     found: dict[int, Rgb] = {}
     sizes = zip(table["rgb_height"].to_pylist(), table["rgb_width"].to_pylist(), strict=True)
     for row, (cell, (height, width)) in enumerate(zip(table["rgb"], sizes, strict=True)):

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from photoorg.config import SourceConfig, StorageConfig
 from photoorg.errors import ConfigError
-from photoorg.store.s3errors import Refusal, explain, is_transient, refusal
+from photoorg.store.s3errors import Refusal, explain, is_transient, refusal, refusals
 from photoorg.store.transient import persist
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class S3Bucket:
         self._opened: S3FileSystem | None = None
         self._pid = 0
         self._lock = threading.Lock()
+        self._found = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (S3Bucket, (self.name, self._settings))
@@ -141,6 +142,7 @@ class S3Bucket:
             found = self._call("head_object", key, Key=key)
         except Refusal as error:
             if error.status == 404 and error.code != "NoSuchBucket":
+                self._require_bucket()
                 return None
             raise self._explained(error, key) from error
         etag = str(found.get("ETag", "")).strip('"')
@@ -199,6 +201,16 @@ class S3Bucket:
         except Refusal as error:
             raise self._explained(error, prefix) from error
         return len(old)
+
+    def _require_bucket(self) -> None:
+        """Once: the answer to HEAD does not tell a missing object from a missing bucket."""
+        if not self._found:
+            try:
+                self._call("head_bucket", "")
+            except Refusal as error:
+                if error.status == 404:
+                    raise self._explained(error, "") from error
+            self._found = True
 
     def _is_conditional(self, probe: str) -> bool:
         try:
@@ -282,7 +294,7 @@ class S3Bucket:
                 transient=is_transient,
                 what=f"{what} s3://{self.name}/{key}",
             )
-        except Exception as error:  # the library below raises its own, OS and HTTP errors alike
+        except refusals() as error:
             raise refusal(error) from error
 
     def _explained(self, error: Refusal, key: str) -> Exception:

@@ -64,6 +64,15 @@ class Refusal(Exception):
         self.said = said
 
 
+def refusals() -> tuple[type[Exception], ...]:
+    """What the S3 stack raises when a request fails; a ValueError is how it takes a bad URL."""
+    from aiohttp import ClientError as HttpError
+    from botocore.exceptions import BotoCoreError, ClientError
+    from fsspec.exceptions import FSTimeoutError
+
+    return (OSError, BotoCoreError, ClientError, HttpError, FSTimeoutError, ValueError)
+
+
 def refusal(error: BaseException) -> Refusal:
     """Any error of the S3 stack as a Refusal."""
     if isinstance(error, Refusal):

@@ -11,12 +11,12 @@ from tenacity import (
     Retrying,
     retry_if_exception,
     stop_after_attempt,
-    wait_exponential_jitter,
+    wait_random_exponential,
 )
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
-FIRST_WAIT_S = 0.1
+FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 10.0
 
 
@@ -29,7 +29,8 @@ def persist(
 ) -> Result:
     """Run `operation` up to `attempts` times while `transient` says its error may pass.
 
-    Waits grow from 0.1 s to 10 s, each with up to 1 s of jitter; the last error is raised as is.
+    A wait is drawn anew each time between nothing and a bound that doubles from 0.5 s to 10 s, so
+    that many clients do not come back together. The last error is raised as it is.
     """
 
     def note(state: RetryCallState) -> None:
@@ -38,7 +39,7 @@ def persist(
 
     return Retrying(
         stop=stop_after_attempt(attempts),
-        wait=wait_exponential_jitter(initial=FIRST_WAIT_S, max=LONGEST_WAIT_S, jitter=1.0),
+        wait=wait_random_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S),
         retry=retry_if_exception(transient),
         before_sleep=note,
         reraise=True,

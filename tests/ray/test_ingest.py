@@ -43,14 +43,6 @@ def stored(config: PhotoOrgConfig) -> dict[str, object]:
         return photos.get_many(tx, ids)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def ray_off_afterwards():
-    yield
-    import ray
-
-    ray.shutdown()
-
-
 @pytest.mark.parametrize("layout", ["fused", "split"])
 def test_every_file_becomes_a_photo_a_duplicate_or_a_reject(tmp_path, catalog_url, layout):
     from pipelines import ingest

@@ -1,8 +1,8 @@
 """Photos listed in and read from a bucket."""
 
 import pytest
+from pydantic import SecretStr
 
-from photoorg.config import SourceConfig
 from photoorg.errors import InputError, NotFoundError, StorageError, TooLargeError
 from photoorg.store.objects import ObjectStore
 from photoorg.store.sources import list_source, read_original, read_source
@@ -74,9 +74,9 @@ def test_originals_are_read_from_the_store_or_from_the_source(s3: S3Server, fill
 def test_a_bucket_that_refuses_says_why(s3: S3Server, filled: str) -> None:
     with pytest.raises(StorageError, match="no bucket"):
         list(list_source("s3://nonesuch/", s3.source()))
-    unsigned = SourceConfig(
-        endpoint_url=s3.endpoint, region=s3.region, anonymous=True, addressing_style="path"
-    )
-    with pytest.raises(StorageError, match="without credentials") as caught:
-        list(list_source(filled, unsigned))
+    stranger = s3.source(access_key=SecretStr(s3.stranger_key))
+    with pytest.raises(StorageError, match="not permitted") as caught:
+        list(list_source(filled, stranger))
     assert not caught.value.retryable
+    with pytest.raises(StorageError, match="not permitted"):
+        read_source(filled + "/b.jpg", stranger, max_bytes=9)

@@ -59,7 +59,7 @@ def totals(tx: Transaction, uris: Iterable[str]) -> Totals:
 
 
 def totals_of_keys(tx: Transaction, keys: Iterable[bytes]) -> Totals:
-    """totals for the URIs with these keys, each counted once; of any number of them."""
+    """Totals for the URIs with these keys, each counted once; of any number of them."""
     tx.conn.execute("SET LOCAL statement_timeout = 0")
     stage(tx, "staged_uris", {"uri_key": "bytea"}, _tables(keys))
     tx.conn.execute("ANALYZE staged_uris")

@@ -48,7 +48,7 @@ def test_pixels_agree_with_open_clips_own_preprocessing(
     assert ours.shape == expected.shape
     cosine = (ours * expected).sum() / np.linalg.norm(ours) / np.linalg.norm(expected)
     assert cosine > 0.999
-    assert np.abs(ours - expected).max() <= 2.01 / 255 / 0.26
+    assert np.abs(ours - expected).max() <= 3.01 / 255 / 0.26
 
 
 def test_images_of_mixed_sizes_come_back_in_their_order() -> None:

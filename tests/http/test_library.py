@@ -1,0 +1,242 @@
+"""Library and Ingestor over a real PostgreSQL and a real folder: uploads from bytes to search."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+
+import numpy as np
+import pytest
+
+from photoorg.config import StorageConfig
+from photoorg.errors import (
+    DecodeError,
+    InputError,
+    NotFoundError,
+    StorageError,
+    UnsupportedMediaError,
+)
+from photoorg.models import Rejection
+from photoorg.stages.online import OnlineResult
+from photoorg.store.catalog import delta, photos, spaces, uploads
+from photoorg.store.layout import blob_path, thumb_path
+from photoorg.store.objects import ObjectStore
+from serve.ingestor import Ingestor
+from serve.library import Library
+from tests.catalog import rows
+from tests.fakes.search import SPACE, jpeg, unit
+
+pytestmark = pytest.mark.postgres
+T = "default"
+
+
+class FakeLine:
+    """Turns every upload into a ready photo; `result` or `error` say otherwise."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self.store = store
+        self.seen: list[tuple[str, str]] = []
+        self.rejection: Rejection | None = None
+        self.error: Exception | None = None
+        self.meanwhile = lambda: None
+
+    def process(self, data, *, uri, filename, uploaded_at=None) -> OnlineResult:
+        self.seen.append((uri, filename))
+        self.meanwhile()
+        if self.error:
+            raise self.error
+        if self.rejection:
+            return OnlineResult(None, None, self.rejection)
+        digest = hashlib.sha256(data).hexdigest()
+        self.store.write(thumb_path(T, digest), b"RIFFwebp")
+        return OnlineResult(rows.photos(rows.photo(uri, photo_id=digest)), unit(digest), None)
+
+
+@pytest.fixture
+def store(tmp_path) -> ObjectStore:
+    return ObjectStore(str(tmp_path / "store"), StorageConfig())
+
+
+@pytest.fixture
+def library(catalog, store):
+    library = Library(catalog, store)
+    yield library
+    library.close()
+
+
+@pytest.fixture
+def line(store) -> FakeLine:
+    return FakeLine(store)
+
+
+@pytest.fixture
+def ingestor(catalog, store, line) -> Ingestor:
+    return Ingestor(catalog, store, lambda tenant: line, SPACE, attempts=3)
+
+
+def events(catalog) -> list[tuple[str, str]]:
+    with catalog.tenant(T) as tx:
+        return [(e.op, e.photo_id) for e in delta.since(tx, SPACE.id, 0)]
+
+
+async def test_an_accepted_upload_is_a_blob_and_a_queued_row(library, store):
+    data = jpeg("new")
+    accepted = await library.accept(T, data, "IMG_1.jpg")
+    photo = await library.get(T, accepted.photo_id)
+    assert (accepted.status, photo.status, photo.filename) == ("queued", "queued", "IMG_1.jpg")
+    assert photo.mime == "image/jpeg" and photo.size == len(data)
+    assert store.read(blob_path(T, accepted.photo_id)) == data
+    assert await library.depth() == 1
+
+
+async def test_the_same_bytes_many_times_at_once_are_one_photo(library):
+    accepted = await asyncio.gather(*(library.accept(T, jpeg("new"), "a.jpg") for _ in range(8)))
+    assert len({a.photo_id for a in accepted}) == 1 and await library.depth() == 1
+
+
+async def test_two_tenants_hold_the_same_photo_without_knowing(library):
+    one, two = (
+        await library.accept("one", jpeg("x"), ""),
+        await library.accept("two", jpeg("x"), ""),
+    )
+    await library.delete("one", one.photo_id)
+    assert (await library.get("two", two.photo_id)).status == "queued"
+    with pytest.raises(NotFoundError):
+        await library.get("one", one.photo_id)
+
+
+@pytest.mark.parametrize(("data", "kind"), [(b"hello", UnsupportedMediaError), (b"", DecodeError)])
+async def test_what_is_no_image_leaves_nothing_behind(library, store, data, kind):
+    with pytest.raises(kind):
+        await library.accept(T, data, "a.jpg")
+    assert list(store.list("")) == [] and await library.depth() == 0
+
+
+async def test_a_crash_between_blob_and_row_loses_nothing_that_was_promised(library, store):
+    data = jpeg("new")
+    digest = hashlib.sha256(data).hexdigest()
+    store.write(blob_path(T, digest), data)
+    with pytest.raises(NotFoundError):
+        await library.get(T, digest)
+    assert (await library.accept(T, data, "a.jpg")).photo_id == digest
+    assert store.read(blob_path(T, digest)) == data
+
+
+async def test_a_processed_upload_is_ready_with_its_vector_in_the_log(
+    library, ingestor, line, catalog, store
+):
+    accepted = await library.accept(T, jpeg("new"), "IMG_1.jpg")
+    assert ingestor.step() and not ingestor.step()
+    assert line.seen == [(blob_path(T, accepted.photo_id), "IMG_1.jpg")]
+    photo = await library.get(T, accepted.photo_id)
+    assert photo.status == "ready" and photo.filename == "IMG_1.jpg"
+    assert await library.thumbnail(T, accepted.photo_id) == b"RIFFwebp"
+    assert events(catalog) == [("add", accepted.photo_id)] and await library.depth() == 0
+    assert (await library.accept(T, jpeg("new"), "again.jpg")).status == "ready"
+    with catalog.tenant(T) as tx:
+        assert spaces.get_default(tx, "image") == SPACE
+        (event,) = delta.since(tx, SPACE.id, 0)
+        np.testing.assert_allclose(event.vector, unit(accepted.photo_id), atol=1e-3)
+        assert photos.blob_of(tx, accepted.photo_id) == blob_path(T, accepted.photo_id)
+
+
+async def test_a_bad_upload_is_failed_with_its_reason(library, ingestor, line, catalog):
+    line.rejection = Rejection("k", "decode", "The file ends too early.")
+    accepted = await library.accept(T, jpeg("new"), "a.jpg")
+    ingestor.step()
+    photo = await library.get(T, accepted.photo_id)
+    assert (photo.status, photo.reason) == ("failed", "The file ends too early.")
+    assert events(catalog) == []
+
+
+async def test_a_store_that_fails_for_a_while_costs_no_upload(library, ingestor, line, catalog):
+    line.error = StorageError("S3 is slow.", retryable=True)
+    accepted = await library.accept(T, jpeg("new"), "a.jpg")
+    assert ingestor.step()
+    assert (await library.get(T, accepted.photo_id)).status in ("queued", "processing")
+    line.error = None
+    with catalog.worker() as tx:
+        uploads.extend(tx, [(T, accepted.photo_id)], 0)
+    assert ingestor.step()
+    assert (await library.get(T, accepted.photo_id)).status == "ready"
+
+
+async def test_an_upload_that_breaks_every_worker_is_given_up(library, ingestor, line, catalog):
+    line.error = MemoryError("too much")
+    accepted = await library.accept(T, jpeg("new"), "a.jpg")
+    for _ in range(3):
+        with pytest.raises(MemoryError):
+            ingestor.step()
+        with catalog.worker() as tx:
+            uploads.extend(tx, [(T, accepted.photo_id)], 0)
+    ingestor.step()
+    assert (await library.get(T, accepted.photo_id)).status == "failed"
+    assert await library.depth() == 0
+
+
+async def test_a_photo_deleted_while_it_is_processed_stays_deleted(
+    library, ingestor, line, catalog, store
+):
+    accepted = await library.accept(T, jpeg("new"), "a.jpg")
+
+    def remove() -> None:
+        with catalog.tenant(T) as tx:
+            assert photos.delete(tx, accepted.photo_id)
+
+    line.meanwhile = remove
+    ingestor.step()
+    with pytest.raises(NotFoundError):
+        await library.get(T, accepted.photo_id)
+    assert [op for op, _ in events(catalog)] == ["delete"]
+    assert not store.exists(thumb_path(T, accepted.photo_id))
+
+
+async def test_deleting_removes_row_blob_and_thumbnail(library, ingestor, store):
+    accepted = await library.accept(T, jpeg("new"), "a.jpg")
+    ingestor.step()
+    await library.delete(T, accepted.photo_id)
+    assert list(store.list(f"{T}/")) == []
+    with pytest.raises(NotFoundError):
+        await library.delete(T, accepted.photo_id)
+
+
+async def test_a_photo_deleted_and_uploaded_at_once_is_whole_or_gone(library, store):
+    data = jpeg("new")
+    accepted = await library.accept(T, data, "a.jpg")
+    for _ in range(10):
+        await asyncio.gather(
+            library.delete(T, accepted.photo_id),
+            library.accept(T, data, "a.jpg"),
+            return_exceptions=True,
+        )
+        try:
+            await library.get(T, accepted.photo_id)
+        except NotFoundError:
+            await library.accept(T, data, "a.jpg")
+        assert store.read(blob_path(T, accepted.photo_id)) == data
+
+
+async def test_a_running_ingestor_takes_what_comes_and_stops_in_order(library, ingestor, catalog):
+    ingestor.start()
+    ids = [(await library.accept(T, jpeg(f"n{i}"), "a.jpg")).photo_id for i in range(5)]
+    ingestor.wake()
+    async with asyncio.timeout(30):
+        while await library.depth():
+            await asyncio.sleep(0.02)
+    await ingestor.stop()
+    assert {i for _, i in events(catalog)} == set(ids)
+
+
+async def test_pages_are_newest_first_and_a_made_up_cursor_is_refused(library):
+    ids = [(await library.accept(T, jpeg(f"n{i}"), "a.jpg")).photo_id for i in range(3)]
+    first, cursor = await library.page(T, after=None, limit=2)
+    rest, end = await library.page(T, after=cursor, limit=2)
+    assert [p.photo_id for p in first + rest] == ids[::-1] and end is None
+    with pytest.raises(InputError):
+        await library.page(T, after="nonsense", limit=2)
+
+
+async def test_a_photo_without_thumbnail_says_why(library):
+    accepted = await library.accept(T, jpeg("new"), "a.jpg")
+    with pytest.raises(NotFoundError, match="queued"):
+        await library.thumbnail(T, accepted.photo_id)
