@@ -90,6 +90,7 @@ class Ingress:
             search=config.search,
             metrics=self._metrics,
             lifespan=self._lifespan,
+            send_request_id=False,
         )
 
     @asynccontextmanager

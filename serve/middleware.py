@@ -20,15 +20,25 @@ ID = re.compile(r"^[A-Za-z0-9._:/+=-]{1,128}$")
 
 
 class Requests:
-    """ASGI middleware, outermost. Gives X-Request-ID back, or makes one where none came."""
+    """ASGI middleware, outermost. Gives X-Request-ID back, or makes one where none came.
+
+    `send_id` False leaves the response header to a server that adds it itself, as Ray Serve does.
+    """
 
     def __init__(
-        self, app: ASGIApp, *, metrics: Metrics, max_body: int, max_in_flight: int
+        self,
+        app: ASGIApp,
+        *,
+        metrics: Metrics,
+        max_body: int,
+        max_in_flight: int,
+        send_id: bool = True,
     ) -> None:
         self._app = app
         self._metrics = metrics
         self._max_body = max_body
         self._max_in_flight = max_in_flight
+        self._send_id = send_id
         self._in_flight = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -43,8 +53,9 @@ class Requests:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                extra = [(b"x-request-id", request.encode())]
-                message = {**message, "headers": [*message.get("headers", ()), *extra]}
+                if self._send_id:
+                    extra = (b"x-request-id", request.encode())
+                    message = {**message, "headers": [*message.get("headers", ()), extra]}
             await send(message)
 
         self._in_flight += 1

@@ -252,7 +252,9 @@ def _tokenizer(
     if not spec.text:
         return None
     if not repository:
-        return open_clip.get_tokenizer(spec.model, context_length=text.get("context_length"))
+        return open_clip.SimpleTokenizer(
+            context_length=text.get("context_length", 77), **text.get("tokenizer_kwargs", {})
+        )
     try:
         folder = _tokenizer_folder(repository, config, models_dir)
         return open_clip.tokenizer.HFTokenizer(

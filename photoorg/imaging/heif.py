@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import struct
-from importlib.metadata import version
 
 from PIL import Image
 
 from photoorg.imaging import tiff
 from photoorg.imaging.colour import Colour
-from photoorg.imaging.picture import Limits, Picture, Wanted
+from photoorg.imaging.picture import Limits, Picture, Wanted, library
 
 
 def decode_heif(data: bytes, wanted: Wanted, limits: Limits, colour: Colour) -> Picture:
@@ -28,9 +27,8 @@ def decode_heif(data: bytes, wanted: Wanted, limits: Limits, colour: Colour) -> 
     icc = heif.info.get("icc_profile") or b""
     rgb = colour.to_rgb(image, icc, wanted, heif.size)
     exif = tiff.strip_prefix(heif.info.get("exif") or b"")
-    library = f"pillow_heif-{version('pillow-heif')}"
     width, height = heif.size
-    return Picture(rgb, width, height, library, 1, len(heif), exif)
+    return Picture(rgb, width, height, library("pillow-heif"), 1, len(heif), exif)
 
 
 def _largest_extent(data: bytes) -> tuple[int, int]:

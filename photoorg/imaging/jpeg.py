@@ -9,7 +9,6 @@ import io
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import version
 
 import numpy as np
 import simplejpeg
@@ -18,7 +17,7 @@ from PIL import Image
 from photoorg.errors import DecodeError
 from photoorg.imaging import tiff
 from photoorg.imaging.colour import Colour
-from photoorg.imaging.picture import Limits, Picture, Wanted, truncated
+from photoorg.imaging.picture import Limits, Picture, Wanted, library, truncated
 from photoorg.models import Rgb
 
 _SIZES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
@@ -107,12 +106,12 @@ def decode_jpeg(data: bytes, wanted: Wanted, limits: Limits, colour: Colour) -> 
     limits.check_frames(header.pictures)
     if header.components in (1, 3):
         rgb = colour.pixels_to_rgb(_scaled(data, header, wanted), header.icc, wanted, size)
-        library = f"simplejpeg-{version('simplejpeg')}"
+        decoded_by = library("simplejpeg")
     else:
         rgb = colour.to_rgb(_with_pillow(data, header, wanted), header.icc, wanted, size)
-        library = f"pillow-{version('pillow')}"
+        decoded_by = library("pillow")
     turn = tiff.orientation(header.exif)
-    return Picture(rgb, *size, library, turn, header.pictures, header.exif)
+    return Picture(rgb, *size, decoded_by, turn, header.pictures, header.exif)
 
 
 def _scaled(data: bytes, header: JpegHeader, wanted: Wanted) -> Rgb:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
 
 from PIL import Image
 
@@ -13,6 +15,12 @@ from photoorg.models import Rgb
 
 RECIPE = "photoorg-1"
 """Version of everything photoorg itself does between bytes and pixels."""
+
+
+@cache
+def library(package: str) -> str:
+    """The decoding package with its version, such as "simplejpeg-1.9.0"."""
+    return f"{package.replace('-', '_')}-{version(package)}"
 
 
 @dataclass(frozen=True, slots=True)

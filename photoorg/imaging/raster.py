@@ -8,14 +8,13 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 
 from PIL import Image
 
 from photoorg.errors import DecodeError
 from photoorg.imaging import sniff, tiff
 from photoorg.imaging.colour import Colour
-from photoorg.imaging.picture import Limits, Picture, Wanted, truncated
+from photoorg.imaging.picture import Limits, Picture, Wanted, library, truncated
 
 _PNG_NEEDED = {b"IHDR", b"PLTE", b"tRNS", b"IDAT"}
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
@@ -71,8 +70,7 @@ def decode_raster(
     limits.check_size(*image.size)
     rgb = colour.to_rgb(image, header.icc or image.info.get("icc_profile", b""), wanted, image.size)
     turn = 1 if mime == sniff.TIFF else tiff.orientation(header.exif)
-    library = f"pillow-{version('pillow')}"
-    return Picture(rgb, *image.size, library, turn, header.frames, header.exif)
+    return Picture(rgb, *image.size, library("pillow"), turn, header.frames, header.exif)
 
 
 def _load(stream: io.BytesIO, mime: str) -> Image.Image:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from photoorg.imaging import tiff
 from photoorg.imaging.colour import Colour
 from photoorg.imaging.jpeg import decode_jpeg
 from photoorg.imaging.jpeg import read_header as read_jpeg_header
-from photoorg.imaging.picture import Limits, Picture, Wanted
+from photoorg.imaging.picture import Limits, Picture, Wanted, library
 from photoorg.models import Rgb
 
 _TURNS = {0: 1, 3: 3, 5: 8, 6: 6}
@@ -32,14 +31,14 @@ def decode_raw(data: bytes, wanted: Wanted, limits: Limits, colour: Colour) -> P
         limits.check_size(*size)
         turn = _TURNS.get(int(sizes.flip), 1)
         exif = _exif(data, raw)
-        library = f"rawpy-{version('rawpy')}"
+        decoded_by = library("rawpy")
         preview = _preview(raw, wanted, limits, colour)
         if preview is not None and _stands_for(preview, size, turn, wanted):
             upright = turn >= 5 and (preview.width > preview.height) != (size[0] > size[1])
-            shown = Picture(preview.rgb, *size, library + "-preview", turn, 1, exif)
+            shown = Picture(preview.rgb, *size, decoded_by + "-preview", turn, 1, exif)
             return _already_upright(shown) if upright else shown
         rgb = _demosaic(raw, wanted, size, colour)
-        return Picture(rgb, *size, library, turn, 1, exif)
+        return Picture(rgb, *size, decoded_by, turn, 1, exif)
 
 
 def _already_upright(picture: Picture) -> Picture:

@@ -33,6 +33,10 @@ class Index(Protocol):
         """Whether its scores need no second look; else a shard re-scores its candidates."""
 
     @property
+    def max_effort(self) -> int:
+        """The effort at which everything is looked at: the number of lists, 1 for exact kinds."""
+
+    @property
     def faiss(self) -> Any:
         """The FAISS index beneath, to be read and searched but never changed."""
 

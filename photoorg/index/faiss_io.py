@@ -17,7 +17,10 @@ def library() -> Any:
     """The faiss module, loaded on first use.
 
     Untyped on purpose: its stubs describe the C++ layer, not the Python one put on top of it.
+    Waiting OpenMP threads sleep unless OMP_WAIT_POLICY says otherwise: by default they spin, and on
+    a machine that others use too that made training 10 times slower.
     """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     import faiss
 
     return faiss
@@ -71,6 +74,16 @@ def selector(allowed_n: Mask) -> Any:
     return faiss.IDSelectorBitmap(np.packbits(allowed_n, bitorder="little"))
 
 
+def search(index: Any, x_nd: FloatMatrix, k: int, parameters: Any) -> tuple[FloatMatrix, Ids]:
+    """The k best of a FAISS index: scores and ids, both [n, k], padded with -inf and -1."""
+    x_nd = rows_of(x_nd, index.d)
+    found = min(k, int(index.ntotal))
+    if found == 0 or len(x_nd) == 0:
+        return np.full((len(x_nd), k), -np.inf, np.float32), np.full((len(x_nd), k), -1, np.int64)
+    scores, ids = index.search(x_nd, found, params=parameters)
+    return padded(scores, ids, k)
+
+
 def padded(scores: FloatMatrix, ids: Ids, k: int) -> tuple[FloatMatrix, Ids]:
     """Widen a result to k columns; places without a result become -inf and -1."""
     missing = ids < 0
@@ -80,11 +93,6 @@ def padded(scores: FloatMatrix, ids: Ids, k: int) -> tuple[FloatMatrix, Ids]:
         scores = np.pad(scores, ((0, 0), (0, short)), constant_values=-np.inf)
         ids = np.pad(ids, ((0, 0), (0, short)), constant_values=-1)
     return scores, ids
-
-
-def nothing(n: int, k: int) -> tuple[FloatMatrix, Ids]:
-    """The result of a search that cannot find anything."""
-    return np.full((n, k), -np.inf, np.float32), np.full((n, k), -1, np.int64)
 
 
 def rows_of(x_nd: FloatMatrix, dim: int) -> FloatMatrix:

@@ -52,6 +52,11 @@ class FlatIndex:
         return True
 
     @property
+    def max_effort(self) -> int:
+        """1: everything is looked at."""
+        return 1
+
+    @property
     def faiss(self) -> Any:
         """The FAISS index beneath."""
         return self._index
@@ -73,12 +78,7 @@ class FlatIndex:
         self, x_nd: FloatMatrix, k: int, *, effort: int | None = None, allowed: Mask | None = None
     ) -> tuple[FloatMatrix, Ids]:
         """Scores and ids, both [n, k]; see Index.search."""
-        x_nd = faiss_io.rows_of(x_nd, self.dim)
-        found = min(k, len(self))
-        if found == 0 or len(x_nd) == 0:
-            return faiss_io.nothing(len(x_nd), k)
-        parameters = self.search_parameters(effort, allowed)
-        return faiss_io.padded(*self._index.search(x_nd, found, params=parameters), k)
+        return faiss_io.search(self._index, x_nd, k, self.search_parameters(effort, allowed))
 
     def search_parameters(self, effort: int | None, allowed: Mask | None) -> Any:
         """A selector where there is a mask, else None; effort means nothing here."""

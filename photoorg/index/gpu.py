@@ -90,10 +90,8 @@ class GpuIndex:
         """Scores and ids, both [n, k]; filtered searches go to the CPU index it was made from."""
         if k > MAX_K or (effort or 0) > MAX_K:
             raise InputError(f"On a GPU k and effort go up to {MAX_K}, not {max(k, effort or 0)}.")
-        if allowed is not None or len(self) == 0:
+        if allowed is not None:
             return self._source.search(x_nd, k, effort=effort, allowed=allowed)
-        x_nd = faiss_io.rows_of(x_nd, self.dim)
         parameters = self._source.search_parameters(effort, None)
         with self._lock:
-            scores, ids = self._index.search(x_nd, min(k, len(self)), params=parameters)
-        return faiss_io.padded(scores, ids, k)
+            return faiss_io.search(self._index, x_nd, k, parameters)

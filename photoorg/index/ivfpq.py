@@ -73,7 +73,7 @@ class IvfPqIndex:
         return self._index
 
     @property
-    def nlist(self) -> int:
+    def max_effort(self) -> int:
         """Number of inverted lists."""
         return int(self._ivf.nlist)
 
@@ -103,18 +103,13 @@ class IvfPqIndex:
         self, x_nd: FloatMatrix, k: int, *, effort: int | None = None, allowed: Mask | None = None
     ) -> tuple[FloatMatrix, Ids]:
         """Scores and ids, both [n, k]; see Index.search."""
-        x_nd = faiss_io.rows_of(x_nd, self.dim)
-        found = min(k, len(self))
-        if found == 0 or len(x_nd) == 0:
-            return faiss_io.nothing(len(x_nd), k)
-        parameters = self.search_parameters(effort, allowed)
-        return faiss_io.padded(*self._index.search(x_nd, found, params=parameters), k)
+        return faiss_io.search(self._index, x_nd, k, self.search_parameters(effort, allowed))
 
     def search_parameters(self, effort: int | None, allowed: Mask | None) -> Any:
         """Nprobe and selector as FAISS takes them for one call."""
         faiss = faiss_io.library()
 
-        wanted: dict[str, Any] = {"nprobe": min(effort or int(self._ivf.nprobe), self.nlist)}
+        wanted: dict[str, Any] = {"nprobe": min(effort or int(self._ivf.nprobe), self.max_effort)}
         if allowed is not None:
             wanted["sel"] = faiss_io.selector(allowed)
         inner = faiss.SearchParametersIVF(**wanted)
@@ -124,12 +119,12 @@ class IvfPqIndex:
         """Bytes of codes, ids, centroids, codebooks and rotations."""
         faiss = faiss_io.library()
 
-        sizes_n = np.array([self._ivf.invlists.list_size(i) for i in range(self.nlist)])
+        sizes_n = np.array([self._ivf.invlists.list_size(i) for i in range(self.max_effort)])
         packed = isinstance(self._ivf, faiss.IndexIVFFastScan)
         stored_n = -(-sizes_n // BLOCK) * BLOCK if packed else sizes_n
         codes = int(stored_n.sum()) * int(self._ivf.code_size)
         quantizer = faiss.downcast_index(self._ivf.quantizer)
-        centroids = int(quantizer.sa_code_size()) * self.nlist
+        centroids = int(quantizer.sa_code_size()) * self.max_effort
         pq = getattr(self._ivf, "pq", None)
         books = 4 * int(pq.centroids.size() + pq.sdc_table.size()) if pq is not None else 0
         return codes + 8 * int(sizes_n.sum()) + centroids + books + 4 * self._rotation_values()

@@ -80,14 +80,10 @@ class Rescorer:
     def scan(self, x_nd: FloatMatrix, k: int, allowed: Mask | None) -> tuple[FloatMatrix, Ids]:
         """The k best of all allowed rows, every one of them compared."""
         faiss = faiss_io.library()
-
-        found = min(k, len(self))
-        if found == 0 or len(x_nd) == 0:
-            return faiss_io.nothing(len(x_nd), k)
         chosen = None
         if allowed is not None:
             chosen = faiss.SearchParameters(sel=faiss_io.selector(allowed))
-        return faiss_io.padded(*self.faiss.search(x_nd, found, params=chosen), k)
+        return faiss_io.search(self.faiss, x_nd, k, chosen)
 
 
 def unit(x_nd: FloatMatrix) -> FloatMatrix:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ class Shard:
         self.effort = effort
         self.rescore_factor = rescore_factor
         self._threads = threads
-        self._refined = None if index.exact else _refine(index, rescorer)
+        self._refined = None if index.exact else _two_stages(index, rescorer)
 
     @classmethod
     def open(
@@ -96,40 +97,54 @@ class Shard:
         """Scores and rows, both [n, k], best first, equal scores by photo id; -inf and -1 pad.
 
         `effort` (lists scanned) and `rescore_factor` (candidates per result, bounded) default to
-        what was calibrated at build. `allowed` is a mask over rows; few allowed rows are compared
-        exactly. Cosine similarities of re-scored vectors: within about 0.001 of the truth.
+        what was calibrated at build; more lists are scanned where a large k or a mask asks for it.
+        `allowed` is a mask over rows; few allowed rows are all compared. Scores are cosine
+        similarities of re-scored vectors: within about 0.001 of the truth.
         """
         if k < 1:
             raise InputError(f"k must be at least 1, not {k}.")
         faiss_io.use_threads(self._threads)
-        found = min(k, len(self))
         x_nd = faiss_io.rows_of(x_nd, self.dim)
-        if found == 0 or len(x_nd) == 0:
-            return faiss_io.nothing(len(x_nd), k)
-        wanted = self._candidates(found, rescore_factor or self.rescore_factor)
         if self._refined is None:
-            scores, rows = self.index.search(x_nd, found, allowed=allowed)
-        elif allowed is not None and _few(allowed, wanted):
-            scores, rows = self.rescorer.scan(x_nd, found, allowed)
-        else:
-            scores, rows = self._refine(x_nd, found, wanted, effort or self.effort, allowed)
-        return _in_order(*faiss_io.padded(scores, rows, k))
+            return _in_order(*self.index.search(x_nd, k, allowed=allowed))
+        share = 1.0 if allowed is None else np.count_nonzero(allowed) / max(1, len(allowed))
+        wanted = max(2 * k, min(k * (rescore_factor or self.rescore_factor), MAX_CANDIDATES))
+        if allowed is not None and share * len(self) <= max(wanted, SCAN_SHARE * len(self)):
+            return _in_order(*self.rescorer.scan(x_nd, k, allowed))
+        if effort is not None:
+            return _in_order(*self._refine(x_nd, k, wanted, effort, allowed))
+        return _in_order(*self._fill(x_nd, k, wanted, share, allowed))
+
+    def _fill(
+        self, x_nd: FloatMatrix, k: int, wanted: int, share: float, allowed: Mask | None
+    ) -> tuple[FloatMatrix, Ids]:
+        """Search with the calibrated effort, and with more where k or the mask ask for more.
+
+        A mask thins out every list, so the same neighbours are spread over more of them; and a
+        query that still comes back short is asked again, with everything in the end.
+        """
+        limit = self.index.max_effort
+        lists_for_k = 2 * k * limit / (share * max(1, len(self)))
+        effort = min(limit, math.ceil(max(self.effort / share, lists_for_k)))
+        scores, rows = self._refine(x_nd, k, wanted, effort, allowed)
+        expected = min(k, round(share * len(self)))
+        while expected and effort < limit:
+            short = np.flatnonzero(rows[:, expected - 1] < 0)
+            if not len(short):
+                break
+            effort = min(limit, 4 * effort)
+            scores[short], rows[short] = self._refine(x_nd[short], k, wanted, effort, allowed)
+        return scores, rows
 
     def _refine(
         self, x_nd: FloatMatrix, k: int, wanted: int, effort: int, allowed: Mask | None
     ) -> tuple[FloatMatrix, Ids]:
-        faiss = faiss_io.library()
-
-        assert self._refined is not None
-        parameters = faiss.IndexRefineSearchParameters(
-            k_factor=wanted / k + 1e-4,
+        found = max(1, min(k, len(self)))
+        parameters = faiss_io.library().IndexRefineSearchParameters(
+            k_factor=max(1.0, min(wanted, len(self)) / found),
             base_index_params=self.index.search_parameters(effort, allowed),
         )
-        scores, rows = self._refined.search(x_nd, k, params=parameters)
-        return scores, rows
-
-    def _candidates(self, k: int, factor: int) -> int:
-        return min(len(self), max(2 * k, min(k * factor, MAX_CANDIDATES)))
+        return faiss_io.search(self._refined, x_nd, k, parameters)
 
     def rows(self, keys_n32: PhotoKeys) -> Ids:
         """The row of each photo, -1 where it is not in this shard."""
@@ -168,7 +183,7 @@ def open_shard(
     )
 
 
-def _refine(index: Index, rescorer: Rescorer) -> Any:
+def _two_stages(index: Index, rescorer: Rescorer) -> Any:
     """FAISS's own two stages: it only borrows both indices, which the shard keeps alive."""
     faiss = faiss_io.library()
 
@@ -184,10 +199,6 @@ def _check(
     if (found.sha256, found.rows) != (info.files[part].sha256, info.rows):
         raise IndexCorruptError(f"{path} is not the file its manifest names.", fix=seal.FIX)
     return found
-
-
-def _few(allowed: Mask, wanted: int) -> bool:
-    return bool(np.count_nonzero(allowed) <= max(wanted, SCAN_SHARE * len(allowed)))
 
 
 def _in_order(scores: FloatMatrix, rows: Ids) -> tuple[FloatMatrix, Ids]:

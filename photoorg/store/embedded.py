@@ -19,7 +19,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
@@ -36,6 +36,7 @@ SUPERUSER = "postgres"
 PORT = 5432
 SOCKET_MAX = 107 if os.uname().sysname == "Linux" else 103
 START_S = 120
+LEAVE_S = 20
 SETTINGS = ("-c", "max_connections=200", "-c", "listen_addresses=")
 
 
@@ -130,26 +131,16 @@ class _Server:
         return True
 
     def _start(self) -> None:
+        options = [*SETTINGS, "-k", str(self._sockets), "-p", str(PORT)]
+        log_file = str(self._data / "log")
+        arguments = ("-w", "-t", str(START_S), "-o", _shell(options), "-l", log_file, "start")
         try:
             server = self._prepared()
-            self._clear_old_pid()
-            options = [*SETTINGS, "-k", str(self._sockets), "-p", str(PORT)]
-            arguments = ("-w", "-t", str(START_S), "-o", _shell(options), "-l")
-            self._control(server, *arguments, str(self._data / "log"), "start")
+            self._clear_locks()
+            self._control(server, *arguments)
         except (OSError, subprocess.SubprocessError, RuntimeError) as error:
-            # A server that someone else is just stopping or that recovers slowly may still come.
-            if not self._comes_up():
-                raise self._failed(error) from error
+            raise self._failed(error) from error
         log.info("The embedded PostgreSQL in %s runs.", self._folder)
-
-    def _comes_up(self) -> bool:
-        if not (self._data / "postmaster.pid").exists():
-            return False
-        for _ in range(50):
-            if self._answers():
-                return True
-            time.sleep(0.1)
-        return False
 
     def _prepared(self) -> Any:
         """The wheel's server object for our folder, whose data folder is there and whole."""
@@ -187,19 +178,22 @@ class _Server:
         if server.system_user is not None:
             shutil.chown(self._sockets, server.system_user)
 
-    def _clear_old_pid(self) -> None:
-        """A lock file from before a reboot may name the pid of an unrelated process of today."""
-        lock = self._data / "postmaster.pid"
-        try:
-            pid = int(lock.read_text().split("\n", 1)[0])
-        except (OSError, ValueError):
+    def _clear_locks(self) -> None:
+        """Remove the lock files of a server that is gone.
+
+        PostgreSQL does so itself unless the pid in them exists: after a reboot as an unrelated
+        process, in a container as a zombie that nobody reaps. Every process of a server works in
+        its data folder; while one does, the children of a killed server are still leaving.
+        """
+        if not Path("/proc/self/cwd").exists():
             return
-        try:
-            command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        except OSError:
-            return  # gone (PostgreSQL itself then clears the file), or a system without /proc
-        if b"postgres" not in command:
-            lock.unlink()
+        deadline = time.monotonic() + LEAVE_S
+        while _works_in(self._data):
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.1)
+        (self._data / "postmaster.pid").unlink(missing_ok=True)
+        (self._sockets / f".s.PGSQL.{PORT}.lock").unlink(missing_ok=True)
 
     def _stop(self) -> None:
         if not (self._data / "postmaster.pid").exists():
@@ -225,13 +219,18 @@ class _Server:
         finally:
             logger.level = level
 
-    def _failed(self, error: Exception) -> CatalogError:
+    def _complaint(self) -> str:
+        """The last thing the server called fatal, if it got as far as having a log."""
         try:
-            tail = (self._data / "log").read_text(errors="replace").strip().splitlines()[-1]
-        except (OSError, IndexError):
-            tail = error.strerror or str(error) if isinstance(error, OSError) else str(error)
+            lines = (self._data / "log").read_text(errors="replace").splitlines()
+        except OSError:
+            return ""
+        return next((line for line in reversed(lines) if "FATAL:" in line), "")
+
+    def _failed(self, error: Exception) -> CatalogError:
+        said = error if isinstance(error, OSError) else self._complaint() or error
         return CatalogError(
-            f"The embedded PostgreSQL in {self._folder} does not start: {tail}",
+            f"The embedded PostgreSQL in {self._folder} does not start: {said}.",
             fix=f"See {self._data / 'log'}; check the disk's free space and the folder's rights,"
             " or set database.url to a PostgreSQL of your own.",
             retryable=False,
@@ -250,6 +249,15 @@ def _socket_folder(data: Path) -> Path:
         fix="Set database.embedded_dir to a shorter path, or TMPDIR to one.",
         retryable=False,
     )
+
+
+def _works_in(folder: Path) -> bool:
+    """Whether a living process has this working directory (zombies have none)."""
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        with suppress(OSError):
+            if os.readlink(link) == str(folder):
+                return True
+    return False
 
 
 def _uid(user: str | None) -> int:

@@ -86,7 +86,7 @@ def refusal(error: BaseException) -> Refusal:
 def is_transient(error: BaseException) -> bool:
     """Whether the same request may succeed a moment later; never for a 403 or a 404."""
     from aiohttp import ClientError as HttpError
-    from botocore.exceptions import (  # type: ignore[import-untyped]
+    from botocore.exceptions import (
         ConnectionError as LostConnection,
     )
     from botocore.exceptions import (

@@ -38,8 +38,12 @@ def create_app(
     search: SearchConfig,
     metrics: Metrics | None = None,
     lifespan: Lifespan | None = None,
+    send_request_id: bool = True,
 ) -> FastAPI:
-    """The application over its parts; `lifespan` starts and stops what runs beside it."""
+    """The application over its parts; `lifespan` starts and stops what runs beside it.
+
+    `send_request_id` False where the server around it puts X-Request-ID into responses.
+    """
     metrics = metrics or Metrics()
     app = FastAPI(
         title="photoorg",
@@ -62,6 +66,7 @@ def create_app(
         metrics=metrics,
         max_body=serve.max_upload_bytes + FORM_OVERHEAD,
         max_in_flight=serve.ingress_ongoing,
+        send_id=send_request_id,
     )
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

@@ -88,21 +88,10 @@ def _faces(catalog: Catalog, config: PhotoOrgConfig) -> list[object]:
 def test_a_bucket_is_read_and_a_bucket_is_written(tmp_path, catalog, catalog_url, s3):
     from pipelines import ingest
 
-    account = {
-        "endpoint_url": s3.endpoint,
-        "region": s3.region,
-        "access_key": s3.access_key,
-        "secret_key": s3.secret_key,
-        "addressing_style": "path",
-    }
-    bucket = f"s3://{s3.bucket}"
-    config = configured(
-        f"{bucket}/library",
-        catalog_url,
-        storage={"root": f"{bucket}/library", **account},
-        source=account,
-        ingest={"originals": "copy", "part_rows": 4},
-    )
+    bucket = f"s3://{s3.bucket}/{tmp_path.name}"
+    storage = s3.storage(f"{tmp_path.name}/library")
+    config = configured(storage.root, catalog_url, ingest={"originals": "copy", "part_rows": 4})
+    config = config.model_copy(update={"storage": storage, "source": s3.source()})
     store = ObjectStore(f"{bucket}/incoming", config.storage)
     for number in range(9):
         store.write(f"{number % 2}/{number}.jpg", jpeg(number))

@@ -22,7 +22,7 @@ def test_large_float16_rows_do_not_overflow() -> None:
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_values_that_are_no_numbers_are_an_error_that_counts_them(bad: float) -> None:
-    with pytest.raises(EncoderUnavailableError, match="toy gave .* for 1 of 2"):
+    with pytest.raises(EncoderUnavailableError, match=r"toy gave .* for 1 of 2"):
         unit_norm(np.array([[1.0, bad], [1.0, 2.0]]), 2, "toy")
 
 
