@@ -255,7 +255,7 @@ def _works_in(folder: Path) -> bool:
     """Whether a living process has this working directory (zombies have none)."""
     for link in Path("/proc").glob("[0-9]*/cwd"):
         with suppress(OSError):
-            if os.readlink(link) == str(folder):
+            if os.readlink(link) == os.path.realpath(folder):
                 return True
     return False
 

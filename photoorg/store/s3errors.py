@@ -128,6 +128,11 @@ def explain(error: Refusal, bucket: str, key: str, place: Place) -> PhotoOrgErro
             f"There is no bucket {bucket!r} at {server}.",
             fix="Create it, or correct the bucket's name in the URI or the endpoint_url.",
         )
+    if error.code in ("404", "405"):  # an S3 server names its errors in the body
+        return StorageError(
+            f"{server} answered {error.code}, but not as an S3 server does.",
+            fix="Correct endpoint_url: it seems to be a web site.",
+        )
     if error.status == 404:
         return NotFoundError(f"There is no s3://{bucket}/{key}.", fix="Check the path.")
     if error.code in WRONG_SECRET:
@@ -163,7 +168,7 @@ def explain(error: Refusal, bucket: str, key: str, place: Place) -> PhotoOrgErro
         )
     if error.status == 0 and error.code in ("ResponseParserError", "ExpatError", "ParseError"):
         return StorageError(
-            f"{server} answered, but it does not speak S3.", fix="Correct endpoint_url."
+            f"{server} answered, but not as an S3 server does.", fix="Correct endpoint_url."
         )
     if error.code in ("InvalidBucketName", "ParamValidationError"):
         return StorageError(
@@ -194,7 +199,7 @@ def explain(error: Refusal, bucket: str, key: str, place: Place) -> PhotoOrgErro
         )
     return StorageError(
         f"{server} refused s3://{bucket}/{key}: {error.status} {error.code} {error.said}".strip(),
-        fix="Try again; if it stays, look into the server's log.",
+        fix="Try again; if it stays, check endpoint_url and the server's log.",
         retryable=error.status in TRANSIENT_STATUS or error.code in TRANSIENT_CODES,
     )
 

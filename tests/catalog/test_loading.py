@@ -10,7 +10,7 @@ import pytest
 
 from photoorg.errors import InputError
 from photoorg.models import Photo
-from photoorg.store.catalog import Catalog, photos, runs, sources
+from photoorg.store.catalog import Catalog, faces, photos, runs, sources
 from photoorg.store.layout import blob_path
 from tests.catalog import rows
 
@@ -142,7 +142,7 @@ def test_a_later_run_of_one_stage_keeps_what_the_others_found(catalog: Catalog) 
     assert photo.quality is not None and photo.quality.score == pytest.approx(0.9)
     assert photo.hashes is not None and photo.exif.make == "Maker" and photo.has_thumbnail
     with catalog.tenant("a") as tx:
-        assert len(photos.faces(tx, photo.photo_id)) == 1
+        assert len(faces.of_photo(tx, photo.photo_id)) == 1
 
 
 def test_faces_are_stored_with_their_vectors_and_replaced_by_a_new_detection(
@@ -151,14 +151,14 @@ def test_faces_are_stored_with_their_vectors_and_replaced_by_a_new_detection(
     face = rows.face(7)
     load(catalog, 0, rows.photo("u", faces=[face, rows.face(8)]), face_space="faces-1")
     with catalog.tenant("a") as tx:
-        found = photos.faces(tx, rows.photo_id("u"))
+        found = faces.of_photo(tx, rows.photo_id("u"))
     assert len(found) == 2
     assert found[0].box == pytest.approx((0.1, 0.2, 0.3, 0.4))
     assert len(found[0].landmarks) == 5 and found[0].landmarks[4] == pytest.approx((0.8, 0.9))
     np.testing.assert_array_equal(found[0].embedding, face["embedding"].astype(np.float32))
     load(catalog, 0, rows.photo("u", faces=[]), run="second")
     with catalog.tenant("a") as tx:
-        assert photos.faces(tx, rows.photo_id("u")) == []
+        assert faces.of_photo(tx, rows.photo_id("u")) == []
 
 
 def test_a_partial_photo_says_which_stage_failed_and_a_better_run_clears_it(

@@ -69,7 +69,7 @@ def test_files_not_dealt_with_are_missing(catalog: Catalog) -> None:
 def test_a_listing_knows_unchanged_files_and_counts_each_once(catalog: Catalog) -> None:
     load(catalog, "r", 0, [rows.photo("a", 1), rows.photo("b", 1)], ("x",))
     files = [SourceFile(uri, 1, etag) for uri, etag in ETAGS]
-    with catalog.listing("a", ["file:///"]) as listing:
+    with catalog.listing("a") as listing:
         assert listing.add(files) == [True, False, True, False]
         assert listing.add(files[:1]) == [True]
         assert listing.files == 5

@@ -89,7 +89,7 @@ class Catalog:
             yield Transaction(conn, "")
 
     @contextmanager
-    def listing(self, tenant: str, uris: object = ()) -> Iterator[Listing]:
+    def listing(self, tenant: str) -> Iterator[Listing]:
         """A Listing: files noted while a source is listed, looked up and counted at the end."""
         from photoorg.store.catalog.listing import Listing
 

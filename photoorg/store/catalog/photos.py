@@ -8,12 +8,11 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 from psycopg.rows import dict_row
 
 from photoorg.errors import InputError
-from photoorg.models import Exif, Face, Hashes, Photo, PhotoStatus, Quality, Rejection
+from photoorg.models import Exif, Hashes, Photo, PhotoStatus, Quality, Rejection
 from photoorg.store.catalog import delta, loading
 from photoorg.store.catalog.connection import Transaction
 from photoorg.store.catalog.keys import photo_key
@@ -150,16 +149,6 @@ def failures(tx: Transaction, photo_id: str) -> list[Rejection]:
     return [Rejection(photo_id, *row) for row in rows]
 
 
-def faces(tx: Transaction, photo_id: str) -> list[Face]:
-    """The photo's faces in the order in which they were detected."""
-    rows = tx.conn.execute(
-        "SELECT box, landmarks, score, quality, embedding, age, gender FROM faces"
-        " WHERE tenant_id = %s AND photo_id = %s ORDER BY face_no",
-        [tx.tenant, photo_key(photo_id)],
-    )
-    return [_face(row) for row in rows]
-
-
 def _rows(tx: Transaction, query: str, **values: Any) -> list[dict[str, Any]]:
     with tx.conn.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(query.encode(), {"tenant": tx.tenant, **values}).fetchall()
@@ -203,13 +192,6 @@ def _quality(row: dict[str, Any]) -> Quality | None:
         return None
     parts = {name: row[name] for name in loading.QUALITY if name != "quality"}
     return Quality(**parts, score=row["quality"])
-
-
-def _face(row: tuple[Any, ...]) -> Face:
-    box, landmarks, score, quality, embedding, age, gender = row
-    points = tuple(zip(landmarks[::2], landmarks[1::2], strict=True))
-    vector = np.frombuffer(embedding or b"", "<f2").astype(np.float32)
-    return Face(tuple(box), points, score, quality, vector, age, gender)
 
 
 def _cursor(photo: Photo) -> str:

@@ -8,8 +8,10 @@ from PIL import Image
 from photoorg.config import EncoderConfig
 from photoorg.encoders import openclip
 from photoorg.encoders.openclip import OpenClipEncoder, cpu_has_bf16
+from photoorg.encoders.pixels import Pixels
 from photoorg.encoders.spaces import OpenClipSpec
 from photoorg.errors import ConfigError, EncoderUnavailableError
+from photoorg.models import Rgb
 from tests.unit.encoders.models import pictures, tiny_clip
 
 torch = pytest.importorskip("torch")
@@ -141,6 +143,25 @@ def test_a_configured_batch_size_is_kept(folder: Path) -> None:
     one_by_one = np.concatenate([encoder.encode_images([image]) for image in images])
     np.testing.assert_allclose(encoder.encode_images(images), one_by_one, atol=1e-5)
     assert encoder._batch_size == 2
+
+
+def test_a_batch_that_does_not_fit_into_memory_is_halved(
+    folder: Path, encoder: OpenClipEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = pictures(*MIXED)
+    expected = encoder.encode_images(images)
+    prepare = Pixels.prepare
+    tried = []
+
+    def crowded(self: Pixels, batch: list[Rgb], device: object) -> object:
+        tried.append(len(batch))
+        if len(batch) > 2:
+            raise torch.OutOfMemoryError
+        return prepare(self, batch, device)
+
+    monkeypatch.setattr(Pixels, "prepare", crowded)
+    np.testing.assert_allclose(encoder.encode_images(images), expected, atol=1e-5)
+    assert tried == [5, 2, 3, 1, 2]
 
 
 def test_an_unknown_model_or_tag_is_a_config_error(folder: Path) -> None:
