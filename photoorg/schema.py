@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 
 from photoorg.errors import SpaceMismatchError
@@ -104,9 +106,9 @@ def vectors(space: EmbeddingSpace) -> pa.Schema:
     )
 
 
-def photos(face_space_id: str = "") -> pa.Schema:
-    """PHOTOS, with the space of its faces' embeddings in the metadata where there are any."""
-    metadata = {"photoorg.schema": SCHEMA_VERSION}
+def photos(stages: Sequence[str], face_space_id: str = "") -> pa.Schema:
+    """PHOTOS; the metadata says which optional stages ran, and the space of the faces if any."""
+    metadata = {"photoorg.schema": SCHEMA_VERSION, "photoorg.stages": ",".join(stages)}
     if face_space_id:
         metadata["photoorg.faces_space"] = face_space_id
     return PHOTOS.with_metadata(metadata)

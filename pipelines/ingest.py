@@ -13,19 +13,19 @@ import pyarrow as pa
 
 from photoorg.config import PhotoOrgConfig
 from photoorg.registry import load
-from photoorg.space import EmbeddingSpace
 from photoorg.stages.decode import Fetch
 from photoorg.stages.ingest import (
     FusedIngest,
     Models,
     cpu_stages,
+    made_by,
     model_stages,
     open_models,
     run_stages,
     wanted,
 )
 from photoorg.stages.job import KEYS, IngestJob, IngestSummary, Work
-from photoorg.stages.parts import INGEST, PartWriter, finish
+from photoorg.stages.parts import INGEST, Made, PartWriter, finish
 from photoorg.stages.plan import IngestPlan, plan_ingest
 from photoorg.store.catalog import Catalog
 from photoorg.store.embedded import database_url
@@ -46,7 +46,7 @@ class FusedWorker:
         models = open_models(config)
         self._keys = Run(store, run_dir(config.tenant, INGEST, run_id))
         self._ingest = FusedIngest(config, store, models)
-        self._writer = PartWriter(store, config.tenant, run_id, models.space)
+        self._writer = PartWriter(store, config.tenant, run_id, made_by(config, models).space)
 
     def __call__(self, numbers: pa.Table) -> pa.Table:
         """Rows with a `part` number in, the parts' counts out."""
@@ -87,20 +87,14 @@ class ModelWorker:
         return run_stages(table, self._line)
 
 
-def commit_part(
-    table: pa.Table,
-    config: PhotoOrgConfig,
-    run_id: str,
-    space: EmbeddingSpace | None,
-    face_space_id: str,
-) -> pa.Table:
+def commit_part(table: pa.Table, config: PhotoOrgConfig, run_id: str, made: Made) -> pa.Table:
     """Write a finished part; its rows must be exactly the part's keys."""
     store = ObjectStore(config.storage.root, config.storage)
     (number,) = set(table["part"].to_pylist())
     keys = Run(store, run_dir(config.tenant, INGEST, run_id)).read_part(number, name=KEYS)
     assert sorted(keys["uri"].to_pylist()) == sorted(table["uri"].to_pylist()), "rows went missing"
-    part = finish(table, space, face_space_id)
-    PartWriter(store, config.tenant, run_id, space).write(number, part)
+    part = finish(table, made)
+    PartWriter(store, config.tenant, run_id, made.space).write(number, part)
     return pa.table({"part": [number], "files": [len(part)], "rejects": [len(part.rejects)]})
 
 
@@ -190,13 +184,13 @@ class Execution:
     """
 
     def __init__(self, config: PhotoOrgConfig, plan: IngestPlan, models: Models) -> None:
+        self._made = made_by(config, models)
+        self.space = self._made.space
         pinned: dict[str, object] = {"threads": config.encoder.threads or plan.threads}
-        if models.space is not None and config.encoder.space == "auto":
-            pinned["space"] = models.space.name
+        if self.space is not None and config.encoder.space == "auto":
+            pinned["space"] = self.space.name
         encoder = config.encoder.model_copy(update=pinned)
         self.config = config.model_copy(update={"encoder": encoder})
-        self.space = models.space
-        self._face_space_id = models.face_space_id
         self._plan = plan
 
     def parts(self, work: Work) -> Iterator[dict[str, int]]:
@@ -212,8 +206,7 @@ class Execution:
         decoders = Pool(plan.decode_workers, plan.decode_cpus)
         pixels = through(todo, DecodeWorker, arguments, decoders)
         vectors = through(pixels, ModelWorker, {"config": self.config}, workers)
-        spaces = {"space": self.space, "face_space_id": self._face_space_id}
-        return stream(through(vectors, commit_part, {**arguments, **spaces}, 0.1))
+        return stream(through(vectors, commit_part, {**arguments, "made": self._made}, 0.1))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

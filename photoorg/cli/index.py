@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -29,14 +30,19 @@ def build_index(config: PhotoOrgConfig, space: str | None = None) -> dict[str, A
     return built
 
 
+def index_line(built: Mapping[str, Any]) -> str:
+    """What was built, in one line for people."""
+    recall = built["recall_at_10"]
+    quality = "exact" if recall is None else f"recall@10 {recall:.3f}"
+    return (
+        f"index {built['version']}: {built['vectors']} vectors in {built['shards']} shards, "
+        f"{quality}, {built['seconds']:.1f} s"
+    )
+
+
 def _build(args: argparse.Namespace, session: Session) -> None:
     built = build_index(session.config(), args.space)
-    recall = built.get("recall_at_10")
-    said = "exact" if recall is None else f"recall@10 {recall:.3f}"
-    session.out.reply(
-        built,
-        f"index {built['version']}: {built['vectors']} vectors, {said}, {built['seconds']:.1f} s",
-    )
+    session.out.reply(built, index_line(built))
 
 
 def _list(args: argparse.Namespace, session: Session) -> None:

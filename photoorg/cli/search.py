@@ -8,12 +8,11 @@ from pathlib import Path
 
 from photoorg.cli.output import table
 from photoorg.cli.parser import Commands, UsageError
-from photoorg.cli.session import Session, running_database
+from photoorg.cli.session import Session
 from photoorg.config import PhotoOrgConfig
 from photoorg.errors import InputError, NotFoundError
 from photoorg.models import Hit
 from photoorg.search.ports import Box, SearchAnswer
-from photoorg.search.service import SearchService
 
 
 def add_to(commands: Commands) -> None:
@@ -46,8 +45,7 @@ def _search(args: argparse.Namespace, session: Session) -> None:
     if args.bbox is not None and args.text is not None:
         raise UsageError("--bbox goes with --image or --id.", fix="Leave it out.")
     image = _read(args.image) if args.image is not None else None
-    with running_database(session.config()) as config:
-        answer = asyncio.run(_answer(config, args, image))
+    answer = asyncio.run(_answer(session.config(), args, image))
     kind = next(k for k in ("image", "text", "id") if getattr(args, k) is not None)
     data = {
         "query": {kind: getattr(args, kind)},
@@ -72,16 +70,14 @@ def _read(name: str) -> bytes:
 async def _answer(
     config: PhotoOrgConfig, args: argparse.Namespace, image: bytes | None
 ) -> SearchAnswer:
-    service = _service(config)
-    if image is not None:
-        return await service.by_image(config.tenant, image, args.k, box=args.bbox)
-    if args.text is not None:
-        return await service.by_text(config.tenant, args.text, args.k)
-    return await service.similar(config.tenant, args.id, args.k, box=args.bbox)
+    from photoorg.search.local import open_search
 
-
-def _service(config: PhotoOrgConfig) -> SearchService:
-    raise AssertionError
+    with open_search(config) as service:
+        if image is not None:
+            return await service.by_image(config.tenant, image, args.k, box=args.bbox)
+        if args.text is not None:
+            return await service.by_text(config.tenant, args.text, args.k)
+        return await service.similar(config.tenant, args.id, args.k, box=args.bbox)
 
 
 def _result(hit: Hit) -> dict[str, object]:

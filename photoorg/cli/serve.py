@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from photoorg.cli.index import build_index
+from photoorg.cli.index import build_index, index_line
 from photoorg.cli.ingest import ingest, rejected, summary_line
 from photoorg.cli.parser import Commands, Parser
-from photoorg.cli.session import Session, running_database
+from photoorg.cli.session import Session, override, running_database
 from photoorg.config import PhotoOrgConfig
 from photoorg.errors import InputError
 from photoorg.registry import load
@@ -39,16 +40,20 @@ def _add_address(parser: Parser) -> None:
 
 def _up(args: argparse.Namespace, session: Session) -> None:
     with running_database(_config(args, session)) as config:
-        summary = ingest(config, [args.path])
-        session.out.note(summary_line(summary))
-        session.out.note("\n".join(rejected(config, summary)))
+        load("serve.run:claim_port")(config.serve)
+        # Ray's C++ core writes alarms about sound plans to stderr; its log files keep them.
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+        load("serve.run:start_ray")(config.serve)
+        summary = ingest(_one_worker_a_core(config), [args.path])
+        for line in (summary_line(summary), *rejected(config, summary)):
+            session.out.note(line)
         if not summary.photos:
             raise InputError(
                 f"None of the {summary.files} files under {args.path} is a photo.",
                 fix="The reasons are listed above; name another folder.",
             )
         built = build_index(config)
-        session.out.note(f"index {built['version']}: {built['vectors']} vectors")
+        session.out.note(index_line(built))
         _serve_until_stopped(config, session, {"ingest": summary.to_dict(), "index": built})
 
 
@@ -59,6 +64,13 @@ def _serve(args: argparse.Namespace, session: Session) -> None:
 
 def _config(args: argparse.Namespace, session: Session) -> PhotoOrgConfig:
     return session.config(serve={"host": args.host, "port": args.port})
+
+
+def _one_worker_a_core(config: PhotoOrgConfig) -> PhotoOrgConfig:
+    """Ray started for serving counts more CPUs than there are; ingest must not fill them all."""
+    if "RAY_ADDRESS" in os.environ or config.ingest.workers is not None:
+        return config
+    return override(config, ingest={"workers": os.cpu_count()})
 
 
 def _serve_until_stopped(config: PhotoOrgConfig, session: Session, more: dict[str, Any]) -> None:

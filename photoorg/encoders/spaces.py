@@ -207,7 +207,11 @@ def choose_spec(config: EncoderConfig, models_dir: str) -> ImageSpec:
             )
         return spec
     wanted = load_spec(AUTO_SPACE)
-    assert isinstance(wanted, OpenClipSpec) and wanted.weights
+    if not isinstance(wanted, OpenClipSpec) or not wanted.weights:
+        raise ConfigError(
+            f"encoder.space is auto, which needs {AUTO_SPACE} to be of kind openclip with weights.",
+            fix=f"Mend your own {AUTO_SPACE}.yaml, or name another space.",
+        )
     missing = _missing(wanted.weights, models_dir, config.hub_timeout_s)
     return wanted if missing is None else _fall_back(missing)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -85,12 +87,14 @@ class IvfPqIndex:
         faiss = faiss_io.library()
 
         x_nd = faiss_io.rows_of(x_nd, self.dim)
-        if self._nested:
-            for i in range(self._index.chain.size()):
-                _shorten(faiss.downcast_VectorTransform(self._index.chain.at(i)))
         # FAISS only warns, on stderr, where a list has few points; the plan already saw to it.
         self._ivf.cp.min_points_per_centroid = 1
-        with gpu.clustering(self._ivf, enabled=self._use_gpu):
+        with ExitStack() as stack:
+            if self._nested:
+                for i in range(self._index.chain.size()):
+                    transform = faiss.downcast_VectorTransform(self._index.chain.at(i))
+                    stack.enter_context(_quick_opq(transform, self._ivf))
+            stack.enter_context(gpu.clustering(self._ivf, enabled=self._use_gpu))
             self._index.train(x_nd)
 
     def add(self, ids_n: Ids, x_nd: FloatMatrix) -> None:
@@ -162,10 +166,25 @@ class IvfPqIndex:
         return index
 
 
-def _shorten(transform: Any) -> None:
-    """OPQ's defaults take minutes and gain nothing measurable once candidates are re-scored."""
-    if hasattr(transform, "niter_pq_0"):
-        transform.niter = 6
-        transform.niter_pq = 4
-        transform.niter_pq_0 = 10
-        transform.max_train_points = 32_768
+@contextmanager
+def _quick_opq(transform: Any, ivf: Any) -> Iterator[None]:
+    """While inside, OPQ learns from the codes that will be used, in few iterations.
+
+    Its defaults (50 iterations for 8-bit codes, whatever the codes are) take minutes and gain
+    nothing measurable once candidates are re-scored.
+    """
+    pq = getattr(ivf, "pq", None)
+    if not hasattr(transform, "niter_pq_0") or pq is None:
+        yield
+        return
+    transform.niter = 8
+    transform.niter_pq = 4
+    transform.niter_pq_0 = 10
+    transform.max_train_points = 32_768
+    books = faiss_io.library().ProductQuantizer(transform.d_out, transform.M, pq.nbits)
+    books.cp.min_points_per_centroid = 1
+    transform.pq = books
+    try:
+        yield
+    finally:
+        transform.pq = None

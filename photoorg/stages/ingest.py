@@ -16,7 +16,7 @@ from photoorg.space import EmbeddingSpace
 from photoorg.stages.decode import Decode, Fetch, KeepOriginal, ReadExif
 from photoorg.stages.embed import DetectFaces, Embed
 from photoorg.stages.measure import Hash, MakeThumbnail, MeasureQuality
-from photoorg.stages.parts import Part, finish
+from photoorg.stages.parts import Made, Part, finish
 from photoorg.store.objects import ObjectStore
 
 Stage = Callable[[pa.Table], pa.Table]
@@ -36,11 +36,6 @@ class Models:
         """The space of the photo vectors."""
         return self.encoder.space if self.encoder is not None else None
 
-    @property
-    def face_space_id(self) -> str:
-        """The id of the space of the faces, empty without faces."""
-        return self.faces.space.id if self.faces is not None else ""
-
 
 def wanted(config: PhotoOrgConfig) -> tuple[str, ...]:
     """The optional stages to run; faces only where the tenant opted in."""
@@ -58,6 +53,15 @@ def open_models(config: PhotoOrgConfig) -> Models:
     return Models(
         encoder=open_encoder(config.encoder, config.models_dir) if "embed" in stages else None,
         faces=_open_faces(config) if "faces" in stages else None,
+    )
+
+
+def made_by(config: PhotoOrgConfig, models: Models) -> Made:
+    """What the configured line of stages makes with these models."""
+    return Made(
+        wanted(config),
+        models.space,
+        models.faces.space.id if models.faces is not None else "",
     )
 
 
@@ -141,14 +145,14 @@ class FusedIngest:
             config.source, max_bytes=config.imaging.max_bytes, threads=config.ingest.fetch_threads
         )
         self._line = [*cpu_stages(config, store, keep_data=keep), *model_stages(config, models)]
-        self._models = models
+        self._made = made_by(config, models)
         self._rows = config.ingest.micro_batch
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix="fetch-ahead")
 
     def __call__(self, keys: pa.Table) -> Part:
         """All rows of one part in, its three tables out; rows in = photos + rejects."""
         done = [run_stages(table, self._line) for table in self._fetched(keys)]
-        part = finish(pa.concat_tables(done), self._models.space, self._models.face_space_id)
+        part = finish(pa.concat_tables(done), self._made)
         assert len(part) == len(keys), "a stage lost or invented rows"
         return part
 

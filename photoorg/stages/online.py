@@ -13,7 +13,7 @@ from photoorg import schema
 from photoorg.config import PhotoOrgConfig
 from photoorg.models import Rejection
 from photoorg.stages import rows
-from photoorg.stages.ingest import Models, cpu_stages, model_stages, run_stages
+from photoorg.stages.ingest import Models, cpu_stages, made_by, model_stages, run_stages
 from photoorg.stages.parts import finish
 from photoorg.store.objects import ObjectStore
 
@@ -32,7 +32,7 @@ class OnlineIngest:
 
     def __init__(self, config: PhotoOrgConfig, store: ObjectStore, models: Models) -> None:
         self._line = [*cpu_stages(config, store, keep_data=False), *model_stages(config, models)]
-        self._models = models
+        self._made = made_by(config, models)
 
     def process(
         self, data: bytes, *, uri: str, filename: str, uploaded_at: datetime | None = None
@@ -47,7 +47,7 @@ class OnlineIngest:
         table = rows.set_column(rows.start(keys), "data", [data], pa.large_binary())
         table = run_stages(table, self._line)
         table = rows.set_column(table, "uri", [uri], pa.string())
-        part = finish(table, self._models.space, self._models.face_space_id)
+        part = finish(table, self._made)
         if len(part.rejects):
             return OnlineResult(None, None, Rejection(**part.rejects.to_pylist()[0]))
         vector = None

@@ -30,22 +30,31 @@ class Part:
         return len(self.photos) + len(self.rejects)
 
 
-def finish(table: pa.Table, space: EmbeddingSpace | None, face_space_id: str = "") -> Part:
-    """Split rows that went through every stage; columns of stages that did not run are null.
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a line of stages makes: which optional stages ran, and the spaces of its vectors.
 
-    `space` is that of the photo vectors, None where they were not asked for; `face_space_id` goes
-    into the metadata of the photos, whose `faces` it describes.
+    `space` is that of the photo vectors, None where they were not asked for; `face_space_id` that
+    of the faces, empty without them.
     """
+
+    stages: tuple[str, ...]
+    space: EmbeddingSpace | None = None
+    face_space_id: str = ""
+
+
+def finish(table: pa.Table, made: Made) -> Part:
+    """Split rows that went through every stage; columns of stages that did not run are null."""
     rejected = pc.is_valid(table["reject"])
     good = table.filter(pc.invert(rejected))
     return Part(
-        photos=_photos(good, face_space_id),
-        vectors=_vectors(good, space) if space is not None else None,
+        photos=_photos(good, made),
+        vectors=_vectors(good, made.space) if made.space is not None else None,
         rejects=_rejects(table.filter(rejected)),
     )
 
 
-def _photos(good: pa.Table, face_space_id: str) -> pa.Table:
+def _photos(good: pa.Table, made: Made) -> pa.Table:
     failures = pc.list_value_length(good["failures"]).to_numpy(zero_copy_only=False)
     status = np.where(failures > 0, "partial", "ready")
     good = good.append_column("status", pa.array(status, pa.string()))
@@ -57,7 +66,7 @@ def _photos(good: pa.Table, face_space_id: str) -> pa.Table:
             columns.append(pa.array([False] * len(good), pa.bool_()))
         else:
             columns.append(pa.nulls(len(good), field.type))
-    return pa.table(columns, schema=schema.photos(face_space_id))
+    return pa.table(columns, schema=schema.photos(made.stages, made.face_space_id))
 
 
 def _vectors(good: pa.Table, space: EmbeddingSpace) -> pa.Table:

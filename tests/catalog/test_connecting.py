@@ -4,6 +4,8 @@ import pickle
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -100,6 +102,36 @@ def test_a_missing_database_and_a_missing_user_say_so(postgres_url: str) -> None
     ):
         catalog.ping()
     assert SECRET not in str(caught.value) and not caught.value.retryable
+
+
+@pytest.fixture
+def user_with_password(postgres_url: str) -> Iterator[str]:
+    """The name of a user from whom the server asks for a password."""
+    with psycopg.connect(postgres_url, autocommit=True) as conn:
+        (hba,) = conn.execute("SHOW hba_file").fetchone() or ("",)
+        before = Path(hba).read_text()
+        Path(hba).write_text("local all with_password scram-sha-256\n" + before)
+        conn.execute(f"CREATE ROLE with_password LOGIN PASSWORD '{SECRET}'")
+        conn.execute("SELECT pg_reload_conf()")
+        try:
+            yield "with_password"
+        finally:
+            Path(hba).write_text(before)
+            conn.execute("DROP ROLE with_password")
+            conn.execute("SELECT pg_reload_conf()")
+
+
+def test_a_wrong_or_missing_password_says_so(postgres_url: str, user_with_password: str) -> None:
+    def url(password: str) -> str:
+        return postgres_url.replace("postgres@/", f"{user_with_password}{password}@/")
+
+    for password in (":wrong-one", ""):
+        with Catalog(url(password), FAST) as catalog:
+            with pytest.raises(CatalogError, match="user and password") as caught:
+                catalog.ping()
+            assert "wrong-one" not in str(caught.value) and not caught.value.retryable
+    with Catalog(url(f":{SECRET}"), FAST) as catalog:
+        catalog.ping()
 
 
 @pytest.mark.parametrize("url", [f"postgresql://u:{SECRET}@[bad", f"u={SECRET}", f"x{SECRET}"])

@@ -248,3 +248,28 @@ def test_times_are_those_of_utc_whatever_the_session(catalog: Catalog) -> None:
         photo = photos.get(tx, rows.photo_id("u"))
     assert photo is not None and photo.exif.captured_at == when
     assert abs(datetime.now(UTC) - photo.created_at) < timedelta(minutes=5)
+
+
+def test_a_run_of_one_stage_leaves_what_is_known_of_the_others(catalog: Catalog) -> None:
+    broken = [rows.failure("u", "embed"), rows.failure("u", "hash")]
+    load(catalog, 0, rows.photo("u", status="partial", failures=broken))
+    photo_id = one(catalog, "u").photo_id
+    only_hash = rows.photos(rows.photo("u")).replace_schema_metadata({"photoorg.stages": "hash"})
+    with catalog.tenant("a") as tx:
+        photos.copy_part(tx, "second", 0, only_hash, NONE)
+        assert [f.stage for f in photos.failures(tx, photo_id)] == ["embed"]
+    assert one(catalog, "u").status == "partial"
+
+
+def test_the_files_of_a_deleted_photo_are_passed_over_until_they_change(catalog: Catalog) -> None:
+    load(catalog, 0, rows.photo("one", "same"), rows.photo("two", "same"), rows.photo("other"))
+    with catalog.tenant("a") as tx:
+        assert photos.delete(tx, rows.photo_id("same"))
+        assert sources.known(tx, ["one", "two", "other"]) == dict.fromkeys(
+            ["one", "two", "other"], "1-1"
+        )
+        assert list(photos.live_ids(tx)) == [rows.photo_id("other")]
+    load(catalog, 1, rows.photo("one", "same", etag="2-2"))
+    with catalog.tenant("a") as tx:
+        assert sources.known(tx, ["one", "two"]) == {"one": "2-2", "two": "1-1"}
+        assert rows.photo_id("same") in set(photos.live_ids(tx))

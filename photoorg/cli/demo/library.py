@@ -12,16 +12,18 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 from PIL import Image, ImageEnhance, ImageOps
 from PIL.Image import Transpose
 
 from photoorg.cli.demo.exif import Shot, exif_block
+from photoorg.errors import ResourceError
 
-SCIKIT_IMAGE = "skimage.data"
-SCIKIT_LEARN = "sklearn.datasets.images"
+SCIKIT_IMAGE = "skimage", "data"
+SCIKIT_LEARN = "sklearn", "datasets/images"
+"""Package, and the folder of photographs inside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Subject:
     """What was photographed, and the file of which package its pixels come from."""
 
     name: str
-    package: str
+    source: tuple[str, str]
     file: str
     album: Album
 
@@ -117,9 +119,20 @@ def subject_named(name: str) -> Subject:
 
 def photograph(subject: Subject) -> Image.Image:
     """The subject's photograph as its package ships it, in RGB."""
-    data = files(subject.package).joinpath(subject.file).read_bytes()
-    with Image.open(io.BytesIO(data)) as image:
+    package, folder = subject.source
+    with Image.open(_installed(package) / folder / subject.file) as image:
         return image.convert("RGB")
+
+
+def _installed(package: str) -> Path:
+    """The folder of an installed package, found without importing it."""
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise ResourceError(
+            f"The photographs come with {package}, which is not installed.",
+            fix="Install photoorg[cpu].",
+        )
+    return Path(spec.origin).parent
 
 
 def build(folder: Path, seed: int = 20) -> Library:

@@ -94,10 +94,10 @@ QUESTIONS = (similar_to_crop, similar_to_photo, new_photo_in_part_of_image, desc
 
 
 def _page_with(picture: Image.Image) -> tuple[Image.Image, tuple[int, int, int, int]]:
-    """A picture book's page with the picture on it, and where on the page that is."""
+    """An album's page with the picture beside another one, and where on the page it is."""
     page = Image.new("RGB", (900, 600), (233, 229, 220))
-    page.paste(ImageOps.grayscale(page.crop((0, 0, 330, 600))), (0, 0))
-    left, top = 400, 160
+    page.paste(photograph(subject_named("coffee")).resize((420, 280)), (30, 30))
+    left, top = 450, 280
     page.paste(picture, (left, top))
     return page, (left, top, picture.width, picture.height)
 
@@ -119,7 +119,8 @@ def _row(
     cells = []
     for result in answer.results:
         folded = f" +{len(result['folded'])}" if result["folded"] else ""
-        subject = library.subject_at(result["uri"]) or "uploaded"
-        lines = (f"{result['score']:.3f}{folded}  {subject}", local_file(result["uri"]).name)
+        subject = library.subject_at(result["uri"])
+        name = local_file(result["uri"]).name if subject else "just uploaded"
+        lines = (f"{result['score']:.3f}{folded}  {subject or ''}", name)
         cells.append(Cell(client.thumbnail(result["photo_id"]), lines))
     return Row(title, Cell(shown, ("query", name)), tuple(cells))

@@ -33,7 +33,8 @@ def run(folder: Path, *, stay: bool) -> int:
     say(f"\nphotoorg demo - everything goes into {folder}\n")
     with _only_one(folder):
         say("1. A photo library from the photographs scikit-image and scikit-learn ship")
-        library = _library(folder / "photos")
+        shutil.rmtree(folder / "photos", ignore_errors=True)
+        library = build(folder / "photos")
         say(f"   {library.files} files: {len(library.subject_of)} photos of")
         say(f"   {', '.join(library.subjects)}; {len(library.broken)} broken files\n")
         say(f"2. photoorg up {folder / 'photos'}")
@@ -56,16 +57,6 @@ def say(text: str) -> None:
     """A line for the person who watches."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
-
-
-def _library(folder: Path) -> Library:
-    try:
-        shutil.rmtree(folder, ignore_errors=True)
-        return build(folder)
-    except ModuleNotFoundError as error:
-        raise ResourceError(
-            f"The demonstration needs the package {error.name}.", fix="Install photoorg[cpu]."
-        ) from None
 
 
 def _ingested_all(library: Library, counts: Mapping[str, Any]) -> Outcome:
@@ -186,7 +177,7 @@ def main() -> int:
     """`python -m photoorg.cli.demo`; DEMO_EXIT=1 ends after the checks."""
     stay = os.environ.get("DEMO_EXIT", "") in ("", "0")
     try:
-        return run(Path("demo-data"), stay=stay)
+        return run(Path("demo-data").resolve(), stay=stay)
     except PhotoOrgError as error:
         sys.stderr.write(f"error: {error.message}\nfix:   {error.fix}\n")
         return 1

@@ -13,6 +13,7 @@ from photoorg.store.catalog.keys import filename, photo_key, uri_key
 from photoorg.store.catalog.staging import float16_bytes, hex_column, stage
 
 FACE_SPACE = b"photoorg.faces_space"
+STAGES = b"photoorg.stages"
 
 EXIF = (
     "captured_at",
@@ -124,8 +125,7 @@ INSERT INTO photos AS p (tenant_id, run_id, {columns})
 SELECT DISTINCT ON (photo_id) %(tenant)s, %(run)s, {columns}
 FROM staged_photos ORDER BY photo_id, uri
 ON CONFLICT (tenant_id, photo_id) DO UPDATE SET {assignments},
-    status = CASE WHEN p.status = 'ready' AND excluded.status = 'partial' THEN p.status
-                  ELSE excluded.status END,
+    status = excluded.status,
     reason = NULL,
     blob_uri = coalesce(excluded.blob_uri, p.blob_uri),
     has_thumbnail = p.has_thumbnail OR excluded.has_thumbnail,
@@ -137,6 +137,10 @@ SELECT DISTINCT ON (uri_key) %(tenant)s, uri_key, uri, photo_id, etag, %(run)s, 
 FROM staged_photos ORDER BY uri_key
 ON CONFLICT (tenant_id, uri_key) DO UPDATE SET photo_id = excluded.photo_id,
     etag = excluded.etag, run_id = excluded.run_id, part = excluded.part, seen_at = now()
+"""
+REMEMBER = """
+DELETE FROM forgotten_sources f USING staged_photos s
+WHERE f.tenant_id = %(tenant)s AND f.uri_key = s.uri_key
 """
 FORGET_REJECTS = """
 DELETE FROM rejects r USING staged_photos s WHERE r.tenant_id = %(tenant)s AND r.uri_key = s.uri_key
@@ -153,6 +157,13 @@ ON CONFLICT DO NOTHING
 FORGET_FAILURES = """
 DELETE FROM photo_failures f USING staged_photos s
 WHERE f.tenant_id = %(tenant)s AND f.photo_id = s.photo_id
+    AND (%(stages)s::text[] IS NULL OR f.stage = ANY(%(stages)s))
+"""
+STILL_PARTIAL = """
+UPDATE photos p SET status = 'partial' FROM staged_photos s
+WHERE p.tenant_id = %(tenant)s AND p.photo_id = s.photo_id AND p.status = 'ready'
+    AND EXISTS (SELECT FROM photo_failures f
+        WHERE f.tenant_id = p.tenant_id AND f.photo_id = p.photo_id)
 """
 INSERT_FAILURES = """
 INSERT INTO photo_failures (tenant_id, photo_id, stage, reason, code, retryable)
@@ -187,25 +198,28 @@ def upsert_photos(
 ) -> None:
     """Merge rows of schema.PHOTOS: photos by content, sources by URI, faces and failures anew.
 
-    Columns of a stage that did not run (its marker is null) keep their values; `stored` says that
+    Columns of a stage that did not run (its marker is null) keep their values, as do its recorded
+    failures where the table's metadata says which stages ran; `stored` says that
     the bytes lie in the store under layout.blob_path. Equal contents under several URIs are one
     photo, which keeps the URI it was first seen at.
     """
     if not len(table):
         return
-    values = {"tenant": tx.tenant, "run": run_id, "part": part}
+    values = {"tenant": tx.tenant, "run": run_id, "part": part, "stages": _stages(table)}
     stage(tx, STAGED, PHOTO_COLUMNS, [_staged(tx.tenant, table, stored)])
     columns = ", ".join(OWN)
     tx.conn.execute(
         UPSERT_PHOTOS.format(columns=columns, assignments=_assignments()).encode(), values
     )
     tx.conn.execute(UPSERT_SOURCES, values)
+    tx.conn.execute(REMEMBER, values)
     tx.conn.execute(FORGET_REJECTS, values)
     tx.conn.execute(FORGET_FAILURES, values)
     failures = _failures(table)
     if len(failures):
         stage(tx, "staged_failures", FAILURE_COLUMNS, [failures])
         tx.conn.execute(INSERT_FAILURES, values)
+    tx.conn.execute(STILL_PARTIAL, values)
     if table["faces"].null_count < len(table):
         space = face_space or (table.schema.metadata or {}).get(FACE_SPACE, b"").decode()
         tx.conn.execute(FORGET_FACES, values)
@@ -226,6 +240,12 @@ def upsert_rejects(
     stage(tx, "staged_rejects", REJECT_COLUMNS, [staged])
     tx.conn.execute(UPSERT_REJECTS, values)
     tx.conn.execute(FORGET_SOURCES, values)
+
+
+def _stages(table: pa.Table) -> list[str] | None:
+    """The optional stages that ran; None where the table does not say, which means all."""
+    named = (table.schema.metadata or {}).get(STAGES)
+    return None if named is None else [s for s in named.decode().split(",") if s]
 
 
 def _assignments() -> str:

@@ -96,12 +96,22 @@ def page(
     return photos[:limit], _cursor(photos[limit - 1]) if more and limit else None
 
 
+FORGET = """
+INSERT INTO forgotten_sources (tenant_id, uri_key, uri, etag)
+SELECT tenant_id, uri_key, uri, etag FROM photo_sources WHERE tenant_id = %s AND photo_id = %s
+ON CONFLICT (tenant_id, uri_key) DO UPDATE SET etag = excluded.etag, at = now()
+"""
+
+
 def delete(tx: Transaction, photo_id: str) -> bool:
     """Remove the photo with its sources, faces, failures, tags and queue row; False if not there.
 
-    Writes a delete event, so that every index forgets it. The same bytes may come again later.
+    Writes a delete event, so that every index forgets it. A later ingest of the folders it was
+    seen in passes its files over while they are unchanged (unless forced); the same bytes may come
+    again by an upload or at another place.
     """
     delta.lock(tx)
+    tx.conn.execute(FORGET, [tx.tenant, photo_key(photo_id)])
     sql = "DELETE FROM photos WHERE tenant_id = %s AND photo_id = %s"
     if not tx.conn.execute(sql, [tx.tenant, photo_key(photo_id)]).rowcount:
         return False

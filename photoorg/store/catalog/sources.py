@@ -18,11 +18,17 @@ WHERE s.tenant_id = %(tenant)s AND s.uri_key = ANY(%(keys)s) AND NOT EXISTS (
 UNION ALL
 SELECT r.key, r.etag FROM rejects r
 WHERE r.tenant_id = %(tenant)s AND r.uri_key = ANY(%(keys)s) AND NOT r.retryable
+UNION ALL
+SELECT g.uri, g.etag FROM forgotten_sources g
+WHERE g.tenant_id = %(tenant)s AND g.uri_key = ANY(%(keys)s)
 """
 
 
 def known(tx: Transaction, uris: Sequence[str]) -> dict[str, str]:
-    """URI -> etag of those files that became a photo, or a reject that no retry can help."""
+    """URI -> etag of the files that are dealt with.
+
+    They became a photo, a reject that no retry can help, or a photo that was deleted since.
+    """
     found: dict[str, str] = {}
     for start in range(0, len(uris), CHUNK):
         keys = [uri_key(u) for u in uris[start : start + CHUNK]]

@@ -98,6 +98,16 @@ CREATE TABLE photo_sources (
 CREATE INDEX photo_sources_photo ON photo_sources (tenant_id, photo_id);
 CREATE INDEX photo_sources_run ON photo_sources (tenant_id, run_id);
 
+-- Files of deleted photos: a later look at their folder passes them over until they change.
+CREATE TABLE forgotten_sources (
+    tenant_id  text NOT NULL,
+    uri_key    bytea NOT NULL,
+    uri        text NOT NULL,
+    etag       text NOT NULL,
+    at         timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant_id, uri_key)
+);
+
 CREATE TABLE photo_failures (
     tenant_id  text NOT NULL,
     photo_id   bytea NOT NULL,
@@ -266,7 +276,7 @@ CREATE INDEX audit_log_entity ON audit_log (tenant_id, entity, entity_id);
 SELECT photoorg_protect(name::regclass, 'SELECT, INSERT, UPDATE, DELETE') FROM unnest(ARRAY[
     'tenants', 'users', 'photos', 'photo_sources', 'photo_failures', 'faces', 'rejects', 'runs',
     'run_parts', 'uploads', 'spaces', 'tenant_spaces', 'index_versions', 'thresholds', 'tags',
-    'photo_tags', 'delta_log']) AS name;
+    'photo_tags', 'delta_log', 'forgotten_sources']) AS name;
 SELECT photoorg_protect('audit_log', 'SELECT, INSERT');   -- what happened is never rewritten
 
 DO $$

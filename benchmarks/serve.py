@@ -1,0 +1,282 @@
+"""HTTP similar-search: ours against the same application under Ray Serve's defaults, and a limit.
+
+python -m benchmarks.serve --json [--n 20000] [--clients 16] [--seconds 10] [--rounds 3]
+
+Ours is throughput mode, HAProxy and components inside the ingress, as `photoorg serve` has them.
+The defaults are four shard deployments, the Python proxy and default mode. The limit is a single
+process of FastAPI and FAISS that looks nothing up. The load generator runs on the same cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import psutil
+import pyarrow as pa
+import yaml
+
+from benchmarks.report import finish, print_table
+from photoorg import schema
+from photoorg.config import PhotoOrgConfig, parse
+from photoorg.index.build import build_local
+from photoorg.models import IndexVersion
+from photoorg.space import EmbeddingSpace
+from photoorg.store.catalog import Catalog, indexes, photos, spaces
+from photoorg.store.embedded import embedded
+
+DIM, SHARDS, TOP_K = 512, 4, 20
+TENANT = "default"
+SPACE = EmbeddingSpace("synthetic", "none", "none", "1", "none", DIM)
+OURS: dict[str, Any] = {}
+DEFAULTS = {
+    "throughput_mode": False,
+    "haproxy": False,
+    "shard": {"placement": "deployment"},
+}
+
+
+def vectors(n: int, seed: int = 7) -> np.ndarray:
+    """Unit vectors around n/50 centres, float32 [n, DIM]."""
+    rng = np.random.default_rng(seed)
+    centres = rng.standard_normal((max(1, n // 50), DIM), dtype=np.float32)
+    x_nd = centres[rng.integers(0, len(centres), n)]
+    x_nd += rng.standard_normal((n, DIM), dtype=np.float32)
+    return x_nd / np.linalg.norm(x_nd, axis=1, keepdims=True)
+
+
+def rows(ids: list[str]) -> pa.Table:
+    """Photos with every signal that ranking uses: hashes, quality, time and place."""
+    rng = np.random.default_rng(11)
+    start = datetime(2024, 1, 1, tzinfo=UTC).timestamp()
+    table = []
+    for photo_id in ids:
+        pdq = rng.bytes(32)
+        row = dict.fromkeys(schema.PHOTOS.names)
+        row |= {
+            "uri": f"file:///photos/{photo_id[:16]}.jpg",
+            "etag": "1-1",
+            "photo_id": photo_id,
+            "mime": "image/jpeg",
+            "size": 3_000_000,
+            "width": 4032,
+            "height": 3024,
+            "frames": 1,
+            "decoder": "none",
+            "status": "ready",
+            "captured_at": datetime.fromtimestamp(start + rng.uniform(0, 3e7), UTC),
+            "captured_source": "offset_original",
+            "latitude": 48 + rng.normal(),
+            "longitude": 11 + rng.normal(),
+            "orientation": 1,
+            "pdq": pdq,
+            "pdq_quality": 90,
+            "phash": pdq[:8],
+            "dhash": pdq[8:16],
+            "ahash": pdq[16:24],
+            **dict.fromkeys(("sharpness", "exposure", "contrast", "resolution"), 0.5),
+            "quality": float(rng.uniform()),
+            "has_thumbnail": False,
+            "failures": [],
+        }
+        table.append(row)
+    return pa.Table.from_pylist(table, schema=schema.with_version(schema.PHOTOS))
+
+
+def library(root: Path, url: str, n: int) -> tuple[list[str], np.ndarray]:
+    """A catalog and an active index of n photos; their ids and vectors."""
+    config = settings(root, url, {})
+    ids = [hashlib.sha256(f"photo {number}".encode()).hexdigest() for number in range(n)]
+    x_nd = vectors(n)
+    location = f"{TENANT}/indexes/{SPACE.id}/v1"
+    folder = root / "store" / location
+    manifest = build_local([(ids, x_nd)], folder, SPACE, config.index, version="v1")
+    now = datetime.now(UTC)
+    version = IndexVersion(TENANT, SPACE.id, "v1", "shadow", location, n, SHARDS, now)
+    rejects = pa.Table.from_pylist([], schema=schema.with_version(schema.REJECTS))
+    with Catalog(url, config.database) as catalog:
+        catalog.migrate()
+        with catalog.tenant(TENANT) as tx:
+            photos.copy_part(tx, "bench", 0, rows(ids), rejects)
+            spaces.register(tx, SPACE)
+            spaces.set_default(tx, SPACE.id, "image")
+            indexes.create(tx, version, 0)
+            indexes.activate(tx, SPACE.id, "v1")
+    print(
+        f"{n} photos, index {manifest.kind} {manifest.factory}, recall@10 "
+        f"{manifest.recall_at_10:.3f}",
+        file=sys.stderr,
+    )
+    return ids, x_nd
+
+
+def settings(root: Path, url: str, serve: dict[str, Any]) -> PhotoOrgConfig:
+    """The configuration of one side; written to a file for its server."""
+    data = {
+        "storage": {"root": str(root / "store")},
+        "database": {"url": url},
+        "encoder": {"space": "builtin"},
+        "index": {"shards": SHARDS},
+        "serve": {"port": 0, **serve},
+    }
+    (root / "config.yaml").write_text(yaml.safe_dump(data))
+    return parse(data)
+
+
+@contextmanager
+def serving(root: Path, url: str, serve: dict[str, Any]) -> Iterator[str]:
+    """`python -m serve.run` with these serve settings; the URL it answers at."""
+    settings(root, url, serve)
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "PHOTOORG_"))}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "serve.run", str(root / "config.yaml")],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line.startswith("photoorg answers at "):
+            raise SystemExit(f"the server did not start with {serve}")
+        yield line.split()[3]
+        process.send_signal(signal.SIGTERM)
+        process.wait(120)
+    finally:
+        _end(process)
+
+
+@contextmanager
+def bare(vectors_file: Path) -> Iterator[str]:
+    """The limit's URL."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "benchmarks.bare_server", str(vectors_file), str(port)]
+    process = subprocess.Popen(command)
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Nothing of it may go on using the cores."""
+    if process.poll() is not None:
+        return
+    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    for member in family:
+        member.kill()
+    psutil.wait_procs(family, timeout=60)
+    process.wait(60)
+
+
+def measure(url: str, paths: Path, args: argparse.Namespace) -> dict[str, float]:
+    """Median round by requests a second, after a warm-up; errors of all rounds."""
+    first = paths.read_text().splitlines()[0]
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            if httpx.get(url + first, timeout=30, trust_env=False).status_code == 200:
+                break
+        except httpx.HTTPError:
+            pass
+        if time.monotonic() > deadline:
+            raise SystemExit(f"{url} does not answer")
+        time.sleep(0.2)
+    load(url, paths, args.clients, max(3.0, args.seconds / 2))
+    rounds = [load(url, paths, args.clients, args.seconds) for _ in range(args.rounds)]
+    middle = sorted(rounds, key=lambda r: r["rps"])[len(rounds) // 2]
+    return {**middle, "errors": sum(r["errors"] for r in rounds)}
+
+
+def load(url: str, paths: Path, clients: int, seconds: float) -> dict[str, float]:
+    """One run of the load generator in its own process."""
+    command = ["benchmarks.load", url, str(paths), str(clients), str(seconds)]
+    done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return json.loads(done.stdout)
+
+
+def main() -> None:
+    """Measure and print the table and the JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--n", type=int, default=20_000, help="photos of 512 dimensions")
+    parser.add_argument("--clients", type=int, default=16)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", choices=["ours", "defaults", "limit"], help="leave out the rest")
+    args = parser.parse_args()
+    found: dict[str, dict[str, float]] = {}
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        root = Path(name)
+        root.chmod(0o755)
+        with embedded(root / "postgres") as url:
+            ids, x_nd = library(root, url, args.n)
+            paths = root / "paths"
+            order = np.random.default_rng(3).permutation(len(ids))
+            lines = [f"/v1/photos/{ids[i]}/similar?top_k={TOP_K}" for i in order]
+            paths.write_text("\n".join(lines))
+            np.save(root / "vectors.npy", x_nd)
+            (root / "vectors.ids").write_text("\n".join(ids))
+            sides = {
+                "limit": lambda: bare(root / "vectors.npy"),
+                "ours": lambda: serving(root, url, OURS),
+                "defaults": lambda: serving(root, url, DEFAULTS),
+            }
+            for side, start in sides.items():
+                if args.only in (None, side):
+                    with start() as address:
+                        found[side] = measure(address, paths, args)
+                    print(side, found[side], file=sys.stderr)
+    if args.only is None:
+        report(found, args)
+
+
+def report(found: dict[str, dict[str, float]], args: argparse.Namespace) -> None:
+    """The table and the JSON line."""
+    ours, defaults, limit = found["ours"], found["defaults"], found["limit"]
+    result = {
+        "rps_over_ray_defaults": ours["rps"] / defaults["rps"],
+        "rps": ours["rps"],
+        "p50_ms": ours["p50_ms"],
+        "p95_ms": ours["p95_ms"],
+        "p99_ms": ours["p99_ms"],
+        "errors": int(ours["errors"]),
+        "ray_defaults_rps": defaults["rps"],
+        "ray_defaults_p95_ms": defaults["p95_ms"],
+        "ray_defaults_errors": int(defaults["errors"]),
+        "limit_rps": limit["rps"],
+        "limit_p95_ms": limit["p95_ms"],
+        "rps_over_limit": ours["rps"] / limit["rps"],
+        "clients": args.clients,
+        "n": args.n,
+        "dim": DIM,
+        "shards": SHARDS,
+        "top_k": TOP_K,
+        "space": SPACE.id,
+    }
+    print_table("serve", list(result.items()))
+    finish("serve", result)
+
+
+if __name__ == "__main__":
+    main()
