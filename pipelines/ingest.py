@@ -134,6 +134,7 @@ def run(
             if not dry_run:
                 job.register()
                 _work(execution, job, works, progress, started)
+                job.pair(works)
             totals = listing.totals()
     seconds = time.monotonic() - started
     return IngestSummary(

@@ -50,7 +50,7 @@ class IvfPqIndex:
 
         # The IVF view does not own the index it was taken from: both must live equally long.
         self._index = index
-        self._ivf = faiss.extract_index_ivf(index)
+        self._ivf = faiss.downcast_index(faiss.extract_index_ivf(index))
         self._nested = isinstance(index, faiss.IndexPreTransform)
         self._use_gpu = False
 

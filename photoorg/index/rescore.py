@@ -26,7 +26,7 @@ def train_codec(codec: Codec, x_nd: FloatMatrix) -> bytes:
     kinds = {"sq8": faiss.ScalarQuantizer.QT_8bit, "fp16": faiss.ScalarQuantizer.QT_fp16}
     index = faiss.IndexScalarQuantizer(x_nd.shape[1], kinds[codec], faiss.METRIC_INNER_PRODUCT)
     # Values beyond the range seen are clipped, so leave room for what the sample did not show.
-    index.sq.rangestat_arg = 0.1
+    index.sq.rangestat_arg = 0.15
     if len(x_nd):
         index.train(np.ascontiguousarray(x_nd, dtype=np.float32))
     index.is_trained = True

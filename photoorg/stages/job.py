@@ -22,6 +22,7 @@ from photoorg.errors import NotFoundError
 from photoorg.models import SourceFile
 from photoorg.space import EmbeddingSpace
 from photoorg.stages.ingest import stage_versions, wanted
+from photoorg.stages.pairs import pair_photos
 from photoorg.stages.parts import INGEST, REJECTS
 from photoorg.store.catalog import Catalog, photos, runs, spaces
 from photoorg.store.catalog.listing import Listing
@@ -143,6 +144,11 @@ class IngestJob:
         parts = work.run.parts()
         assert len(parts) == work.parts, "a run is finished only when every part is committed"
         work.run.commit({"run": work.run_id, "parts": work.parts, "files": work.files})
+
+    def pair(self, works: Sequence[Work]) -> int:
+        """Record which of the new photos belong together; how many pairs."""
+        run_ids = [work.run_id for work in works]
+        return pair_photos(self._catalog, self._config.tenant, run_ids) if run_ids else 0
 
     def _intent(self, uris: Sequence[str]) -> dict[str, Any]:
         return {

@@ -74,7 +74,7 @@ def get(tx: Transaction, photo_id: str) -> Photo | None:
 def get_many(tx: Transaction, ids: Sequence[str]) -> dict[str, Photo]:
     """Those of the photos that there are, by id, in one query."""
     rows = _rows(tx, SELECT + " AND p.photo_id = ANY(%(ids)s)", ids=[photo_key(i) for i in ids])
-    return {photo.photo_id: photo for photo in map(_photo, rows)}
+    return {photo.photo_id: photo for photo in map(from_row, rows)}
 
 
 def page(
@@ -91,7 +91,7 @@ def page(
         query += " AND (p.created_at, p.photo_id) < (%(created_at)s, %(photo_id)s)"
         values = {"created_at": created_at, "photo_id": photo_id}
     query += " ORDER BY p.created_at DESC, p.photo_id DESC LIMIT %(limit)s"
-    photos = [_photo(row) for row in _rows(tx, query, limit=limit + 1, **values)]
+    photos = [from_row(row) for row in _rows(tx, query, limit=limit + 1, **values)]
     more = len(photos) > limit
     return photos[:limit], _cursor(photos[limit - 1]) if more and limit else None
 
@@ -164,7 +164,8 @@ def _rows(tx: Transaction, query: str, **values: Any) -> list[dict[str, Any]]:
         return cursor.execute(query.encode(), {"tenant": tx.tenant, **values}).fetchall()
 
 
-def _photo(row: dict[str, Any]) -> Photo:
+def from_row(row: dict[str, Any]) -> Photo:
+    """A Photo from all columns of its row and `leased`."""
     exif = {name: row[name] for name in EXIF}
     exif["captured_source"] = exif["captured_source"] or "none"
     exif["orientation"] = exif["orientation"] or 1

@@ -52,7 +52,7 @@ def test_a_damaged_manifest_is_refused(text: str) -> None:
 
 def test_another_schema_version_is_refused() -> None:
     text = MANIFEST.to_json().replace("photoorg.index/1", "photoorg.index/9")
-    with pytest.raises(IndexCorruptError, match="photoorg.index/9"):
+    with pytest.raises(IndexCorruptError, match="index/9"):
         IndexManifest.from_json(text)
 
 

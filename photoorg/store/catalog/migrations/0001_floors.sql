@@ -136,6 +136,21 @@ CREATE TABLE faces (
     FOREIGN KEY (tenant_id, photo_id) REFERENCES photos ON DELETE CASCADE
 );
 
+-- RAW with its JPEG, frames of a burst: what imaging.pairing found, with its evidence in words.
+CREATE TABLE photo_pairs (
+    tenant_id  text NOT NULL,
+    kind       text NOT NULL,
+    first_id   bytea NOT NULL,
+    second_id  bytea NOT NULL,
+    confidence real NOT NULL,
+    evidence   text[] NOT NULL,
+    found_at   timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant_id, kind, first_id, second_id),
+    FOREIGN KEY (tenant_id, first_id) REFERENCES photos ON DELETE CASCADE,
+    FOREIGN KEY (tenant_id, second_id) REFERENCES photos ON DELETE CASCADE
+);
+CREATE INDEX photo_pairs_second ON photo_pairs (tenant_id, second_id);
+
 CREATE TABLE rejects (
     tenant_id  text NOT NULL,
     uri_key    bytea NOT NULL,
@@ -276,7 +291,8 @@ CREATE INDEX audit_log_entity ON audit_log (tenant_id, entity, entity_id);
 SELECT photoorg_protect(name::regclass, 'SELECT, INSERT, UPDATE, DELETE') FROM unnest(ARRAY[
     'tenants', 'users', 'photos', 'photo_sources', 'photo_failures', 'faces', 'rejects', 'runs',
     'run_parts', 'uploads', 'spaces', 'tenant_spaces', 'index_versions', 'thresholds', 'tags',
-    'photo_tags', 'delta_log', 'forgotten_sources']) AS name;
+    'photo_tags', 'delta_log', 'forgotten_sources',
+    'photo_pairs']) AS name;
 SELECT photoorg_protect('audit_log', 'SELECT, INSERT');   -- what happened is never rewritten
 
 DO $$
