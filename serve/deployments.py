@@ -66,7 +66,8 @@ class Ingress:
         self._store = ObjectStore(config.storage.root, config.storage)
         self._reader = local_reader(config, self._catalog, self._store)
         self._embedder = await self._embedder_of(embedder)
-        self._local = [] if shards else self._local_slots()
+        # Inside one process one slot holds all shards: each slot more is a thread to wake.
+        self._local = [] if shards else [local_slot(config, self._catalog, self._store, 0, 1)]
         self._slots = [Remote(handle) for handle in shards] or self._local
         self._ingestor, self._wake = self._ingestor_of(ingestor)
         self._library = Library(self._catalog, self._store, wake=self._wake)
@@ -115,13 +116,6 @@ class Ingress:
         self._stack.callback(embedder.close)
         await embedder.ready()
         return embedder
-
-    def _local_slots(self) -> list[Any]:
-        count = self._config.index.shards
-        return [
-            local_slot(self._config, self._catalog, self._store, number, count)
-            for number in range(count)
-        ]
 
     def _ingestor_of(self, handle: DeploymentHandle | None) -> tuple[Ingestor | None, Any]:
         if handle is not None:

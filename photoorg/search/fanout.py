@@ -24,26 +24,45 @@ class Merged:
     ids: tuple[str, ...]
     scores: NDArray[np.float32]
     vectors: NDArray[np.float16]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search over all slots found; `answered` of `total` shards were searched."""
+
+    best: Merged
     answered: int
+    total: int
 
 
 class FanOut:
     """All slots as one; a lost or slow one makes the answer partial, never an error or a hang."""
 
     def __init__(self, slots: Sequence[Slot], deadline_s: float) -> None:
-        self.slots = tuple(slots)
+        self._slots = tuple(slots)
+        self._sizes = [1] * len(self._slots)
         self._deadline_s = deadline_s
 
     async def search(
-        self, tenant: str, space: EmbeddingSpace, x_d: Vector, k: int, *, seq: int
-    ) -> Merged:
-        """The k best over all slots; DeadlineError if none answered in time.
+        self,
+        tenant: str,
+        space: EmbeddingSpace,
+        x_d: Vector,
+        k: int,
+        *,
+        seq: int,
+        pool: int | None = None,
+    ) -> Found:
+        """The k best over all slots, and up to `pool` good ones; DeadlineError if none answered.
 
-        An error that every slot gives (an index of another space) is raised as it is.
+        Of what comes after the k best some may be missing: each slot gives twice its fair share of
+        the pool. An error that every slot gives (an index of another space) is raised as it is.
         """
+        pool = max(k, pool or k)
+        share = min(pool, max(k, 2 * -(-pool // len(self._slots))))
         tasks = [
-            asyncio.ensure_future(slot.search(tenant, space, x_d, k, seq=seq))
-            for slot in self.slots
+            asyncio.ensure_future(slot.search(tenant, space, x_d, share, seq=seq))
+            for slot in self._slots
         ]
         try:
             done, late = await asyncio.wait(tasks, timeout=self._deadline_s)
@@ -53,50 +72,58 @@ class FanOut:
         failed = [error for t in done if (error := t.exception()) is not None]
         for error in failed:
             log.warning("a shard failed: %s", error, exc_info=error)
-        answers = [t.result() for t in tasks if t in done and t.exception() is None]
+        answers: list[SlotAnswer] = []
+        for number, task in enumerate(tasks):
+            if task in done and task.exception() is None:
+                answers.append(task.result())
+                self._sizes[number] = answers[-1].shards + answers[-1].lost
         if not answers:
             _raise_common(failed, late=len(late))
-        return merge(answers, k)
+        answered = sum(answer.shards for answer in answers)
+        return Found(merge(answers, pool), answered, sum(self._sizes))
 
     async def vector(
         self, tenant: str, space: EmbeddingSpace, photo_id: str, *, seq: int
     ) -> Vector | None:
         """The photo's vector from its own slot, or from any other that has it."""
-        first = int(photo_id[:16], 16) % len(self.slots)
-        lost: BaseException | None = None
-        for slot in (*self.slots[first:], *self.slots[:first]):
+        first = int(photo_id[:16], 16) % len(self._slots)
+        lost: Exception | None = None
+        for slot in (*self._slots[first:], *self._slots[:first]):
             try:
                 async with asyncio.timeout(self._deadline_s):
                     vector = await slot.vector(tenant, space, photo_id, seq=seq)
-            except (PhotoOrgError, TimeoutError) as error:
+            except Exception as error:  # the end of one slot: another may hold the photo
+                log.warning("a shard failed: %s", error)
                 lost = lost or error
                 continue
             if vector is not None:
                 return vector
-        if isinstance(lost, TimeoutError):
-            raise DeadlineError("The shard that holds this photo did not answer in time.")
-        if lost is not None:
+        if isinstance(lost, PhotoOrgError):
             raise lost
+        if lost is not None:
+            raise DeadlineError(
+                "The shard that holds this photo did not answer.", fix="Try again shortly."
+            ) from lost
         return None
 
 
 def merge(answers: Sequence[SlotAnswer], k: int) -> Merged:
     """The k best of several answers, best first; equal scores go to the smaller photo id."""
+    answers = [answer for answer in answers if len(answer.ids)]
+    if not answers:
+        return Merged((), np.zeros(0, np.float32), np.zeros((0, 0), np.float16))
     ids = [photo_id for answer in answers for photo_id in answer.ids]
     scores_n = np.concatenate([answer.scores for answer in answers])
-    order = sorted(range(len(ids)), key=lambda i: (-scores_n[i], ids[i]))
     best: list[int] = []
     seen: set[str] = set()
-    for i in order:
+    for i in np.lexsort((np.array(ids), -scores_n)).tolist():
         if len(best) == k:
             break
         if ids[i] not in seen:
             seen.add(ids[i])
             best.append(i)
-    width = max((a.vectors.shape[1] for a in answers if len(a.ids)), default=0)
-    vectors = [a.vectors for a in answers if len(a.ids)]
-    x_nd = np.concatenate(vectors) if vectors else np.zeros((0, width), np.float16)
-    return Merged(tuple(ids[i] for i in best), scores_n[best], x_nd[best], len(answers))
+    x_nd = np.concatenate([answer.vectors for answer in answers])
+    return Merged(tuple(ids[i] for i in best), scores_n[best], x_nd[best])
 
 
 def _raise_common(failed: Sequence[BaseException], *, late: int) -> None:

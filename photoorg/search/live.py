@@ -27,7 +27,8 @@ log = logging.getLogger(__name__)
 class LiveShards:
     """Some shards of one index version (`version` "" where there is none yet).
 
-    `seq` is the last change that is counted in. Changes may be applied while searches run.
+    `seq` is the last change that is counted in, `lost` how many of the slot's shards could not be
+    opened. Changes may be applied while searches run.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class LiveShards:
         version: str = "",
         seq: int = 0,
         cached: Sequence[Path] = (),
+        lost: int = 0,
     ) -> None:
         self._shards = {shard.slot: shard for shard in shards}
         self._total = total
@@ -46,6 +48,7 @@ class LiveShards:
         self._cached = tuple(cached)
         self.version = version
         self.seq = seq
+        self.lost = lost
 
     @property
     def memory_bytes(self) -> int:
@@ -68,7 +71,8 @@ class LiveShards:
         if ids:
             for number, rows in self._by_shard(ids):
                 x_nd[rows] = self._shards[number].vectors([ids[i] for i in rows])[0]
-        return SlotAnswer(ids, np.array([c.score for c in best], np.float32), x_nd)
+        scores = np.array([c.score for c in best], np.float32)
+        return SlotAnswer(ids, scores, x_nd, len(self._shards), self.lost)
 
     def vector(self, photo_id: str) -> Vector | None:
         """The photo's unit-norm vector, None if it is not here."""
@@ -102,8 +106,8 @@ def load_shards(
     """The shards s of a version with s % slots == slot; without a version, an empty one.
 
     Files in a folder are used where they lie, others are downloaded to `cache_dir`; checksums are
-    verified either way, and a damaged download is fetched once more. IndexCorruptError,
-    SpaceMismatchError, StorageError.
+    verified either way, and a damaged download is fetched once more. A shard that stays damaged is
+    left out; IndexCorruptError if all are. SpaceMismatchError, StorageError.
     """
     if version is None:
         empty = ShardSlot(None, Delta(space.dim), slot=slot, shards=slots)
@@ -115,18 +119,36 @@ def load_shards(
     total = len(manifest.shards)
     mine = [n for n in range(total) if n % slots == slot]
     local = store.local_path(where)
+    folder = cache_dir / record.tenant / record.space_id / record.version
+    cached: list[Path] = []
     if local is not None:
-        folder, cached = local.parent, []
-        bases = [_open(folder, manifest, n, config) for n in mine]
+        folder = local.parent
     else:
-        folder = cache_dir / record.tenant / record.space_id / record.version
         cached = [path for n in mine for path in _files(folder, manifest, n)]
-        bases = [_fetch(store, record.location, folder, manifest, n, config) for n in mine]
-    shards = [
-        ShardSlot(base, Delta(space.dim, seq=delta_seq), slot=n, shards=total)
-        for n, base in zip(mine, bases, strict=True)
-    ]
-    return LiveShards(shards, total, space, version=record.version, seq=delta_seq, cached=cached)
+    shards: list[ShardSlot] = []
+    broken: list[IndexCorruptError] = []
+    for n in mine:
+        try:
+            if local is not None:
+                base = _open(folder, manifest, n, config)
+            else:
+                base = _fetch(store, record.location, folder, manifest, n, config)
+        except IndexCorruptError as error:
+            log.error("shard %d of %s is left out: %s", n, record.version, error)
+            broken.append(error)
+            continue
+        shards.append(ShardSlot(base, Delta(space.dim, seq=delta_seq), slot=n, shards=total))
+    if broken and not shards:
+        raise broken[0]
+    return LiveShards(
+        shards,
+        total,
+        space,
+        version=record.version,
+        seq=delta_seq,
+        cached=cached,
+        lost=len(broken),
+    )
 
 
 def _fetch(

@@ -59,8 +59,7 @@ def local_reader(config: PhotoOrgConfig, catalog: Catalog, store: ObjectStore) -
 def local_slot(
     config: PhotoOrgConfig, catalog: Catalog, store: ObjectStore, number: int, count: int
 ) -> LocalSlot:
-    """Slot `number` of `count`, with its share of the memory that shards may take here."""
-    shares = count if config.serve.shard.placement == "inline" else 1
+    """Slot `number` of `count`, with the memory that shards may take in one process."""
     return LocalSlot(
         number,
         count,
@@ -69,5 +68,5 @@ def local_slot(
         Path(config.serve.cache_dir or CACHE).expanduser(),
         index=config.index,
         search=config.search,
-        budget_bytes=config.serve.shard_memory_mb * 1_000_000 // shares,
+        budget_bytes=config.serve.shard_memory_mb * 1_000_000,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,8 +14,11 @@ from photoorg.config import SearchConfig
 from photoorg.models import Hashes, Hit, Photo
 from photoorg.search.reasons import explain
 
-PDQ_BITS = 256
-PHASH_BITS = 64
+Floats = NDArray[np.float64]
+Words = NDArray[np.uint64]
+PDQ_BITS, PHASH_BITS = 256, 64
+NO_PDQ, NO_PHASH = bytes(PDQ_BITS // 8), bytes(PHASH_BITS // 8)
+EARTH_RADIUS_M = 6_371_008.8
 PDQ_MIN_QUALITY = 49
 """PDQ hashes of this quality or less are of featureless images and match by chance."""
 CLOCKS = frozenset({"offset_original", "offset", "gps", "exif_local", "filename"})
@@ -48,6 +51,37 @@ class Pool:
     vectors: NDArray[np.float32]
 
 
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """What is known of each candidate [n], NaN where it cannot be known.
+
+    cosine -1..1; pdq and phash the share of equal bits 0..1 (0.5 is chance); quality 0..1;
+    minutes_apart and meters_apart >= 0.
+    """
+
+    cosine: Floats
+    pdq: Floats
+    phash: Floats
+    quality: Floats
+    minutes_apart: Floats
+    meters_apart: Floats
+
+    def of(self, i: int) -> dict[str, float]:
+        """Those of one candidate that are known."""
+        values = {name: float(getattr(self, name)[i]) for name in DIGITS}
+        return {name: round(v, DIGITS[name]) for name, v in values.items() if not math.isnan(v)}
+
+
+DIGITS = {
+    "cosine": 6,
+    "pdq": 6,
+    "phash": 6,
+    "quality": 4,
+    "minutes_apart": 2,
+    "meters_apart": 1,
+}
+
+
 def rank(query: QueryFacts, pool: Pool, k: int, config: SearchConfig) -> tuple[Hit, ...]:
     """The k best hits, diverse, with near-duplicates of a hit folded under it.
 
@@ -58,132 +92,175 @@ def rank(query: QueryFacts, pool: Pool, k: int, config: SearchConfig) -> tuple[H
     if not pool.photos:
         return ()
     pool = _by_id(pool)
-    signals = [
-        measure(query, photo, float(c)) for photo, c in zip(pool.photos, pool.cosines, strict=True)
-    ]
-    scores = np.array([combine(s, config) for s in signals])
-    order = sorted(range(len(scores)), key=lambda i: -scores[i])
-    similar_nn = pool.vectors @ pool.vectors.T
-    folded = _fold(order, near_duplicates([p.hashes for p in pool.photos], similar_nn, config))
-    chosen = spread(list(folded), scores, similar_nn, k, config.mmr_lambda)
-    return tuple(
-        Hit(
-            photo_id=pool.photos[i].photo_id,
-            score=round(float(scores[i]), 6),
-            uri=pool.photos[i].uri,
-            signals=signals[i],
-            reasons=explain(signals[i], config),
-            folded=tuple(pool.photos[j].photo_id for j in folded[i]),
+    signals = measure(query, pool)
+    scores = combine(signals, config)
+    order = np.argsort(-scores, kind="stable").tolist()
+    folded = fold(order, near_duplicates(pool, config))
+    chosen = spread(list(folded), scores, pool.vectors, k, config)
+    hits = []
+    for i in chosen:
+        known = signals.of(i)
+        photo = pool.photos[i]
+        hits.append(
+            Hit(
+                photo_id=photo.photo_id,
+                score=round(float(scores[i]), 6),
+                uri=photo.uri,
+                signals=known,
+                reasons=explain(known, config),
+                folded=tuple(pool.photos[j].photo_id for j in folded[i]),
+            )
         )
-        for i in chosen
+    return tuple(hits)
+
+
+def measure(query: QueryFacts, pool: Pool) -> Signals:
+    """Compare the query with every candidate, signal by signal."""
+    photos = pool.photos
+    unknown = np.full(len(photos), np.nan)
+    pdq, phash = unknown, unknown
+    if query.hashes is not None:
+        sure = _trusted(photos) & (query.hashes.pdq_quality > PDQ_MIN_QUALITY)
+        pdq = np.where(sure, 1 - _apart(_pdq(photos), query.hashes.pdq) / PDQ_BITS, np.nan)
+        hashed = np.array([p.hashes is not None for p in photos])
+        phash = np.where(
+            hashed, 1 - _apart(_phash(photos), query.hashes.phash) / PHASH_BITS, np.nan
+        )
+    return Signals(
+        cosine=np.clip(pool.cosines.astype(np.float64), -1, 1),
+        pdq=pdq,
+        phash=phash,
+        quality=np.array([p.quality.score if p.quality else np.nan for p in photos]),
+        minutes_apart=_minutes(query, photos),
+        meters_apart=_meters(query, photos),
     )
 
 
-def measure(query: QueryFacts, photo: Photo, cosine: float) -> dict[str, float]:
-    """Signals of one candidate; those that cannot be known are absent.
-
-    cosine -1..1; pdq and phash the share of equal bits 0..1 (0.5 is chance); quality 0..1;
-    minutes_apart and meters_apart >= 0.
-    """
-    signals = {"cosine": round(min(1.0, max(-1.0, cosine)), 6)}
-    if query.hashes and photo.hashes:
-        if min(query.hashes.pdq_quality, photo.hashes.pdq_quality) > PDQ_MIN_QUALITY:
-            signals["pdq"] = 1 - _bits(query.hashes.pdq, photo.hashes.pdq) / PDQ_BITS
-        signals["phash"] = 1 - _bits(query.hashes.phash, photo.hashes.phash) / PHASH_BITS
-    if photo.quality:
-        signals["quality"] = round(photo.quality.score, 4)
-    other = QueryFacts.of(photo)
-    if query.captured_at and other.captured_at:
-        gap = abs((query.captured_at - other.captured_at).total_seconds())
-        signals["minutes_apart"] = round(gap / 60, 2)
-    here, there = _place(query), _place(other)
-    if here and there:
-        signals["meters_apart"] = round(_meters(here, there), 1)
-    return signals
-
-
-def combine(signals: Mapping[str, float], config: SearchConfig) -> float:
-    """Relevance -1..1: the cosine, raised towards 1 by the weighted evidence of other signals.
+def combine(signals: Signals, config: SearchConfig) -> Floats:
+    """Relevance -1..1 [n]: the cosine, raised towards 1 by the weighted evidence of other signals.
 
     Evidence can only raise a score, so a photo without EXIF or hashes is never punished for it.
     """
-    evidence = config.quality_weight * signals.get("quality", 0.0)
-    if "pdq" in signals:
-        evidence += config.hash_weight * max(0.0, 2 * signals["pdq"] - 1)
-    elif "phash" in signals:
-        evidence += config.hash_weight * max(0.0, 2 * signals["phash"] - 1) / 2
-    if "minutes_apart" in signals:
-        evidence += config.time_weight * math.exp(-signals["minutes_apart"] / 60)
-    if "meters_apart" in signals:
-        evidence += config.place_weight * math.exp(-signals["meters_apart"] / 200)
-    return signals["cosine"] + (1 - signals["cosine"]) * min(1.0, evidence)
+    pdq = np.maximum(0.0, 2 * signals.pdq - 1)
+    phash = np.maximum(0.0, 2 * signals.phash - 1) / 2
+    evidence = config.quality_weight * np.nan_to_num(signals.quality)
+    evidence += config.hash_weight * np.nan_to_num(np.where(np.isnan(pdq), phash, pdq))
+    evidence += config.time_weight * np.nan_to_num(np.exp(-signals.minutes_apart / 60))
+    evidence += config.place_weight * np.nan_to_num(np.exp(-signals.meters_apart / 200))
+    score: Floats = signals.cosine + (1 - signals.cosine) * np.minimum(1.0, evidence)
+    return score
 
 
-def near_duplicates(
-    hashes: Sequence[Hashes | None], similar_nn: NDArray[np.float32], config: SearchConfig
-) -> NDArray[np.bool_]:
-    """[n, n] True where PDQ says so, both hashes can be trusted, and the cosine confirms."""
-    usable = np.array([h is not None and h.pdq_quality > PDQ_MIN_QUALITY for h in hashes])
-    blank = bytes(PDQ_BITS // 8)
-    bits = np.frombuffer(b"".join(h.pdq if h else blank for h in hashes), np.uint64).reshape(-1, 4)
-    distance_nn = np.bitwise_count(bits[:, None] ^ bits[None]).sum(axis=2, dtype=np.int32)
-    same_nn: NDArray[np.bool_] = distance_nn <= config.fold_pdq_bits
-    same_nn &= similar_nn >= config.fold_cosine
-    same_nn &= usable[:, None] & usable[None]
-    return same_nn
+def near_duplicates(pool: Pool, config: SearchConfig) -> dict[int, set[int]]:
+    """Pairs that PDQ calls equal, with hashes that can be trusted and cosines that confirm."""
+    usable = np.flatnonzero(_trusted(pool.photos))
+    if len(usable) < 2:
+        return {}
+    bits = _pdq([pool.photos[i] for i in usable])
+    apart_nn = np.bitwise_count(bits[:, None] ^ bits[None]).sum(axis=2, dtype=np.int32)
+    first, second = np.nonzero(np.triu(apart_nn <= config.fold_pdq_bits, 1))
+    first, second = usable[first], usable[second]
+    cosines = np.einsum("nd,nd->n", pool.vectors[first], pool.vectors[second])
+    pairs: dict[int, set[int]] = {}
+    for at in np.flatnonzero(cosines >= config.fold_cosine):
+        i, j = int(first[at]), int(second[at])
+        pairs.setdefault(i, set()).add(j)
+        pairs.setdefault(j, set()).add(i)
+    return pairs
+
+
+def fold(order: Sequence[int], duplicates: Mapping[int, Set[int]]) -> dict[int, list[int]]:
+    """Keepers in order, each with those of lower rank that it stands for.
+
+    Not transitive: everything folded is a near-duplicate of its keeper itself.
+    """
+    kept: dict[int, list[int]] = {}
+    for i in order:
+        keepers = [j for j in duplicates.get(i, ()) if j in kept]
+        if keepers:
+            kept[min(keepers, key=order.index)].append(i)
+        else:
+            kept[i] = []
+    return kept
 
 
 def spread(
-    order: Sequence[int],
-    scores: NDArray[np.float64],
-    similar_nn: NDArray[np.float32],
-    k: int,
-    lam: float,
+    order: Sequence[int], scores: Floats, x_nd: NDArray[np.float32], k: int, config: SearchConfig
 ) -> list[int]:
-    """Maximal marginal relevance: k of `order` by lam * score - (1 - lam) * nearest chosen."""
-    left = np.array(order, dtype=np.int64)
-    relevance = lam * scores[left]
-    nearest = np.zeros(len(left))
+    """K of `order` by lambda * score - (1 - lambda) * cosine to the nearest chosen before.
+
+    Only the first `config.candidates` compete; what comes after them stays in order of score.
+    """
+    head, tail = list(order[: config.candidates]), list(order[config.candidates :])
+    lam = config.mmr_lambda
+    if lam == 1.0:
+        return list(order[:k])
+    left, x_md = np.array(head), x_nd[head]
+    worth = lam * scores[left]
+    nearest = np.zeros(len(left), np.float32)
     taken: list[int] = []
-    free = np.ones(len(left), dtype=bool)
-    while len(taken) < min(k, len(left)):
-        best = int(np.argmax(np.where(free, relevance - (1 - lam) * nearest, -np.inf)))
-        free[best] = False
+    for _ in range(min(k, len(left))):
+        best = int(np.argmax(worth - (1 - lam) * nearest))
         taken.append(int(left[best]))
-        nearest = np.maximum(nearest, similar_nn[left[best], left])
-    return taken
+        worth[best] = -np.inf
+        # einsum and not BLAS: so small a product is not worth waking BLAS's threads.
+        np.maximum(nearest, np.einsum("md,d->m", x_md, x_md[best]), out=nearest)
+    return [*taken, *tail][:k]
 
 
 def _by_id(pool: Pool) -> Pool:
-    """The pool sorted by photo id: matrix products round differently at different rows."""
+    """The pool sorted by photo id, so that its order decides nothing."""
     order = sorted(range(len(pool.photos)), key=lambda i: pool.photos[i].photo_id)
     return Pool([pool.photos[i] for i in order], pool.cosines[order], pool.vectors[order])
 
 
-def _fold(order: Sequence[int], duplicate_nn: NDArray[np.bool_]) -> dict[int, list[int]]:
-    """Keepers in order, each with those of lower rank that it stands for."""
-    kept: dict[int, list[int]] = {}
-    for i in order:
-        keeper = next((j for j in kept if duplicate_nn[i, j]), None)
-        if keeper is None:
-            kept[i] = []
-        else:
-            kept[keeper].append(i)
-    return kept
+def _trusted(photos: Sequence[Photo]) -> NDArray[np.bool_]:
+    return np.array(
+        [p.hashes is not None and p.hashes.pdq_quality > PDQ_MIN_QUALITY for p in photos]
+    )
 
 
-def _bits(a: bytes, b: bytes) -> int:
-    return (int.from_bytes(a, "big") ^ int.from_bytes(b, "big")).bit_count()
+def _pdq(photos: Sequence[Photo]) -> Words:
+    joined = b"".join(p.hashes.pdq if p.hashes else NO_PDQ for p in photos)
+    return np.frombuffer(joined, np.uint64).reshape(len(photos), -1)
 
 
-def _place(facts: QueryFacts) -> tuple[float, float] | None:
-    if facts.latitude is None or facts.longitude is None:
-        return None
-    return math.radians(facts.latitude), math.radians(facts.longitude)
+def _phash(photos: Sequence[Photo]) -> Words:
+    joined = b"".join(p.hashes.phash if p.hashes else NO_PHASH for p in photos)
+    return np.frombuffer(joined, np.uint64).reshape(len(photos), -1)
 
 
-def _meters(a: tuple[float, float], b: tuple[float, float]) -> float:
-    """Great-circle distance (haversine) of two (latitude, longitude) in radians."""
-    h = math.sin((b[0] - a[0]) / 2) ** 2
-    h += math.cos(a[0]) * math.cos(b[0]) * math.sin((b[1] - a[1]) / 2) ** 2
-    return 2 * 6_371_008.8 * math.asin(min(1.0, math.sqrt(h)))
+def _apart(words_nw: Words, other: bytes) -> NDArray[np.int64]:
+    """Hamming distances [n] of hashes to another."""
+    return np.bitwise_count(words_nw ^ np.frombuffer(other, np.uint64)).sum(axis=1, dtype=np.int64)
+
+
+def _minutes(query: QueryFacts, photos: Sequence[Photo]) -> Floats:
+    if query.captured_at is None:
+        return np.full(len(photos), np.nan)
+    here = query.captured_at.timestamp()
+    return np.array([abs(_taken(p) - here) for p in photos]) / 60
+
+
+def _taken(photo: Photo) -> float:
+    exif = photo.exif
+    if exif.captured_at is None or exif.captured_source not in CLOCKS:
+        return math.nan
+    return exif.captured_at.timestamp()
+
+
+def _meters(query: QueryFacts, photos: Sequence[Photo]) -> Floats:
+    """Great-circle distances (haversine)."""
+    if query.latitude is None or query.longitude is None:
+        return np.full(len(photos), np.nan)
+    here, there = [(query.latitude, query.longitude)], [_place(p) for p in photos]
+    (lat, lon), (lats, lons) = np.radians(here)[0], np.radians(np.array(there, np.float64)).T
+    h = np.sin((lats - lat) / 2) ** 2
+    h += math.cos(lat) * np.cos(lats) * np.sin((lons - lon) / 2) ** 2
+    meters: Floats = 2 * EARTH_RADIUS_M * np.arcsin(np.sqrt(np.minimum(1.0, h)))
+    return meters
+
+
+def _place(photo: Photo) -> tuple[float, float]:
+    latitude, longitude = photo.exif.latitude, photo.exif.longitude
+    return (math.nan, math.nan) if latitude is None or longitude is None else (latitude, longitude)

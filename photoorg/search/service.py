@@ -50,9 +50,9 @@ class SearchService:
         box, IndexNotReadyError while the photo has no vector yet.
         """
         start, k = time.perf_counter(), self._checked_k(k)
+        seq = await self._photos.head(tenant)
         photo = await self._photo(tenant, photo_id)
         space = await self._space(tenant)
-        seq = await self._photos.head(tenant)
         if box is not None:
             self._require_own(space)
             data = await self._photos.original(tenant, photo_id)
@@ -118,21 +118,24 @@ class SearchService:
     ) -> SearchAnswer:
         seq = await self._photos.head(tenant) if seq is None else seq
         wanted = max(k, min(max(POOL_PER_HIT * k, POOL_MIN), self._config.candidates))
-        found = await self._slots.search(tenant, space, x_d, wanted + bool(skip), seq=seq)
-        known = await self._photos.photos(tenant, found.ids)
-        rows = [i for i, p in enumerate(found.ids) if p in known and p != skip]
-        pool = Pool(
-            photos=[known[found.ids[i]] for i in rows],
-            cosines=found.scores[rows],
-            vectors=found.vectors[rows].astype(np.float32),
+        extra = bool(skip)
+        found = await self._slots.search(
+            tenant, space, x_d, k + extra, seq=seq, pool=wanted + extra
         )
-        total = len(self._slots.slots)
+        best = found.best
+        known = await self._photos.photos(tenant, best.ids)
+        rows = [i for i, p in enumerate(best.ids) if p in known and p != skip]
+        pool = Pool(
+            photos=[known[best.ids[i]] for i in rows],
+            cosines=best.scores[rows],
+            vectors=best.vectors[rows].astype(np.float32),
+        )
         return SearchAnswer(
             hits=rank(facts, pool, k, self._config),
             space=space.id,
-            partial=found.answered < total,
+            partial=found.answered < found.total,
             shards_answered=found.answered,
-            shards_total=total,
+            shards_total=found.total,
             latency_ms=round((time.perf_counter() - start) * 1000, 3),
         )
 

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Key = tuple[str, str]
 EVENTS_AT_ONCE = 10_000
+MEND_S = 30.0
+"""How often a shard that was damaged is looked at again."""
 
 
 @dataclass(slots=True)
@@ -37,6 +39,7 @@ class _Place:
     lock: threading.Lock = field(default_factory=threading.Lock)
     shards: LiveShards | None = None
     used: float = 0.0
+    loaded: float = 0.0
 
 
 class LocalSlot:
@@ -129,7 +132,8 @@ class LocalSlot:
             return
         with self._catalog.tenant(tenant) as tx:
             version = indexes.active(tx, space_id)
-        if version is not None and version[0].version != shards.version:
+        mend = shards.lost > 0 and time.monotonic() - place.loaded > MEND_S
+        if version is not None and (version[0].version != shards.version or mend):
             self._swap(tenant, place, version)
         else:
             self._catch_up(tenant, place, shards)
@@ -165,12 +169,13 @@ class LocalSlot:
                 fresh.apply(events)
         with place.lock:
             old, place.shards = place.shards, fresh
-        if old is not None:
+        if old is not None and old.version != fresh.version:
             old.forget_files()
         log.info("slot %d serves %s version %s", self.number, place.space.id, fresh.version)
         self._evict(keep=(tenant, place.space.id))
 
     def _load(self, place: _Place, version: tuple[IndexVersion, int] | None) -> LiveShards:
+        place.loaded = time.monotonic()
         return load_shards(
             place.space,
             version,

@@ -97,8 +97,11 @@ class FakeEmbedder:
 class FakeSlot:
     """Exact search over a dict; `delay_s` makes it slow, `error` makes it fail."""
 
-    def __init__(self, vectors: Mapping[str, Vector] = (), *, delay_s=0.0, error=None) -> None:
+    def __init__(
+        self, vectors: Mapping[str, Vector] = (), *, delay_s=0.0, error=None, shards=1, lost=0
+    ) -> None:
         self.vectors = dict(vectors)
+        self.shards, self.lost = shards, lost
         self.delay_s, self.error = delay_s, error
         self.cancelled = 0
         self.seqs: list[int] = []
@@ -109,7 +112,8 @@ class FakeSlot:
         ids = sorted(self.vectors, key=lambda i: (-float(self.vectors[i] @ x_d), i))[:k]
         dim = space.dim
         x_nd = np.array([self.vectors[i] for i in ids], np.float32).reshape(-1, dim)
-        return SlotAnswer(tuple(ids), x_nd @ x_d, x_nd.astype(np.float16))
+        half = x_nd.astype(np.float16)
+        return SlotAnswer(tuple(ids), x_nd @ x_d, half, self.shards, self.lost)
 
     async def vector(self, tenant, space, photo_id, *, seq) -> Vector | None:
         await self._maybe_break()

@@ -57,12 +57,10 @@ def test_faces_are_found_only_where_they_are_switched_on(
 ):
     from pipelines import ingest
 
-    people = [
-        sorted(folder.iterdir())[0] for folder in sorted((shared_data / "faces/lfw10").iterdir())
-    ]
+    people = sorted(f for f in (shared_data / "faces" / "lfw10").iterdir() if f.is_dir())
     folder = tmp_path / "in"
     folder.mkdir()
-    for number, file in enumerate(people[:4]):
+    for number, file in enumerate(sorted(person.iterdir())[0] for person in people[:4]):
         (folder / f"{number}.jpg").write_bytes(file.read_bytes())
     sections = {
         "models_dir": str(shared_data / "models"),

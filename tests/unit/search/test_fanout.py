@@ -27,12 +27,40 @@ async def search(slots, k=10, deadline_s=5.0):
     return await FanOut(slots, deadline_s).search("default", SPACE, QUERY, k, seq=0)
 
 
+async def pooled(slots, k, pool):
+    found = await FanOut(slots, 5.0).search("default", SPACE, QUERY, k, seq=0, pool=pool)
+    return found.best.ids
+
+
 async def test_four_slots_answer_like_one():
     one = await search(spread_over(1, NAMES))
     four = await search(spread_over(4, NAMES))
-    assert four.ids == one.ids and four.answered == 4
-    np.testing.assert_allclose(four.scores, one.scores, rtol=1e-6)
-    np.testing.assert_allclose(four.vectors, [unit(n) for n in _names(four.ids)], atol=1e-3)
+    assert four.best.ids == one.best.ids and (four.answered, four.total) == (4, 4)
+    np.testing.assert_allclose(four.best.scores, one.best.scores, rtol=1e-6)
+    expected = [unit(n) for n in _names(four.best.ids)]
+    np.testing.assert_allclose(four.best.vectors, expected, atol=1e-3)
+
+
+async def test_a_pool_holds_the_k_best_even_if_one_slot_has_them_all():
+    ids = sorted((photo_id(n) for n in NAMES), key=lambda i: -float(unit(_names([i])[0]) @ QUERY))
+    vectors = {photo_id(n): unit(n) for n in NAMES}
+    slots = [
+        FakeSlot({i: vectors[i] for i in ids[:20]}),
+        FakeSlot({i: vectors[i] for i in ids[20:]}),
+    ]
+    slots += [FakeSlot(), FakeSlot()]
+    found = await pooled(slots, 10, 24)
+    assert list(found[:10]) == ids[:10] and len(found) == 24
+
+
+async def test_a_slot_of_many_shards_counts_as_many_also_when_it_is_lost():
+    slots = [FakeSlot(shards=3), FakeSlot(shards=2, lost=1)]
+    fan = FanOut(slots, 5.0)
+    found = await fan.search("default", SPACE, QUERY, 5, seq=0)
+    assert (found.answered, found.total) == (5, 6)
+    slots[0].error = RuntimeError("died")
+    found = await fan.search("default", SPACE, QUERY, 5, seq=0)
+    assert (found.answered, found.total) == (2, 6)
 
 
 async def test_a_slow_slot_is_left_out_and_cancelled():
@@ -40,14 +68,15 @@ async def test_a_slow_slot_is_left_out_and_cancelled():
     slots[2].delay_s = 60
     found = await search(slots, deadline_s=0.05)
     await asyncio.sleep(0)
-    assert found.answered == 3 and slots[2].cancelled == 1
-    assert not set(found.ids) & set(slots[2].vectors)
+    assert (found.answered, found.total) == (3, 4) and slots[2].cancelled == 1
+    assert not set(found.best.ids) & set(slots[2].vectors)
 
 
 async def test_a_failing_slot_is_left_out():
     slots = spread_over(4, NAMES)
     slots[0].error = RuntimeError("replica died")
-    assert (await search(slots)).answered == 3
+    found = await search(slots)
+    assert (found.answered, found.total) == (3, 4)
 
 
 async def test_no_answer_at_all_is_a_deadline_error():
@@ -84,6 +113,9 @@ async def test_a_missing_vector_is_none_but_a_lost_slot_is_an_error():
     broken = FanOut([FakeSlot(error=StorageError("gone"))], 1.0)
     with pytest.raises(StorageError):
         await broken.vector("t", SPACE, photo_id("x"), seq=0)
+    died = FanOut([FakeSlot(error=RuntimeError("gone"))], 1.0)
+    with pytest.raises(DeadlineError):
+        await died.vector("t", SPACE, photo_id("x"), seq=0)
 
 
 @given(

@@ -212,10 +212,19 @@ def test_a_cached_version_is_removed_when_another_takes_over(catalog, store, mak
 
 def test_a_damaged_index_is_an_error_that_names_the_file(catalog, store, make):
     build(catalog, store, NAMES, "v1", add(catalog, *NAMES))
-    (broken, *_) = sorted(Path(store.root).rglob("*.rescore"))
-    broken.write_bytes(broken.read_bytes()[:-100])
+    for broken in Path(store.root).rglob("*.rescore"):
+        broken.write_bytes(broken.read_bytes()[:-100])
     with pytest.raises(IndexCorruptError, match=r"\.rescore"):
         make().search_now(T, SPACE, unit("q"), 5, 0)
+
+
+def test_a_damaged_shard_is_left_out_and_counted_as_lost(catalog, store, make):
+    build(catalog, store, NAMES, "v1", add(catalog, *NAMES))
+    (broken, *_) = sorted(Path(store.root).rglob("*.rescore"))
+    broken.write_bytes(broken.read_bytes()[:-100])
+    answer = make().search_now(T, SPACE, unit("q"), 60, 0)
+    assert (answer.shards, answer.lost) == (3, 1)
+    assert 0 < len(answer.ids) < 60
 
 
 def test_the_least_recently_used_tenant_is_let_go_when_memory_is_short(catalog, make):

@@ -1,0 +1,107 @@
+"""What search is measured against: exact FAISS, hnswlib, and pgvector in the embedded PostgreSQL."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Matrix = NDArray[np.float32]
+Search = Callable[[Matrix], NDArray[np.int64]]
+K = 10
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Something searchable: its name, how long it took to build, its bytes, how to ask it."""
+
+    name: str
+    build_s: float
+    bytes_per_vector: float
+    search: Search
+
+
+def exact(x: Matrix, threads: int) -> Peer:
+    """FAISS's IndexFlatIP in float32; it multiplies whole batches as matrices."""
+    import faiss
+
+    index = faiss.IndexFlatIP(x.shape[1])
+    started = time.perf_counter()
+    index.add(x)
+    seconds = time.perf_counter() - started
+
+    def search(queries: Matrix) -> NDArray[np.int64]:
+        faiss.omp_set_num_threads(threads)
+        return np.asarray(index.search(queries, K)[1])
+
+    return Peer("exact FAISS flat", seconds, 4.0 * x.shape[1], search)
+
+
+def hnswlib(x: Matrix, truth: NDArray[np.int64], queries: Matrix, threads: int, tmp: Path) -> Peer:
+    """Hnswlib with M=16, ef_construction=200 and the smallest ef that reaches recall@10 0.95."""
+    import hnswlib as library
+
+    index = library.Index(space="ip", dim=x.shape[1])
+    index.init_index(max_elements=len(x), M=16, ef_construction=200, random_seed=0)
+    index.set_num_threads(threads)
+    started = time.perf_counter()
+    index.add_items(x)
+    seconds = time.perf_counter() - started
+    for ef in (10, 20, 40, 80, 160, 320, 640):
+        index.set_ef(ef)
+        if recall(np.asarray(index.knn_query(queries, K)[0], np.int64), truth) >= 0.95:
+            break
+    index.save_index(str(tmp / "hnsw"))
+    size = (tmp / "hnsw").stat().st_size / len(x)
+
+    def search(q: Matrix) -> NDArray[np.int64]:
+        return np.asarray(index.knn_query(q, K)[0], np.int64)
+
+    return Peer(f"hnswlib M=16 ef={ef}", seconds, size, search)
+
+
+def pgvector(url: str, x: Matrix, truth: NDArray[np.int64], queries: Matrix) -> Peer:
+    """Pgvector's HNSW with its defaults over one connection; the smallest ef that reaches 0.95."""
+    import psycopg
+    from pgvector.psycopg import register_vector
+
+    connection: Any = psycopg.connect(url, autocommit=True)
+    connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+    register_vector(connection)
+    connection.execute("SET maintenance_work_mem = '1GB'")
+    connection.execute(f"CREATE TEMP TABLE peers (id int, x vector({x.shape[1]}))")
+    started = time.perf_counter()
+    with connection.cursor().copy("COPY peers FROM STDIN") as copy:
+        for i, row in enumerate(x):
+            text = io.StringIO()
+            np.savetxt(text, row[None], fmt="%.6g", delimiter=",")
+            copy.write_row((i, f"[{text.getvalue().strip()}]"))
+    connection.execute("CREATE INDEX peers_x ON peers USING hnsw (x vector_ip_ops)")
+    seconds = time.perf_counter() - started
+    size = connection.execute("SELECT pg_relation_size('peers_x')").fetchone()[0] / len(x)
+
+    def search(q: Matrix) -> NDArray[np.int64]:
+        found = np.full((len(q), K), -1, np.int64)
+        for i, row in enumerate(q):
+            rows = connection.execute(
+                "SELECT id FROM peers ORDER BY x <#> %s LIMIT %s", [row, K], prepare=True
+            ).fetchall()
+            found[i, : len(rows)] = [r[0] for r in rows]
+        return found
+
+    for ef in (10, 20, 40, 80, 160, 320, 640):
+        connection.execute(f"SET hnsw.ef_search = {ef}")
+        if recall(search(queries), truth) >= 0.95:
+            break
+    return Peer(f"pgvector HNSW ef={ef}", seconds, size, search)
+
+
+def recall(found: NDArray[np.int64], truth: NDArray[np.int64]) -> float:
+    """recall@10: the share of the true ten that were found."""
+    return float(np.mean((found[:, :, None] == truth[:, None, :]).any(axis=1)))
