@@ -65,14 +65,17 @@ def _full_size(
 ) -> tuple[list[Row], dict[str, Any]]:
     folder.mkdir()
     keys, x, queries = _data(options, options.n)
-    exact = peers.exact(x, threads)
+    index = peers.flat(x)
+    exact = peers.exact(index, threads)
     truth, similarity = _truth(x, queries, exact)
     config = IndexConfig(shards=options.shards, threads=threads)
     manifest, ours = _ours(keys, x, folder, config, threads)
     resident = _resident_elsewhere(folder)
     found = ours.search(queries)
     exact_qps, ours_qps, ratio = _by_turns(exact, ours, queries, options.rounds)
-    one_exact, one_ours, one_ratio = _one_by_one(x, folder, manifest, queries, options.rounds)
+    one_exact, one_ours, one_ratio = _one_by_one(
+        peers.exact(index, 1), folder, manifest, queries, options.rounds
+    )
     bytes_ram = max(ours.bytes_per_vector, resident["anonymous"] / options.n)
     reached = peers.recall(found, truth)
     rows: list[Row] = [
@@ -118,7 +121,7 @@ def _beside_peers(options: argparse.Namespace, n: int, folder: Path, threads: in
     """Every peer that can be built in time at this size, beside ours and exact search."""
     folder.mkdir()
     keys, x, queries = _data(options, n)
-    exact = peers.exact(x, threads)
+    exact = peers.exact(peers.flat(x), threads)
     truth, _ = _truth(x, queries, exact)
     config = IndexConfig(shards=options.shards, threads=threads)
     _, ours = _ours(keys, x, folder, config, threads)
@@ -217,10 +220,9 @@ def _by_turns(exact: Peer, other: Peer, queries: Matrix, rounds: int) -> tuple[f
 
 
 def _one_by_one(
-    x: Matrix, folder: Path, manifest: IndexManifest, queries: Matrix, rounds: int
+    exact: Peer, folder: Path, manifest: IndexManifest, queries: Matrix, rounds: int
 ) -> tuple[float, float, float]:
     """The same with one query a call and one thread: what a lone user sees."""
-    exact = peers.exact(x, 1)
     shards = [open_shard(folder, manifest, s.slot, verify=False) for s in manifest.shards]
     times = []
     for turn in range(rounds):

@@ -1,4 +1,4 @@
-"""What search is measured against: exact FAISS, hnswlib, and pgvector in the embedded PostgreSQL."""
+"""What search is measured against: exact FAISS, hnswlib, and pgvector in embedded PostgreSQL."""
 
 from __future__ import annotations
 
@@ -27,20 +27,24 @@ class Peer:
     search: Search
 
 
-def exact(x: Matrix, threads: int) -> Peer:
-    """FAISS's IndexFlatIP in float32; it multiplies whole batches as matrices."""
+def flat(x: Matrix) -> Any:
+    """FAISS's IndexFlatIP in float32."""
     import faiss
 
     index = faiss.IndexFlatIP(x.shape[1])
-    started = time.perf_counter()
     index.add(x)
-    seconds = time.perf_counter() - started
+    return index
+
+
+def exact(index: Any, threads: int) -> Peer:
+    """Exact search; given a batch, FAISS multiplies it with the vectors as matrices."""
+    import faiss
 
     def search(queries: Matrix) -> NDArray[np.int64]:
         faiss.omp_set_num_threads(threads)
         return np.asarray(index.search(queries, K)[1])
 
-    return Peer("exact FAISS flat", seconds, 4.0 * x.shape[1], search)
+    return Peer("exact FAISS flat", 0.0, 4.0 * index.d, search)
 
 
 def hnswlib(x: Matrix, truth: NDArray[np.int64], queries: Matrix, threads: int, tmp: Path) -> Peer:

@@ -47,6 +47,34 @@ FACES = pa.list_(
     )
 )
 
+EXIF = (
+    "captured_at",
+    "captured_offset_minutes",
+    "captured_source",
+    "latitude",
+    "longitude",
+    "altitude_m",
+    "make",
+    "model",
+    "lens",
+    "exposure_s",
+    "f_number",
+    "iso",
+    "focal_mm",
+    "software",
+    "content_id",
+    "burst_id",
+    "subsec",
+    "orientation",
+)
+"""The columns of PHOTOS that the exif stage fills, named as in models.Exif."""
+
+HASHES = ("pdq", "pdq_quality", "phash", "dhash", "ahash")
+"""The columns of PHOTOS that the hash stage fills, named as in models.Hashes."""
+
+QUALITY = ("sharpness", "exposure", "contrast", "resolution", "quality")
+"""The columns of PHOTOS that the quality stage fills; `quality` is models.Quality.score."""
+
 PHOTOS = pa.schema(
     [
         pa.field("uri", pa.string(), nullable=False),

@@ -30,7 +30,6 @@ from photoorg.stages.publish import Publisher, new_version
 from photoorg.stages.vectors import VectorSnapshot
 from photoorg.store.catalog import Catalog, Transaction, spaces
 from photoorg.store.embedded import database_url
-from photoorg.store.layout import index_dir
 from photoorg.store.objects import ObjectStore
 from pipelines.ray_data import Pool, connect, numbers, stream, through
 
@@ -45,28 +44,25 @@ def run(config: PhotoOrgConfig, *, space: str | None = None) -> dict[str, Any]:
     are built in this process; large ones by one Ray task a shard.
     """
     started = time.monotonic()
-    store = ObjectStore(config.storage.root, config.storage)
     with database_url(config) as url, Catalog(url, config.database) as catalog:
         catalog.migrate()
         with catalog.tenant(config.tenant) as tx:
             chosen = _space(tx, space)
-        version = new_version()
-        publisher = Publisher(store, config.tenant, chosen, version)
-        snapshot = VectorSnapshot(store, config.tenant, chosen, f"{publisher.directory}/scratch")
+        build = Build(config, chosen, new_version())
         with catalog.tenant(config.tenant) as tx:
-            seq, live = snapshot.take(tx)
+            seq, live = build.snapshot.take(tx)
         if not live:
             raise IndexNotReadyError(
                 "There are no photos to index yet.", fix="Run `photoorg ingest` first."
             )
-        build = _here if live < config.index.flat_below else _on_the_cluster
-        manifest = build(config, chosen, version, publisher, snapshot, seq, live)
-        publisher.commit(manifest)
+        small = live < config.index.flat_below
+        manifest = build.here(seq) if small else build.on_the_cluster(seq, live)
+        build.publisher.commit(manifest)
         with catalog.tenant(config.tenant) as tx:
-            publisher.activate(tx, manifest)
-        snapshot.discard()
+            build.publisher.activate(tx, manifest)
+        build.snapshot.discard()
     return {
-        "version": version,
+        "version": manifest.version,
         "space": chosen.id,
         "kind": manifest.kind,
         "factory": manifest.factory,
@@ -88,54 +84,58 @@ def _space(tx: Transaction, space_id: str | None) -> EmbeddingSpace:
     return found
 
 
-def _here(
-    config: PhotoOrgConfig,
-    space: EmbeddingSpace,
-    version: str,
-    publisher: Publisher,
-    snapshot: VectorSnapshot,
-    seq: int,
-    live: int,
-) -> IndexManifest:
-    with tempfile.TemporaryDirectory(prefix="photoorg-index-") as folder:
-        manifest = build_local(
-            snapshot.batches(snapshot.sources()),
-            Path(folder),
-            space,
-            config.index,
-            version=version,
-            delta_seq=seq,
+class Build:
+    """One version under construction; every worker makes its own from the same arguments."""
+
+    def __init__(self, config: PhotoOrgConfig, space: EmbeddingSpace, version: str) -> None:
+        store = ObjectStore(config.storage.root, config.storage)
+        self._arguments = {"config": config, "space": space, "version": version}
+        self._index = config.index
+        self._version = version
+        self.space = space
+        self.publisher = Publisher(store, config.tenant, space, version)
+        scratch = f"{self.publisher.directory}/scratch"
+        self.snapshot = VectorSnapshot(store, config.tenant, space, scratch)
+
+    def here(self, seq: int) -> IndexManifest:
+        """Build all shards in this process."""
+        with tempfile.TemporaryDirectory(prefix="photoorg-index-") as folder:
+            batches = self.snapshot.batches(self.snapshot.sources())
+            manifest = build_local(
+                batches,
+                Path(folder),
+                self.space,
+                self._index,
+                version=self._version,
+                delta_seq=seq,
+            )
+            self.publisher.upload(Path(folder))
+        return manifest
+
+    def on_the_cluster(self, seq: int, live: int) -> IndexManifest:
+        """Sample and train once, then build the shards side by side."""
+        cluster = connect()
+        planned = plan(live, self.space.dim, self._index)
+        sample = self._sample(planned, live, min(1.0, cluster.cpus / 4))
+        trained = ray.get(_training(self._index, cluster.gpus).remote(sample, planned))
+        workers = max(1, min(planned.shards, int(cluster.cpus) - 1))
+        builders = through(
+            numbers(range(planned.shards)),
+            SlotBuilder,
+            {**self._arguments, "trained": trained},
+            Pool(workers, min(1.0, (cluster.cpus - 1) / workers)),
         )
-        publisher.upload(Path(folder))
-    return manifest
+        built = [pickle.loads(row["built"]) for row in stream(builders)]
+        return finish(built, trained, None, self.space, version=self._version, delta_seq=seq)
 
-
-def _on_the_cluster(
-    config: PhotoOrgConfig,
-    space: EmbeddingSpace,
-    version: str,
-    publisher: Publisher,
-    snapshot: VectorSnapshot,
-    seq: int,
-    live: int,
-) -> IndexManifest:
-    cluster = connect()
-    groups = math.ceil(len(snapshot.sources()) / FILES_PER_TASK)
-    planned = plan(live, space.dim, config.index)
-    what = {"config": config, "space": space, "version": version}
-    share = min(1.0, math.ceil(planned.sample_rows * OVERSAMPLE) / live)
-    sample = Sample(planned.sample_rows, space.dim)
-    half = min(1.0, cluster.cpus / 4)
-    for row in stream(through(numbers(range(groups)), draw, {**what, "share": share}, half)):
-        sample.merge(pickle.loads(row["sample"]))
-    trained = ray.get(_training(config.index, cluster.gpus).remote(sample, planned))
-    workers = max(1, min(planned.shards, int(cluster.cpus) - 1))
-    pool = Pool(workers, min(1.0, (cluster.cpus - 1) / workers))
-    builders = through(
-        numbers(range(planned.shards)), SlotBuilder, {**what, "trained": trained}, pool
-    )
-    built = [pickle.loads(row["built"]) for row in stream(builders)]
-    return finish(built, trained, None, space, version=version, delta_seq=seq)
+    def _sample(self, planned: IndexPlan, live: int, cpus: float) -> Sample:
+        groups = math.ceil(len(self.snapshot.sources()) / FILES_PER_TASK)
+        share = min(1.0, math.ceil(planned.sample_rows * OVERSAMPLE) / live)
+        drawn = through(numbers(range(groups)), draw, {**self._arguments, "share": share}, cpus)
+        sample = Sample(planned.sample_rows, self.space.dim)
+        for row in stream(drawn):
+            sample.merge(pickle.loads(row["sample"]))
+        return sample
 
 
 def _training(config: IndexConfig, gpus: float) -> Any:
@@ -147,17 +147,11 @@ def _train(sample: Sample, planned: IndexPlan) -> Trained:
     return train_version(sample, planned)
 
 
-def _snapshot(config: PhotoOrgConfig, space: EmbeddingSpace, version: str) -> VectorSnapshot:
-    store = ObjectStore(config.storage.root, config.storage)
-    folder = index_dir(config.tenant, space.id, version)
-    return VectorSnapshot(store, config.tenant, space, f"{folder}/scratch")
-
-
 def draw(
     groups: pa.Table, config: PhotoOrgConfig, space: EmbeddingSpace, version: str, share: float
 ) -> pa.Table:
     """One group of vector files in, its part of the training sample (pickled) out."""
-    snapshot = _snapshot(config, space, version)
+    snapshot = Build(config, space, version).snapshot
     sources = snapshot.sources()
     samples = []
     for group in groups["part"].to_pylist():
@@ -177,22 +171,20 @@ class SlotBuilder:
     def __init__(
         self, config: PhotoOrgConfig, space: EmbeddingSpace, version: str, trained: Trained
     ) -> None:
-        store = ObjectStore(config.storage.root, config.storage)
-        self._snapshot = _snapshot(config, space, version)
-        self._publisher = Publisher(store, config.tenant, space, version)
-        self._space = space
+        self._build = Build(config, space, version)
         self._trained = trained
 
     def __call__(self, slots: pa.Table) -> pa.Table:
         """Slot numbers in, what was built (pickled BuiltShard) out."""
-        built = [pickle.dumps(self._build(slot)) for slot in slots["part"].to_pylist()]
+        built = [pickle.dumps(self._slot(slot)) for slot in slots["part"].to_pylist()]
         return pa.table({"built": pa.array(built, pa.large_binary())})
 
-    def _build(self, slot: int) -> BuiltShard:
+    def _slot(self, slot: int) -> BuiltShard:
+        build = self._build
         with tempfile.TemporaryDirectory(prefix="photoorg-shard-") as folder:
-            batches = self._snapshot.batches(self._snapshot.sources())
-            built = build_shard(self._trained, batches, Path(folder), slot, self._space)
-            self._publisher.upload(Path(folder))
+            batches = build.snapshot.batches(build.snapshot.sources())
+            built = build_shard(self._trained, batches, Path(folder), slot, build.space)
+            build.publisher.upload(Path(folder))
         return built
 
 

@@ -185,10 +185,10 @@ class ShardDeployment:
         self._slot.start()
 
     async def search(
-        self, tenant: str, space: EmbeddingSpace, x_d: Vector, k: int, *, seq: int
+        self, tenant: str, space: EmbeddingSpace, x_d: Vector, k: int, *, pool: int, seq: int
     ) -> SlotAnswer:
         """As LocalSlot."""
-        return await self._slot.search(tenant, space, x_d, k, seq=seq)
+        return await self._slot.search(tenant, space, x_d, k, pool=pool, seq=seq)
 
     async def vector(
         self, tenant: str, space: EmbeddingSpace, photo_id: str, *, seq: int

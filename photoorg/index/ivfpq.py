@@ -177,10 +177,10 @@ def _quick_opq(transform: Any, ivf: Any) -> Iterator[None]:
     if not hasattr(transform, "niter_pq_0") or pq is None:
         yield
         return
-    transform.niter = 8
-    transform.niter_pq = 4
-    transform.niter_pq_0 = 10
-    transform.max_train_points = 32_768
+    transform.niter = 5
+    transform.niter_pq = 3
+    transform.niter_pq_0 = 8
+    transform.max_train_points = 20_000
     books = faiss_io.library().ProductQuantizer(transform.d_out, transform.M, pq.nbits)
     books.cp.min_points_per_centroid = 1
     transform.pq = books

@@ -59,9 +59,9 @@ class FanOut:
         the pool. An error that every slot gives (an index of another space) is raised as it is.
         """
         pool = max(k, pool or k)
-        share = min(pool, max(k, 2 * -(-pool // len(self._slots))))
+        part = share(pool, k, len(self._slots))
         tasks = [
-            asyncio.ensure_future(slot.search(tenant, space, x_d, share, seq=seq))
+            asyncio.ensure_future(slot.search(tenant, space, x_d, k, pool=part, seq=seq))
             for slot in self._slots
         ]
         try:
@@ -105,6 +105,11 @@ class FanOut:
                 "The shard that holds this photo did not answer.", fix="Try again shortly."
             ) from lost
         return None
+
+
+def share(pool: int, k: int, parts: int) -> int:
+    """How many each of `parts` gives to a pool: twice its fair share, and the k best for sure."""
+    return min(pool, max(k, 2 * -(-pool // parts)))
 
 
 def merge(answers: Sequence[SlotAnswer], k: int) -> Merged:

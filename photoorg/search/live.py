@@ -17,6 +17,7 @@ from photoorg.index.photo_ids import as_keys, slot_of
 from photoorg.index.shard import Shard, open_shard
 from photoorg.index.slot import ShardSlot
 from photoorg.models import IndexVersion
+from photoorg.search.fanout import share
 from photoorg.search.ports import SlotAnswer, Vector
 from photoorg.space import EmbeddingSpace
 from photoorg.store.objects import ObjectStore
@@ -62,10 +63,14 @@ class LiveShards:
         if events:
             self.seq = max(self.seq, events[-1].seq)
 
-    def search(self, x_d: Vector, k: int) -> SlotAnswer:
-        """The k best photos, best first, equal scores by photo id, with their vectors."""
-        lists = [shard.search(x_d[None], k)[0] for shard in self._shards.values()]
-        best = merge(lists, k)
+    def search(self, x_d: Vector, k: int, pool: int) -> SlotAnswer:
+        """The k best photos and up to `pool` good ones, best first, with their vectors.
+
+        Equal scores are in order of photo id.
+        """
+        part = share(pool, k, max(1, len(self._shards)))
+        lists = [shard.search(x_d[None], part)[0] for shard in self._shards.values()]
+        best = merge(lists, pool)
         ids = tuple(c.photo_id for c in best)
         x_nd = np.zeros((len(ids), self._space.dim), np.float16)
         if ids:

@@ -78,9 +78,12 @@ class Slot(Protocol):
     """One shard slot: a fixed share of every tenant's photos."""
 
     async def search(
-        self, tenant: str, space: EmbeddingSpace, x_d: Vector, k: int, *, seq: int
+        self, tenant: str, space: EmbeddingSpace, x_d: Vector, k: int, *, pool: int, seq: int
     ) -> SlotAnswer:
-        """The k best photos; every change up to log position `seq` is already counted in."""
+        """The k best photos and up to `pool` good ones (after the k-th, some may be missing).
+
+        Every change up to log position `seq` is already counted in.
+        """
 
     async def vector(
         self, tenant: str, space: EmbeddingSpace, photo_id: str, *, seq: int

@@ -153,17 +153,17 @@ def combine(signals: Signals, config: SearchConfig) -> Floats:
 
 def near_duplicates(pool: Pool, config: SearchConfig) -> dict[int, set[int]]:
     """Pairs that PDQ calls equal, with hashes that can be trusted and cosines that confirm."""
-    usable = np.flatnonzero(_trusted(pool.photos))
+    usable = np.flatnonzero(_trusted(pool.photos)).tolist()
     if len(usable) < 2:
         return {}
     bits = _pdq([pool.photos[i] for i in usable])
     apart_nn = np.bitwise_count(bits[:, None] ^ bits[None]).sum(axis=2, dtype=np.int32)
     first, second = np.nonzero(np.triu(apart_nn <= config.fold_pdq_bits, 1))
-    first, second = usable[first], usable[second]
-    cosines = np.einsum("nd,nd->n", pool.vectors[first], pool.vectors[second])
+    x_nd = pool.vectors[usable]
+    cosines = np.einsum("nd,nd->n", x_nd[first], x_nd[second])
     pairs: dict[int, set[int]] = {}
     for at in np.flatnonzero(cosines >= config.fold_cosine):
-        i, j = int(first[at]), int(second[at])
+        i, j = usable[first[at]], usable[second[at]]
         pairs.setdefault(i, set()).add(j)
         pairs.setdefault(j, set()).add(i)
     return pairs
@@ -232,7 +232,9 @@ def _phash(photos: Sequence[Photo]) -> Words:
 
 def _apart(words_nw: Words, other: bytes) -> NDArray[np.int64]:
     """Hamming distances [n] of hashes to another."""
-    return np.bitwise_count(words_nw ^ np.frombuffer(other, np.uint64)).sum(axis=1, dtype=np.int64)
+    bits = np.bitwise_count(words_nw ^ np.frombuffer(other, np.uint64))
+    apart: NDArray[np.int64] = bits.sum(axis=1, dtype=np.int64)
+    return apart
 
 
 def _minutes(query: QueryFacts, photos: Sequence[Photo]) -> Floats:

@@ -79,10 +79,10 @@ class LocalSlot:
         self._watcher = threading.Thread(target=self._watch, name=f"watch-{number}", daemon=True)
 
     async def search(
-        self, tenant: str, space: EmbeddingSpace, x_d: Vector, k: int, *, seq: int
+        self, tenant: str, space: EmbeddingSpace, x_d: Vector, k: int, *, pool: int, seq: int
     ) -> SlotAnswer:
-        """The k best photos; every change up to log position `seq` is already counted in."""
-        return await self._in_thread(self.search_now, tenant, space, x_d, k, seq)
+        """The k best photos and up to `pool` good ones; changes up to `seq` are counted in."""
+        return await self._in_thread(self.search_now, tenant, space, x_d, k, pool, seq)
 
     async def vector(
         self, tenant: str, space: EmbeddingSpace, photo_id: str, *, seq: int
@@ -106,10 +106,10 @@ class LocalSlot:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def search_now(
-        self, tenant: str, space: EmbeddingSpace, x_d: Vector, k: int, seq: int
+        self, tenant: str, space: EmbeddingSpace, x_d: Vector, k: int, pool: int, seq: int
     ) -> SlotAnswer:
         """The same, in the calling thread."""
-        return self._fresh(tenant, space, seq).search(np.asarray(x_d, np.float32), k)
+        return self._fresh(tenant, space, seq).search(np.asarray(x_d, np.float32), k, pool)
 
     def vector_now(
         self, tenant: str, space: EmbeddingSpace, photo_id: str, seq: int

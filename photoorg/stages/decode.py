@@ -10,6 +10,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from photoorg import schema
 from photoorg.config import SourceConfig
 from photoorg.errors import DecodeError
 from photoorg.imaging.exif import read_exif
@@ -132,28 +133,6 @@ class KeepOriginal:
         return rows.mark_rejected(table.drop_columns(["data"]), failed)
 
 
-EXIF_COLUMNS = (
-    "captured_at",
-    "captured_offset_minutes",
-    "captured_source",
-    "latitude",
-    "longitude",
-    "altitude_m",
-    "make",
-    "model",
-    "lens",
-    "exposure_s",
-    "f_number",
-    "iso",
-    "focal_mm",
-    "software",
-    "content_id",
-    "burst_id",
-    "subsec",
-    "orientation",
-)
-
-
 class ReadExif:
     """Consumes `exif_block`; adds capture time with provenance, place and camera."""
 
@@ -168,5 +147,5 @@ class ReadExif:
             return read_exif(blocks[row].as_py() or b"", filename=name, file_time=when)
 
         done, failed = rows.per_row(table, "exif", rows.live(table), read)
-        table = rows.add_records(table.drop_columns(["exif_block"]), done, EXIF_COLUMNS)
+        table = rows.add_records(table.drop_columns(["exif_block"]), done, schema.EXIF)
         return rows.mark_failed(table, failed)

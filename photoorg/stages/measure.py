@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 
+from photoorg import schema
 from photoorg.imaging.hashes import hash_image
 from photoorg.imaging.quality import measure
 from photoorg.imaging.thumbs import thumbnail
@@ -26,7 +27,7 @@ class Hash:
         done, failed = rows.per_row(
             table, "hash", rows.live(table), lambda i: hash_image(pixels[i])
         )
-        table = rows.add_records(table, done, ["pdq", "pdq_quality", "phash", "dhash", "ahash"])
+        table = rows.add_records(table, done, schema.HASHES)
         return rows.mark_failed(table, failed)
 
 

@@ -106,10 +106,10 @@ class FakeSlot:
         self.cancelled = 0
         self.seqs: list[int] = []
 
-    async def search(self, tenant, space, x_d, k, *, seq) -> SlotAnswer:
+    async def search(self, tenant, space, x_d, k, *, pool, seq) -> SlotAnswer:
         self.seqs.append(seq)
         await self._maybe_break()
-        ids = sorted(self.vectors, key=lambda i: (-float(self.vectors[i] @ x_d), i))[:k]
+        ids = sorted(self.vectors, key=lambda i: (-float(self.vectors[i] @ x_d), i))[:pool]
         dim = space.dim
         x_nd = np.array([self.vectors[i] for i in ids], np.float32).reshape(-1, dim)
         half = x_nd.astype(np.float16)

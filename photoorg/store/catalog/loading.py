@@ -15,32 +15,10 @@ from photoorg.store.catalog.staging import float16_bytes, hex_column, stage
 FACE_SPACE = b"photoorg.faces_space"
 STAGES = b"photoorg.stages"
 
-EXIF = (
-    "captured_at",
-    "captured_offset_minutes",
-    "captured_source",
-    "latitude",
-    "longitude",
-    "altitude_m",
-    "make",
-    "model",
-    "lens",
-    "exposure_s",
-    "f_number",
-    "iso",
-    "focal_mm",
-    "software",
-    "content_id",
-    "burst_id",
-    "subsec",
-    "orientation",
-)
-HASHES = ("pdq", "pdq_quality", "phash", "dhash", "ahash")
-QUALITY = ("sharpness", "exposure", "contrast", "resolution", "quality")
 DECODED = ("mime", "size", "width", "height", "frames", "decoder")
 
 # A stage that ran fills its marker column; the columns of one that did not run keep what they had.
-GROUPS = {"captured_source": EXIF, "pdq": HASHES, "quality": QUALITY}
+GROUPS = {"captured_source": schema.EXIF, "pdq": schema.HASHES, "quality": schema.QUALITY}
 
 PHOTO_COLUMNS = {
     "photo_id": "bytea",

@@ -11,12 +11,12 @@ from typing import Any
 import pyarrow as pa
 from psycopg.rows import dict_row
 
+from photoorg import schema
 from photoorg.errors import InputError
 from photoorg.models import Exif, Hashes, Photo, PhotoStatus, Quality, Rejection
 from photoorg.store.catalog import delta, loading
 from photoorg.store.catalog.connection import Transaction
 from photoorg.store.catalog.keys import photo_key
-from photoorg.store.catalog.loading import EXIF
 
 LIVE = ("ready", "partial")
 
@@ -166,7 +166,7 @@ def _rows(tx: Transaction, query: str, **values: Any) -> list[dict[str, Any]]:
 
 def from_row(row: dict[str, Any]) -> Photo:
     """A Photo from all columns of its row and `leased`."""
-    exif = {name: row[name] for name in EXIF}
+    exif = {name: row[name] for name in schema.EXIF}
     exif["captured_source"] = exif["captured_source"] or "none"
     exif["orientation"] = exif["orientation"] or 1
     status: PhotoStatus = row["status"]
@@ -193,15 +193,15 @@ def from_row(row: dict[str, Any]) -> Photo:
 
 
 def _hashes(row: dict[str, Any]) -> Hashes | None:
-    if any(row[name] is None for name in loading.HASHES):
+    if any(row[name] is None for name in schema.HASHES):
         return None
-    return Hashes(**{name: row[name] for name in loading.HASHES})
+    return Hashes(**{name: row[name] for name in schema.HASHES})
 
 
 def _quality(row: dict[str, Any]) -> Quality | None:
-    if any(row[name] is None for name in loading.QUALITY):
+    if any(row[name] is None for name in schema.QUALITY):
         return None
-    parts = {name: row[name] for name in loading.QUALITY if name != "quality"}
+    parts = {name: row[name] for name in schema.QUALITY if name != "quality"}
     return Quality(**parts, score=row["quality"])
 
 
