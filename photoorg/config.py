@@ -139,6 +139,7 @@ class SearchConfig(Section):
     time_weight: Fraction = 0.05
     place_weight: Fraction = 0.05
     deadline_ms: Positive = 2_000
+    embed_deadline_ms: Positive = 15_000
     delta_poll_ms: Positive = 500
     cached_photos: Positive = 50_000
     cache_seconds: float = 30.0

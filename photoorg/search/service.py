@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from photoorg.config import SearchConfig
 from photoorg.errors import (
+    DeadlineError,
     IndexNotReadyError,
     InputError,
     NoTextSearchError,
@@ -21,6 +24,7 @@ from photoorg.search.ports import Box, Embedder, PhotoReader, SearchAnswer, Slot
 from photoorg.search.rerank import Pool, QueryFacts, rank
 from photoorg.space import EmbeddingSpace
 
+T = TypeVar("T")
 POOL_PER_HIT = 3
 POOL_MIN = 60
 TEXT_MAX = 2_000
@@ -56,7 +60,7 @@ class SearchService:
         if box is not None:
             self._require_own(space)
             data = await self._photos.original(tenant, photo_id)
-            x_d = (await self._embedder.embed_image(data, box)).vector
+            x_d = (await self._embedded(self._embedder.embed_image(data, box))).vector
         else:
             x_d = await self._vector_of(tenant, space, photo, seq)
         facts = QueryFacts.of(photo) if box is None else QueryFacts()
@@ -72,7 +76,7 @@ class SearchService:
         start, k = time.perf_counter(), self._checked_k(k)
         space = await self._space(tenant)
         self._require_own(space)
-        query = await self._embedder.embed_image(data, box)
+        query = await self._embedded(self._embedder.embed_image(data, box))
         facts = QueryFacts(hashes=query.hashes)
         return await self._search(tenant, space, query.vector, facts, k, start)
 
@@ -93,7 +97,7 @@ class SearchService:
                 "(`encoder.space: openclip-vit-b-32`).",
             )
         self._require_own(space)
-        x_d = await self._embedder.embed_text(text)
+        x_d = await self._embedded(self._embedder.embed_text(text))
         return await self._search(tenant, space, x_d, QueryFacts(), k, start)
 
     async def by_vector(
@@ -138,6 +142,16 @@ class SearchService:
             shards_total=found.total,
             latency_ms=round((time.perf_counter() - start) * 1000, 3),
         )
+
+    async def _embedded(self, work: Awaitable[T]) -> T:
+        try:
+            async with asyncio.timeout(self._config.embed_deadline_ms / 1000):
+                return await work
+        except TimeoutError:
+            raise DeadlineError(
+                "The query could not be embedded in time.",
+                fix="Try again shortly; GET /v1/health/ready tells whether the encoder is well.",
+            ) from None
 
     def _checked_k(self, k: int | None) -> int:
         k = self._config.default_k if k is None else k

@@ -71,14 +71,16 @@ def jpeg(name: str, size: tuple[int, int] = (64, 48)) -> bytes:
 
 
 class FakeEmbedder:
-    def __init__(self, space: EmbeddingSpace = SPACE) -> None:
+    def __init__(self, space: EmbeddingSpace = SPACE, *, delay_s: float = 0.0) -> None:
         self._space = space
+        self.delay_s = delay_s
 
     @property
     def space(self) -> EmbeddingSpace:
         return self._space
 
     async def embed_image(self, data: bytes, box: Box | None = None) -> ImageQuery:
+        await asyncio.sleep(self.delay_s)
         try:
             with Image.open(io.BytesIO(data)) as image:
                 width, height = image.size

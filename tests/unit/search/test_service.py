@@ -4,6 +4,7 @@ import pytest
 
 from photoorg.config import SearchConfig
 from photoorg.errors import (
+    DeadlineError,
     DecodeError,
     IndexNotReadyError,
     InputError,
@@ -152,3 +153,9 @@ async def test_bytes_that_are_no_image_are_refused():
 async def test_a_tenant_without_photos_finds_nothing():
     service = build(photos=FakePhotos(space=None), slots=spread_over(2, []))
     assert (await service.by_text("default", "sea")).hits == ()
+
+
+async def test_an_encoder_that_does_not_answer_is_a_deadline_error():
+    service = build(FakeEmbedder(delay_s=60), embed_deadline_ms=20)
+    with pytest.raises(DeadlineError, match="embedded in time"):
+        await service.by_image("default", jpeg("q"))
