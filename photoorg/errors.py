@@ -27,9 +27,7 @@ class PhotoOrgError(Exception):
         return (_rebuild, (type(self), self.message, self.fix, self.retryable))
 
 
-def _rebuild(
-    kind: type[PhotoOrgError], message: str, fix: str, retryable: bool
-) -> PhotoOrgError:
+def _rebuild(kind: type[PhotoOrgError], message: str, fix: str, retryable: bool) -> PhotoOrgError:
     return kind(message, fix=fix, retryable=retryable)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 import pyarrow as pa
 
 from photoorg.config import PhotoOrgConfig
+from photoorg.encoders.settling import settled
 from photoorg.registry import load
 from photoorg.stages.decode import Fetch
 from photoorg.stages.ingest import (
@@ -119,6 +120,7 @@ def run(
         plan = plan_ingest(
             config.ingest, cpus=cluster.cpus, gpus=cluster.gpus, models=bool(wanted(config))
         )
+        config = settled(config, catalog)
         execution = Execution(config, plan, open_models(config))
         job = IngestJob(execution.config, store, catalog, execution.space)
         with catalog.listing(config.tenant) as listing:
@@ -179,18 +181,13 @@ def _work(
 
 
 class Execution:
-    """How the parts of a run go through the cluster under a plan.
-
-    The encoder is resolved once, here, so that every worker opens the same one.
-    """
+    """How the parts of a run go through the cluster under a plan."""
 
     def __init__(self, config: PhotoOrgConfig, plan: IngestPlan, models: Models) -> None:
         self._made = made_by(config, models)
         self.space = self._made.space
-        pinned: dict[str, object] = {"threads": config.encoder.threads or plan.threads}
-        if self.space is not None and config.encoder.space == "auto":
-            pinned["space"] = self.space.name
-        encoder = config.encoder.model_copy(update=pinned)
+        threads = config.encoder.threads or plan.threads
+        encoder = config.encoder.model_copy(update={"threads": threads})
         self.config = config.model_copy(update={"encoder": encoder})
         self._plan = plan
 

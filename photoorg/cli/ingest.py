@@ -11,7 +11,7 @@ from photoorg.cli.parser import Commands
 from photoorg.cli.progress import ProgressLine
 from photoorg.cli.session import Session
 from photoorg.config import IngestStage, PhotoOrgConfig
-from photoorg.errors import InputError
+from photoorg.errors import InputError, NotFoundError
 from photoorg.registry import load
 
 SHOWN_REJECTS = 10
@@ -39,9 +39,22 @@ def add_to(commands: Commands) -> None:
 
 def ingest(config: PhotoOrgConfig, uris: Sequence[str], **options: Any) -> Any:
     """Run the ingest job with a progress line on stderr; returns its IngestSummary."""
+    require_files(config, uris)
     return load("pipelines.ingest:run")(
         config, list(uris), progress=ProgressLine(sys.stderr), **options
     )
+
+
+def require_files(config: PhotoOrgConfig, uris: Sequence[str]) -> None:
+    """Refuse sources that are not there or hold no file, before anything is started for them."""
+    from photoorg.store.sources import list_source
+
+    found = [next(iter(list_source(uri, config.source)), None) for uri in uris]
+    if not any(found):
+        raise NotFoundError(
+            f"No files were found under {', '.join(uris)}.",
+            fix="Check the path or prefix; hidden files are skipped.",
+        )
 
 
 def summary_line(summary: Any) -> str:

@@ -64,7 +64,9 @@ def _read(name: str) -> bytes:
     except FileNotFoundError:
         raise NotFoundError(f"There is no file {path}.", fix="Check the path.") from None
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}.") from None
+        raise InputError(
+            f"{path} cannot be read: {error.strerror}.", fix="Name an image file."
+        ) from None
 
 
 async def _answer(

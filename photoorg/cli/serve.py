@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from photoorg.cli.index import build_index, index_line
-from photoorg.cli.ingest import ingest, rejected, summary_line
+from photoorg.cli.ingest import ingest, rejected, require_files, summary_line
 from photoorg.cli.parser import Commands, Parser
 from photoorg.cli.session import Session, override, running_database
 from photoorg.config import PhotoOrgConfig
@@ -39,7 +39,9 @@ def _add_address(parser: Parser) -> None:
 
 
 def _up(args: argparse.Namespace, session: Session) -> None:
-    with running_database(_config(args, session)) as config:
+    config = _config(args, session)
+    require_files(config, [args.path])
+    with running_database(config) as config:
         load("serve.run:claim_port")(config.serve)
         # Ray's C++ core writes alarms about sound plans to stderr; its log files keep them.
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from photoorg.config import PhotoOrgConfig
+from photoorg.encoders.settling import settled
 from photoorg.encoders.spaces import open_encoder
 from photoorg.imaging.guard import GuardedDecoder
 from photoorg.search.embedding import LocalEmbedder
@@ -26,7 +27,8 @@ def open_search(config: PhotoOrgConfig) -> Iterator[SearchService]:
     with ExitStack() as stack:
         catalog = open_catalog(config, stack)
         store = ObjectStore(config.storage.root, config.storage)
-        embedder, reader = local_embedder(config), local_reader(config, catalog, store)
+        embedder = local_embedder(settled(config, catalog))
+        reader = local_reader(config, catalog, store)
         slot = local_slot(config, catalog, store, 0, 1)
         for part in (embedder, reader, slot):
             stack.callback(part.close)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from photoorg.cli import main
 from photoorg.store.embedded import embedded
 from tests.pictures import jpeg, library
 
@@ -52,6 +53,18 @@ class Home:
             timeout=280,
         )
         return Command(done.returncode, done.stdout, done.stderr)
+
+    def call(self, request: pytest.FixtureRequest, *words: str) -> Command:
+        """The same in the test's own process: quick enough for many calls."""
+        patch, captured = (request.getfixturevalue(name) for name in ("monkeypatch", "capsys"))
+        for name in [n for n in os.environ if n.startswith("PHOTOORG_")]:
+            patch.delenv(name)
+        for name, value in self.settings.items():
+            patch.setenv(name, value)
+        patch.chdir(self.folder)
+        status = main(list(words))
+        out, err = captured.readouterr()
+        return Command(status, out, err)
 
 
 @pytest.fixture(scope="module")
