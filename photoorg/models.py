@@ -127,7 +127,7 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """One photo of a tenant as the catalog knows it; identity is (tenant, photo_id = sha256 hex)."""
+    """One photo of a tenant as the catalog knows it, named by tenant and sha256 (hex)."""
 
     tenant: str
     photo_id: str

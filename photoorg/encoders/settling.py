@@ -11,7 +11,7 @@ def settled(config: PhotoOrgConfig, catalog: Catalog) -> PhotoOrgConfig:
     """The configuration with `encoder.space` named, for every worker of a job or application.
 
     A named space stays. For "auto", photos that are there already decide: a better encoder that
-    became available since would not find them. Only a tenant without photos gets the best to be had.
+    became available since would not find them. A tenant without photos gets the best to be had.
     """
     if config.encoder.space != "auto":
         return config
