@@ -23,7 +23,7 @@ class Clusters:
     dim: int
     clusters: int
     seed: int = 0
-    spread: tuple[float, float] = (0.1, 0.4)
+    spread: tuple[float, float] = (0.05, 0.35)
 
     def blocks(self, n: int, stream: int) -> Iterator[NDArray[np.float32]]:
         """`n` vectors in blocks; streams differ in their draws, not in the distribution."""

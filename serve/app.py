@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -9,6 +10,8 @@ from ray import serve as rayserve
 from ray.serve import Application
 
 from photoorg.config import ComponentConfig, PhotoOrgConfig, load, parse
+from photoorg.encoders.settling import settled
+from photoorg.search.local import open_catalog
 from serve.auth import require_private
 from serve.deployments import EmbedderDeployment, IngestorDeployment, Ingress, ShardDeployment
 
@@ -42,6 +45,10 @@ def application(config: PhotoOrgConfig) -> Application:
     ConfigError if strangers could reach a server without authentication.
     """
     require_private(config.serve)
+    with ExitStack() as stack:
+        # Named once, here, so that every replica embeds in the same space.
+        if config.encoder.space == "auto":
+            config = settled(config, open_catalog(config, stack))
     serve, count = config.serve, config.index.shards
     embedder, shards, ingestor = None, [], None
     if serve.embedder.placement == "deployment":

@@ -92,7 +92,8 @@ def _retrieval(args: argparse.Namespace, session: Session) -> None:
     folders = class_folders(Path(args.folder).expanduser().resolve())
     loose = [p for p in folders[0].parent.iterdir() if p.is_file()]
     if loose:
-        session.out.note(f"{len(loose)} files beside the class folders are ignored.")
+        files = "1 file" if len(loose) == 1 else f"{len(loose)} files"
+        session.out.note(f"{files} beside the class folders ignored.")
     with TemporaryDirectory(prefix="photoorg-evaluate-") as scratch:
         config = _throw_away(session.config(encoder={"space": args.space}), scratch)
         summary = ingest(config, [str(folder) for folder in folders])

@@ -59,6 +59,8 @@ def require_files(config: PhotoOrgConfig, uris: Sequence[str]) -> None:
 
 def summary_line(summary: Any) -> str:
     """The summary in one line for people."""
+    if summary.dry_run:
+        return f"{summary.new} new files would be ingested; {summary.files} are known"
     return (
         f"{summary.files} files: {summary.photos} photos, {summary.duplicates} duplicates, "
         f"{summary.rejects} rejected; {summary.new} new in {summary.seconds:.1f} s "
@@ -100,5 +102,4 @@ def _ingest(args: argparse.Namespace, session: Session) -> None:
     lines = rejected(config, summary)
     if lines:
         session.out.note("\n".join(["rejected:", *lines]))
-    prefix = "would ingest: " if args.dry_run else ""
-    session.out.reply(summary.to_dict(), prefix + summary_line(summary))
+    session.out.reply(summary.to_dict(), summary_line(summary))

@@ -17,8 +17,10 @@ from photoorg.index.planning import IndexPlan
 
 log = logging.getLogger(__name__)
 K = 10
-DEEPER = 4
-"""How much wider the candidate list is tried where the configured width cannot do it."""
+WIDER = (1, 2, 4)
+"""Candidate lists are tried at these multiples of the configured width."""
+MAX_SHARE = 8
+"""No more than one list in eight is scanned, where there are many."""
 
 Names = NDArray[np.bytes_]
 Setting = tuple[int, int]
@@ -77,15 +79,18 @@ class ExactProbe:
 
 
 def settings(plan: IndexPlan) -> list[Setting]:
-    """What is tried, cheapest first: efforts growing by half, then wider candidate lists."""
+    """What is tried, cheapest first by what scanning a list and re-scoring a candidate take."""
     if plan.kind == "flat":
         return [(plan.rescore_factor, 1)]
-    efforts = [1, 2, 3]
-    while efforts[-1] < min(plan.nlist, 1_024):
-        efforts.append(min(-(-efforts[-1] * 5 // 4), plan.nlist))
-    efforts = sorted({e for e in efforts if e <= plan.nlist})
-    wider = plan.rescore_factor * DEEPER
-    return [(plan.rescore_factor, e) for e in efforts] + [(wider, e) for e in efforts if e >= 8]
+    limit = min(plan.nlist, max(64, plan.nlist // MAX_SHARE))
+    efforts = [1]
+    while efforts[-1] < limit:
+        efforts.append(min(limit, max(efforts[-1] + 1, round(1.3 * efforts[-1]))))
+    # Microseconds, measured: only their ratio matters, and it is much the same on any machine.
+    scan = 7e-5 * plan.pq * plan.vectors / plan.nlist
+    look = K * (0.1 + 6e-4 * plan.dim)
+    tried = [(plan.rescore_factor * wider, effort) for wider in WIDER for effort in efforts]
+    return sorted(tried, key=lambda s: (look * s[0] + scan * s[1], s))
 
 
 def calibrate(parts: Sequence[ShardProbe], trained_keys: PhotoKeys, plan: IndexPlan) -> Calibration:

@@ -17,7 +17,8 @@ from photoorg.index.rescore import Rescorer
 from photoorg.registry import INDEXES, resolve
 from photoorg.space import EmbeddingSpace
 
-MAX_CANDIDATES = 4_000
+CALIBRATED_K = 10
+"""What rescore_factor was calibrated for; results beyond it take 4 more candidates each."""
 SCAN_SHARE = 0.01
 """Below this share of allowed rows comparing them all is faster and exact."""
 
@@ -96,7 +97,7 @@ class Shard:
     ) -> tuple[FloatMatrix, Ids]:
         """Scores and rows, both [n, k], best first, equal scores by photo id; -inf and -1 pad.
 
-        `effort` (lists scanned) and `rescore_factor` (candidates per result, bounded) default to
+        `effort` (lists scanned) and `rescore_factor` (candidates per result up to 10) default to
         what was calibrated at build; more lists are scanned where a large k or a mask asks for it.
         `allowed` is a mask over rows; few allowed rows are all compared. Scores are cosine
         similarities of re-scored vectors: in 512 dimensions within about 0.002 of the truth.
@@ -108,7 +109,7 @@ class Shard:
         if self._refined is None:
             return _in_order(*self.index.search(x_nd, k, allowed=allowed))
         share = 1.0 if allowed is None else np.count_nonzero(allowed) / max(1, len(allowed))
-        wanted = max(2 * k, min(k * (rescore_factor or self.rescore_factor), MAX_CANDIDATES))
+        wanted = _candidates(k, rescore_factor or self.rescore_factor)
         if allowed is not None and share * len(self) <= max(wanted, SCAN_SHARE * len(self)):
             return _in_order(*self.rescorer.scan(x_nd, k, allowed))
         if effort is not None:
@@ -199,6 +200,10 @@ def _check(
     if (found.sha256, found.rows) != (info.files[part].sha256, info.rows):
         raise IndexCorruptError(f"{path} is not the file its manifest names.", fix=seal.FIX)
     return found
+
+
+def _candidates(k: int, factor: int) -> int:
+    return max(2 * k, min(k, CALIBRATED_K) * factor + 4 * max(0, k - CALIBRATED_K))
 
 
 def _in_order(scores: FloatMatrix, rows: Ids) -> tuple[FloatMatrix, Ids]:

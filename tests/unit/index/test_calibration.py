@@ -48,12 +48,13 @@ def test_the_cheapest_setting_that_reaches_the_target_is_taken(first_good: int) 
     assert chosen.recall_at_10 == 1.0
 
 
-def test_wider_candidate_lists_come_after_every_effort() -> None:
+def test_settings_grow_in_cost_and_cover_both_ways_to_find_more() -> None:
     order = settings(PLAN)
-    factors = [f for f, _ in order]
-    assert factors == sorted(factors) and len(set(factors)) == 2
-    narrow = [e for f, e in order if f == factors[0]]
-    assert narrow == sorted(narrow) and narrow[0] == 1 and narrow[-1] == PLAN.nlist
+    assert len(set(order)) == len(order)
+    assert order[0] == (20, 1) and order[-1] == (80, max(e for _, e in order))
+    for setting in order:
+        dearer = [s for s in order if s != setting and s[0] >= setting[0] and s[1] >= setting[1]]
+        assert all(order.index(s) > order.index(setting) for s in dearer)
 
 
 def test_a_target_that_cannot_be_reached_is_said(caplog: pytest.LogCaptureFixture) -> None:

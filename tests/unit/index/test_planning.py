@@ -5,7 +5,7 @@ import pytest
 from photoorg.config import IndexConfig
 from photoorg.errors import ConfigError
 from photoorg.index.ivfpq import IvfPqIndex
-from photoorg.index.planning import MAX_TRAIN_PER_LIST, MIN_TRAIN_PER_LIST, plan
+from photoorg.index.planning import MAX_TRAIN_PER_LIST, MIN_TRAIN_PER_LIST, codes_for, plan
 
 MILLION = 1_000_000
 
@@ -37,7 +37,7 @@ def test_more_vectors_get_more_lists() -> None:
 def test_faiss_accepts_the_factory_of_any_dimension(dim: int) -> None:
     made = plan(MILLION, dim, IndexConfig())
     assert IvfPqIndex(dim, made.factory).dim == dim
-    assert 1 <= made.pq <= 128
+    assert 1 <= made.pq <= 112
 
 
 @pytest.mark.parametrize("dim", [127, 500, 512, 1152])
@@ -49,6 +49,12 @@ def test_a_factory_without_rotation_is_made_to_fit_too(dim: int) -> None:
 def test_codes_and_list_ids_stay_below_80_bytes_a_vector() -> None:
     for dim in (128, 512, 768, 1152, 1280):
         assert plan(MILLION, dim, IndexConfig()).pq / 2 + 8 <= 72
+
+
+@pytest.mark.parametrize("dim", [64, 127, 500, 512, 768, 1280])
+def test_each_code_stands_for_two_to_four_rotated_dimensions(dim: int) -> None:
+    codes, width = codes_for(dim)
+    assert width % codes == 0 and 2 <= width // codes <= 4 and width <= dim
 
 
 def test_an_unknown_placeholder_is_a_config_error() -> None:
