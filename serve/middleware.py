@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import sys
 import time
 import uuid
 from datetime import UTC, datetime
@@ -162,7 +163,8 @@ def log_json(level: int = logging.INFO) -> None:
     for name in ("photoorg", "serve"):
         logger = logging.getLogger(name)
         if not any(isinstance(h.formatter, JsonLines) for h in logger.handlers):
-            handler = logging.StreamHandler()
+            # The stream itself: Ray's stand-in for stderr walks the stack at every line.
+            handler = logging.StreamHandler(sys.__stderr__)
             handler.setFormatter(JsonLines())
             logger.addHandler(handler)
             logger.setLevel(level)

@@ -155,7 +155,10 @@ def _deploy(config: PhotoOrgConfig) -> str:
             http_options={"host": host, "port": port},
         )
         try:
-            rayserve.run(application(config), name=NAME, route_prefix="/")
+            # The application writes a line for every request itself.
+            quiet = {"enable_access_log": False} if config.serve.throughput_mode else None
+            app = application(config)
+            rayserve.run(app, name=NAME, route_prefix="/", logging_config=quiet)
         except RuntimeError as error:
             stop()
             raise ResourceError(

@@ -260,7 +260,8 @@ def _missing(models: tuple[ModelFile, ...], models_dir: str, timeout_s: float) -
     """Why CLIP cannot be used here, in words; None if it can."""
     absent = [name for name in ("torch", "open_clip") if importlib.util.find_spec(name) is None]
     if absent:
-        return f"{' and '.join(absent)} is not installed (install photoorg[clip])."
+        verb = "is" if len(absent) == 1 else "are"
+        return f"{' and '.join(absent)} {verb} not installed (install photoorg[clip])."
     if weights.find(models, models_dir) or weights.reachable(models, timeout_s):
         return None
     first = models[0]

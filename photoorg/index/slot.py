@@ -87,6 +87,29 @@ class ShardSlot:
             for s, r, new in zip(scores, rows, fresh, strict=True)
         ]
 
+    def nearest(
+        self, x_d: NDArray[np.float32], k: int
+    ) -> tuple[list[str], NDArray[np.float32], FloatMatrix]:
+        """The same for one query, with what was found: ids, scores [n], unit vectors [n, dim]."""
+        if k < 1:
+            raise InputError(f"k must be at least 1, not {k}.")
+        state = self._state
+        x_nd = unit(np.asarray(x_d, np.float32)[None])
+        fresh = state.delta.search(x_nd, k)[0]
+        ids: list[str] = [c.photo_id for c in fresh]
+        scores_n = np.array([c.score for c in fresh], np.float32)
+        found = [state.delta.x_nd[[state.delta.rows[i] for i in ids]]]
+        if self.base is not None:
+            scores, rows = self.base.search(x_nd, k, allowed=state.valid)
+            kept = rows[0] >= 0
+            ids += self.base.ids.hex(rows[0][kept])
+            scores_n = np.concatenate([scores_n, scores[0][kept]])
+            found.append(self.base.vectors(rows[0][kept]))
+        if self.base is None or not fresh:
+            return ids, scores_n, found[-1]
+        best = sorted(range(len(ids)), key=lambda i: (-scores_n[i], ids[i]))[:k]
+        return [ids[i] for i in best], scores_n[best], np.concatenate(found)[best]
+
     def vector(self, photo_id: str) -> NDArray[np.float32] | None:
         """A photo's unit-norm vector [dim], None if it is not in this slot or deleted."""
         x_nd, found = self.vectors([photo_id])

@@ -19,11 +19,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """The k best of all slots that answered: `ids` n, `scores` [n], `vectors` [n, dim] float16."""
+    """The k best of all slots that answered, as in SlotAnswer."""
 
     ids: tuple[str, ...]
     scores: NDArray[np.float32]
-    vectors: NDArray[np.float16]
+    vectors: NDArray[np.float32] | NDArray[np.float16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +116,16 @@ def merge(answers: Sequence[SlotAnswer], k: int) -> Merged:
     """The k best of several answers, best first; equal scores go to the smaller photo id."""
     answers = [answer for answer in answers if len(answer.ids)]
     if not answers:
-        return Merged((), np.zeros(0, np.float32), np.zeros((0, 0), np.float16))
+        return Merged((), np.zeros(0, np.float32), np.zeros((0, 0), np.float32))
+    if len(answers) == 1:
+        (one,) = answers
+        return Merged(one.ids[:k], one.scores[:k], one.vectors[:k])
     ids = [photo_id for answer in answers for photo_id in answer.ids]
     scores_n = np.concatenate([answer.scores for answer in answers])
+    falling = (-scores_n).tolist()
     best: list[int] = []
     seen: set[str] = set()
-    for i in np.lexsort((np.array(ids), -scores_n)).tolist():
+    for i in sorted(range(len(ids)), key=lambda i: (falling[i], ids[i])):
         if len(best) == k:
             break
         if ids[i] not in seen:

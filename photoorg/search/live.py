@@ -6,18 +6,15 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from photoorg.config import IndexConfig
 from photoorg.errors import IndexCorruptError
 from photoorg.index.delta import Delta, Event
 from photoorg.index.manifest import NAME, IndexManifest, file_name
-from photoorg.index.merge import merge
 from photoorg.index.photo_ids import as_keys, slot_of
 from photoorg.index.shard import Shard, open_shard
 from photoorg.index.slot import ShardSlot
 from photoorg.models import IndexVersion
-from photoorg.search.fanout import share
+from photoorg.search.fanout import merge, share
 from photoorg.search.ports import SlotAnswer, Vector
 from photoorg.space import EmbeddingSpace
 from photoorg.store.objects import ObjectStore
@@ -69,33 +66,22 @@ class LiveShards:
         Equal scores are in order of photo id.
         """
         part = share(pool, k, max(1, len(self._shards)))
-        lists = [shard.search(x_d[None], part)[0] for shard in self._shards.values()]
-        best = merge(lists, pool)
-        ids = tuple(c.photo_id for c in best)
-        x_nd = np.zeros((len(ids), self._space.dim), np.float16)
-        if ids:
-            for number, rows in self._by_shard(ids):
-                x_nd[rows] = self._shards[number].vectors([ids[i] for i in rows])[0]
-        scores = np.array([c.score for c in best], np.float32)
-        return SlotAnswer(ids, scores, x_nd, len(self._shards), self.lost)
+        answers = []
+        for shard in self._shards.values():
+            ids, scores_n, x_nd = shard.nearest(x_d, part)
+            answers.append(SlotAnswer(tuple(ids), scores_n, x_nd))
+        best = merge(answers, pool)
+        return SlotAnswer(best.ids, best.scores, best.vectors, len(self._shards), self.lost)
 
     def vector(self, photo_id: str) -> Vector | None:
         """The photo's unit-norm vector, None if it is not here."""
-        ((number, _),) = self._by_shard((photo_id,))
-        shard = self._shards.get(number)
+        shard = self._shards.get(int(slot_of(as_keys([photo_id]), self._total)[0]))
         return None if shard is None else shard.vector(photo_id)
 
     def forget_files(self) -> None:
         """Remove what was downloaded for it; searches that still run keep their open files."""
         for path in self._cached:
             path.unlink(missing_ok=True)
-
-    def _by_shard(self, ids: Sequence[str]) -> list[tuple[int, list[int]]]:
-        """(shard, places in `ids`) for every shard that has some of them."""
-        numbers = slot_of(as_keys(ids), self._total)
-        return [
-            (int(n), [int(i) for i in np.flatnonzero(numbers == n)]) for n in np.unique(numbers)
-        ]
 
 
 def load_shards(

@@ -37,13 +37,13 @@ class ImageQuery:
 class SlotAnswer:
     """The best photos of one slot, best first.
 
-    `ids` has n photo ids, `scores` [n] their cosines, `vectors` [n, dim] float16 what they are.
-    `shards` were searched, `lost` could not be.
+    `ids` has n photo ids, `scores` [n] their cosines, `vectors` [n, dim] what they are: float32, or
+    float16 where they travelled. `shards` were searched, `lost` could not be.
     """
 
     ids: tuple[str, ...]
     scores: NDArray[np.float32]
-    vectors: NDArray[np.float16]
+    vectors: NDArray[np.float32] | NDArray[np.float16]
     shards: int = 1
     lost: int = 0
 

@@ -66,10 +66,13 @@ class Signals:
     minutes_apart: Floats
     meters_apart: Floats
 
-    def of(self, i: int) -> dict[str, float]:
-        """Those of one candidate that are known."""
-        values = {name: float(getattr(self, name)[i]) for name in DIGITS}
-        return {name: round(v, DIGITS[name]) for name, v in values.items() if not math.isnan(v)}
+    def of(self, rows: Sequence[int]) -> list[dict[str, float]]:
+        """Those of some candidates that are known, each with as many digits as it deserves."""
+        columns = {n: np.round(getattr(self, n)[rows], d).tolist() for n, d in DIGITS.items()}
+        return [
+            {name: column[i] for name, column in columns.items() if column[i] == column[i]}
+            for i in range(len(rows))
+        ]
 
 
 DIGITS = {
@@ -98,8 +101,7 @@ def rank(query: QueryFacts, pool: Pool, k: int, config: SearchConfig) -> tuple[H
     folded = fold(order, near_duplicates(pool, config))
     chosen = spread(list(folded), scores, pool.vectors, k, config)
     hits = []
-    for i in chosen:
-        known = signals.of(i)
+    for i, known in zip(chosen, signals.of(chosen), strict=True):
         photo = pool.photos[i]
         hits.append(
             Hit(

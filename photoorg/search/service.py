@@ -132,7 +132,7 @@ class SearchService:
         pool = Pool(
             photos=[known[best.ids[i]] for i in rows],
             cosines=best.scores[rows],
-            vectors=best.vectors[rows].astype(np.float32),
+            vectors=best.vectors[rows].astype(np.float32, copy=False),
         )
         return SearchAnswer(
             hits=rank(facts, pool, k, self._config),

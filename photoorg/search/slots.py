@@ -88,6 +88,11 @@ class LocalSlot:
         self, tenant: str, space: EmbeddingSpace, photo_id: str, *, seq: int
     ) -> Vector | None:
         """The photo's unit-norm vector, None if it is not in this slot."""
+        place = self._places.get((tenant, space.id))
+        shards = place.shards if place is not None else None
+        if shards is not None and shards.seq >= seq:
+            # One row of a mapped file: sooner read than handed to a thread.
+            return shards.vector(photo_id)
         return await self._in_thread(self.vector_now, tenant, space, photo_id, seq)
 
     async def ready(self) -> str:

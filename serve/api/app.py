@@ -53,12 +53,12 @@ def create_app(
     )
     install(app)
     app.include_router(
+        search_router(service, tenant_of, metrics, default_k=search.default_k, max_k=search.max_k)
+    )
+    app.include_router(
         photos_router(
             photos, uploads, fetcher, tenant_of, uploads_at_once=serve.max_uploads_at_once
         )
-    )
-    app.include_router(
-        search_router(service, tenant_of, metrics, default_k=search.default_k, max_k=search.max_k)
     )
     app.include_router(health_router(health, uploads, metrics))
     app.add_middleware(

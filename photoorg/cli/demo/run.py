@@ -39,7 +39,7 @@ def run(folder: Path, *, stay: bool) -> int:
         say(f"   {', '.join(library.subjects)}; {len(library.broken)} broken files\n")
         say(f"2. photoorg up {folder / 'photos'}")
         with _server(folder, library.folder) as ready:
-            outcomes = [_ingested_all(library, ready["ingest"])]
+            outcomes = [ingested_all(library, ready["ingest"])]
             say("\n3. Questions over HTTP")
             outcomes += _ask(Client(ready["url"]), library)
             sheet = folder / "contact-sheet.png"
@@ -59,7 +59,7 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def _ingested_all(library: Library, counts: Mapping[str, Any]) -> Outcome:
+def ingested_all(library: Library, counts: Mapping[str, Any]) -> Outcome:
     """Every file is accounted for: each photo once, each copy a duplicate, each wreck rejected."""
     expected = {
         "files": library.files,
@@ -137,6 +137,7 @@ def _server(folder: Path, photos: Path) -> Iterator[dict[str, Any]]:
         assert process.stdout is not None
         reply = json.loads(process.stdout.readline() or "{}")
         if "url" not in reply:
+            process.wait(STOP_WITHIN_S)
             raise ResourceError("`photoorg up` did not come up.", fix="Its message is above.")
         yield reply
     finally:

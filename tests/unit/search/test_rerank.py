@@ -41,7 +41,7 @@ def pool(names, query="query", photos=None) -> Pool:
 def measured(query: QueryFacts, candidate, cosine: float = 0.5) -> dict[str, float]:
     other = photo("another", captured_at=NOON, latitude=1.0, longitude=1.0)
     both = Pool([other, candidate], np.array([0.1, cosine]), np.zeros((2, 16), np.float32))
-    return measure(query, both).of(1)
+    return measure(query, both).of([1])[0]
 
 
 def test_measures_only_what_both_sides_know():
