@@ -16,6 +16,7 @@ from photoorg.encoders.settling import settled
 from photoorg.registry import load
 from photoorg.stages.decode import Fetch
 from photoorg.stages.ingest import (
+    MODEL_STAGES,
     FusedIngest,
     Models,
     cpu_stages,
@@ -23,7 +24,6 @@ from photoorg.stages.ingest import (
     model_stages,
     open_models,
     run_stages,
-    wanted,
 )
 from photoorg.stages.job import KEYS, IngestJob, IngestSummary, Work
 from photoorg.stages.parts import INGEST, Made, PartWriter, finish
@@ -116,21 +116,12 @@ def run(
     store.check()
     with database_url(config) as url, Catalog(url, config.database) as catalog:
         catalog.migrate()
-        cluster = connect()
-        plan = plan_ingest(
-            config.ingest, cpus=cluster.cpus, gpus=cluster.gpus, models=bool(wanted(config))
-        )
         config = settled(config, catalog)
-        execution = Execution(config, plan, open_models(config))
-        job = IngestJob(execution.config, store, catalog, execution.space)
+        execution = Execution(config, open_models(config))
+        job = IngestJob(config, store, catalog, execution.space)
         with catalog.listing(config.tenant) as listing:
             works = job.prepare(
-                listing,
-                uris,
-                part_rows=plan.part_rows,
-                force=force,
-                limit=limit,
-                dry_run=dry_run,
+                listing, uris, plan=execution.plan, force=force, limit=limit, dry_run=dry_run
             )
             new = sum(work.waiting for work in works)
             if not dry_run:
@@ -181,29 +172,40 @@ def _work(
 
 
 class Execution:
-    """How the parts of a run go through the cluster under a plan."""
+    """How the parts of a run go through the cluster; joins or starts it when first needed."""
 
-    def __init__(self, config: PhotoOrgConfig, plan: IngestPlan, models: Models) -> None:
+    def __init__(self, config: PhotoOrgConfig, models: Models) -> None:
         self._made = made_by(config, models)
         self.space = self._made.space
-        threads = config.encoder.threads or plan.threads
-        encoder = config.encoder.model_copy(update={"threads": threads})
-        self.config = config.model_copy(update={"encoder": encoder})
-        self._plan = plan
+        self._config = config
+        self._plan: IngestPlan | None = None
+
+    def plan(self) -> IngestPlan:
+        """The layout on this cluster; ResourceError if the job could not run there."""
+        if self._plan is None:
+            cluster = connect()
+            models = any(stage in MODEL_STAGES for stage in self._made.stages)
+            self._plan = plan_ingest(
+                self._config.ingest, cpus=cluster.cpus, gpus=cluster.gpus, models=models
+            )
+        return self._plan
 
     def parts(self, work: Work) -> Iterator[dict[str, int]]:
         """Run the parts still to do; yields each one's number and counts once it is committed."""
         if not work.todo:
             return iter(())
-        plan = self._plan
+        plan = self.plan()
         workers = Pool(min(plan.workers, len(work.todo)), plan.worker_cpus, plan.worker_gpus)
-        arguments = {"config": self.config, "run_id": work.run_id}
+        threads = self._config.encoder.threads or plan.threads
+        encoder = self._config.encoder.model_copy(update={"threads": threads})
+        config = self._config.model_copy(update={"encoder": encoder})
+        arguments = {"config": config, "run_id": work.run_id}
         todo = numbers(work.todo)
         if plan.layout == "fused":
             return stream(through(todo, FusedWorker, arguments, workers))
         decoders = Pool(plan.decode_workers, plan.decode_cpus)
         pixels = through(todo, DecodeWorker, arguments, decoders)
-        vectors = through(pixels, ModelWorker, {"config": self.config}, workers)
+        vectors = through(pixels, ModelWorker, {"config": config}, workers)
         return stream(through(vectors, commit_part, {**arguments, "made": self._made}, 0.1))
 
 

@@ -8,10 +8,12 @@ command started again goes on with it and redoes only parts that were not commit
 from __future__ import annotations
 
 import logging
+import math
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import chain, islice
 from typing import Any
 
 import pyarrow as pa
@@ -24,6 +26,7 @@ from photoorg.space import EmbeddingSpace
 from photoorg.stages.ingest import stage_versions, wanted
 from photoorg.stages.pairs import pair_photos
 from photoorg.stages.parts import INGEST, REJECTS
+from photoorg.stages.plan import IngestPlan
 from photoorg.store.catalog import Catalog, photos, runs, spaces
 from photoorg.store.catalog.listing import Listing
 from photoorg.store.layout import run_dir
@@ -92,7 +95,7 @@ class IngestJob:
         listing: Listing,
         uris: Sequence[str],
         *,
-        part_rows: int,
+        plan: Callable[[], IngestPlan],
         force: bool = False,
         limit: int | None = None,
         dry_run: bool = False,
@@ -100,13 +103,14 @@ class IngestJob:
         """List the sources and return what is to do: runs left unfinished, then one for new files.
 
         Files that the catalog knows unchanged are skipped unless `force`. `limit` bounds the files
-        of the new run. With `dry_run` nothing is written and the work has no parts.
+        of the new run. `plan` is asked once the first new file is found. With `dry_run` it is not
+        asked, nothing is written, and the work has no parts.
         """
         intent = self._intent(uris)
         unfinished = [] if force else self._unfinished(intent)
         waiting = {uri for work in unfinished for uri in _uris(work.run, range(work.parts))}
         fresh = self._fresh(listing, uris, waiting, force=force)
-        new = self._write_run(_first(fresh, limit), intent, part_rows, dry_run=dry_run)
+        new = self._new_run(_first(fresh, limit), intent, plan, dry_run=dry_run)
         if not listing.files:
             raise NotFoundError(
                 f"No files were found under {', '.join(uris)}.",
@@ -184,24 +188,28 @@ class IngestJob:
         for uri in dict.fromkeys(uris):
             yield from list_source(uri, self._config.source)
 
-    def _write_run(
-        self, files: Iterator[SourceFile], intent: dict[str, Any], part_rows: int, *, dry_run: bool
+    def _new_run(
+        self,
+        files: Iterator[SourceFile],
+        intent: dict[str, Any],
+        plan: Callable[[], IngestPlan],
+        *,
+        dry_run: bool,
     ) -> Work | None:
         run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
         run = Run(self._store, run_dir(self._config.tenant, INGEST, run_id))
+        first = next(files, None)
+        if dry_run or first is None:
+            count = sum(1 for _ in files) + (first is not None)
+            return Work(run_id, run, (), 0, count, count) if count else None
         parts = count = 0
-        for chunk in _chunks(files, part_rows):
-            if not dry_run:
-                run.write_part(parts, _keys(chunk, parts), name=KEYS)
+        for chunk in _parts(chain([first], files), plan()):
+            run.write_part(parts, _keys(chunk, parts), name=KEYS)
             parts += 1
             count += len(chunk)
-        if not count:
-            return None
-        if not dry_run:
-            info = {"run": run_id, "intent": intent, "parts": parts, "files": count}
-            run.write_json("run.json", info)
-        todo = () if dry_run else tuple(range(parts))
-        return Work(run_id, run, todo, parts, count, count)
+        info = {"run": run_id, "intent": intent, "parts": parts, "files": count}
+        run.write_json("run.json", info)
+        return Work(run_id, run, tuple(range(parts)), parts, count, count)
 
 
 def _uris(run: Run, parts: Iterable[int]) -> Iterator[str]:
@@ -218,6 +226,13 @@ def _keys(files: Sequence[SourceFile], part: int) -> pa.Table:
         [part] * len(files),
     ]
     return pa.table(columns, schema=schema.with_version(schema.KEYS))
+
+
+def _parts(files: Iterator[SourceFile], plan: IngestPlan) -> Iterator[list[SourceFile]]:
+    """Chunks of `part_rows`; fewer where that would leave workers of the plan without a part."""
+    head = list(islice(files, plan.part_rows * plan.workers))
+    rows = min(plan.part_rows, max(1, math.ceil(len(head) / plan.workers)))
+    return _chunks(chain(head, files), rows)
 
 
 def _chunks(files: Iterator[SourceFile], size: int) -> Iterator[list[SourceFile]]:

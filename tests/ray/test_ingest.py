@@ -91,6 +91,7 @@ def test_one_stage_alone_keeps_what_the_others_made(tmp_path, catalog_url):
         assert photo.hashes is not None and photo.quality is not None
 
 
+@pytest.mark.timeout(600)
 def test_a_killed_job_goes_on_where_it_was(tmp_path, catalog_url):
     folder = library(tmp_path / "in", 150, duplicates=10, broken=5)
     config = configured(tmp_path, catalog_url)
@@ -129,13 +130,13 @@ def test_a_killed_job_goes_on_where_it_was(tmp_path, catalog_url):
 def _wait_for_parts(
     store: ObjectStore, tenant: str, wanted: int, process: subprocess.Popen[bytes]
 ) -> None:
-    for _ in range(600):
+    for _ in range(2_400):
         runs = find_runs(store, f"{tenant}/runs/ingest")
         if any(len(run.parts()) >= wanted for run in runs):
             return
         assert process.poll() is None, "the job ended before it could be killed"
         time.sleep(0.1)
-    pytest.fail("no part was committed within a minute")
+    pytest.fail("no part was committed within four minutes")
 
 
 def test_what_cannot_run_is_refused_before_anything_is_written(tmp_path, catalog_url):
