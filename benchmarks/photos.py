@@ -11,8 +11,8 @@ from PIL import Image
 BASES = 24
 
 
-def photograph(seed: int, width: int, height: int) -> Image.Image:
-    """A picture with the statistics of a photo: smooth regions, edges, and 1/f texture."""
+def photograph(seed: int, width: int, height: int, *, grain: float = 0.02) -> Image.Image:
+    """A picture with the statistics of a photo: 1/f texture and `grain` (noise, of 0..1)."""
     rng = np.random.default_rng(seed)
     layers = np.zeros((height, width, 3), np.float32)
     for octave in range(2, 9):
@@ -23,8 +23,8 @@ def photograph(seed: int, width: int, height: int) -> Image.Image:
                 (width, height), Image.Resampling.BICUBIC
             )
             layers[..., channel] += np.asarray(plane) / cells**0.7
-    grain = rng.normal(0, 0.02, (height, width, 1)).astype(np.float32)
-    layers = 0.5 + 0.55 * layers + grain
+    noise = rng.normal(0, 1, (height, width, 1)).astype(np.float32)
+    layers = 0.5 + 0.55 * layers + grain * noise
     return Image.fromarray((np.clip(layers, 0, 1) * 255).astype(np.uint8))
 
 
