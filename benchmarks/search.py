@@ -26,7 +26,7 @@ import psutil
 from numpy.typing import NDArray
 
 from benchmarks import search_peers as peers
-from benchmarks.clusters import Clusters
+from benchmarks.clusters import PHOTOS_PER_EVENT, Clusters
 from benchmarks.report import finish
 from benchmarks.search_peers import K, Matrix, Peer, Search
 from photoorg.config import IndexConfig
@@ -34,7 +34,7 @@ from photoorg.index.build import build_local
 from photoorg.index.faiss_io import library, use_threads
 from photoorg.index.manifest import IndexManifest
 from photoorg.index.photo_ids import comparable
-from photoorg.index.shard import open_shard
+from photoorg.index.shard import Shard, open_shard
 from photoorg.space import EmbeddingSpace
 
 Row = tuple[str, int, float, float, float, float, float]
@@ -109,7 +109,7 @@ def _full_size(
             "recall_at_10_promised": manifest.recall_at_10,
         },
         "data": {
-            "clusters": _clusters(options, options.n).clusters,
+            "events": options.n // PHOTOS_PER_EVENT,
             "spread": list(Clusters.spread),
             "seed": options.seed,
             "cosine_to_1st_and_10th_neighbour": similarity,
@@ -157,7 +157,7 @@ def _replay(found: NDArray[np.int64], seconds: float) -> Search:
 
 
 def _clusters(options: argparse.Namespace, n: int) -> Clusters:
-    return Clusters(options.dim, max(10, n // 100), options.seed)
+    return Clusters(options.dim, n, options.seed)
 
 
 def _data(options: argparse.Namespace, n: int) -> tuple[NDArray[np.uint8], Matrix, Matrix]:
@@ -186,7 +186,7 @@ def _ours(
     started = time.perf_counter()
     manifest = build_local(_batches(keys, x), folder, space, config, version="benchmark")
     seconds = time.perf_counter() - started
-    shards = [open_shard(folder, manifest, s, threads=threads) for s in range(config.shards)]
+    shards = _open(folder, manifest, threads)
     order = np.argsort(comparable(keys))
     places = [
         order[np.searchsorted(comparable(keys)[order], comparable(s.ids.keys))] for s in shards
@@ -201,6 +201,15 @@ def _ours(
 
     size = sum(shard.memory_bytes() for shard in shards) / max(1, len(x))
     return manifest, Peer(f"photoorg {manifest.factory}", seconds, size, search)
+
+
+def _open(folder: Path, manifest: IndexManifest, threads: int) -> list[Shard]:
+    shards: list[Shard] = []
+    for info in manifest.shards:
+        like = shards[0] if shards else None
+        opened = open_shard(folder, manifest, info.slot, threads=threads, verify=False, like=like)
+        shards.append(opened)
+    return shards
 
 
 def _batches(
@@ -223,7 +232,7 @@ def _one_by_one(
     exact: Peer, folder: Path, manifest: IndexManifest, queries: Matrix, rounds: int
 ) -> tuple[float, float, float]:
     """The same with one query a call and one thread: what a lone user sees."""
-    shards = [open_shard(folder, manifest, s.slot, verify=False) for s in manifest.shards]
+    shards = _open(folder, manifest, 1)
     times = []
     for turn in range(rounds):
         some = [queries[i : i + 1] for i in range(100 * turn, 100 * turn + 100)]
@@ -257,7 +266,7 @@ def _resident(folder: Path) -> dict[str, float]:
     process = psutil.Process()
     queries = np.random.default_rng(0).standard_normal((64, manifest.space.dim), dtype=np.float32)
     before = process.memory_info()
-    shards = [open_shard(folder, manifest, s.slot, verify=False) for s in manifest.shards]
+    shards = _open(folder, manifest, 1)
     for shard in shards:
         shard.search(queries, K)
     after = process.memory_info()

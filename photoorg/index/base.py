@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +65,9 @@ class Index(Protocol):
 
     def search_parameters(self, effort: int | None, allowed: Mask | None) -> Any:
         """The same two choices as a FAISS object for one call."""
+
+    def share(self, other: Self) -> None:
+        """Give up its own centroids for another shard's equal ones, to hold them in memory once."""
 
     def memory_bytes(self) -> int:
         """Bytes of codes, ids, quantizers and rotations held in memory; mapped files are not."""

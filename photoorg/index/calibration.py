@@ -17,7 +17,7 @@ from photoorg.index.planning import IndexPlan
 
 log = logging.getLogger(__name__)
 K = 10
-WIDER = (1, 2, 4)
+WIDER = (0.25, 0.5, 1, 2, 4)
 """Candidate lists are tried at these multiples of the configured width."""
 MAX_SHARE = 8
 """No more than one list in eight is scanned, where there are many."""
@@ -87,9 +87,10 @@ def settings(plan: IndexPlan) -> list[Setting]:
     while efforts[-1] < limit:
         efforts.append(min(limit, max(efforts[-1] + 1, round(1.3 * efforts[-1]))))
     # Microseconds, measured: only their ratio matters, and it is much the same on any machine.
-    scan = 7e-5 * plan.pq * plan.vectors / plan.nlist
-    look = K * (0.1 + 6e-4 * plan.dim)
-    tried = [(plan.rescore_factor * wider, effort) for wider in WIDER for effort in efforts]
+    scan = 5e-5 * plan.pq * plan.vectors / plan.nlist
+    look = K * (0.15 + 1.1e-3 * plan.dim)
+    factors = {max(2, round(plan.rescore_factor * wider)) for wider in WIDER}
+    tried = [(factor, effort) for factor in factors for effort in efforts]
     return sorted(tried, key=lambda s: (look * s[0] + scan * s[1], s))
 
 

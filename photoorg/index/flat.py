@@ -88,6 +88,9 @@ class FlatIndex:
             return None
         return faiss.SearchParameters(sel=faiss_io.selector(allowed))
 
+    def share(self, other: Self) -> None:
+        """Nothing to share."""
+
     def memory_bytes(self) -> int:
         """Bytes of the vectors, 0 where they are mapped."""
         return 0 if self._mapped else int(self._index.sa_code_size()) * len(self)

@@ -53,6 +53,7 @@ class IvfPqIndex:
         self._ivf = faiss.downcast_index(faiss.extract_index_ivf(index))
         self._nested = isinstance(index, faiss.IndexPreTransform)
         self._use_gpu = False
+        self._lender: IvfPqIndex | None = None
 
     @property
     def kind(self) -> str:
@@ -119,8 +120,24 @@ class IvfPqIndex:
         inner = faiss.SearchParametersIVF(**wanted)
         return faiss.SearchParametersPreTransform(index_params=inner) if self._nested else inner
 
+    def share(self, other: Self) -> None:
+        """Use the centroids of another shard of the same version instead of an own copy.
+
+        Must come before the first search. Centroids that differ are kept.
+        """
+        if other is self or self._lender is not None:
+            return
+        own, lent = self._ivf.quantizer, other._ivf.quantizer
+        if faiss_io.to_bytes(own) != faiss_io.to_bytes(lent):
+            return
+        self._ivf.quantizer = lent
+        self._ivf.own_fields = False
+        # FAISS no longer deletes the old ones, so Python must; the lender has to outlive us.
+        own.this.own(True)
+        self._lender = other
+
     def memory_bytes(self) -> int:
-        """Bytes of codes, ids, centroids, codebooks and rotations."""
+        """Bytes of codes, ids, centroids (unless they are another's), codebooks and rotations."""
         faiss = faiss_io.library()
 
         sizes_n = np.array([self._ivf.invlists.list_size(i) for i in range(self.max_effort)])
@@ -128,7 +145,8 @@ class IvfPqIndex:
         stored_n = -(-sizes_n // BLOCK) * BLOCK if packed else sizes_n
         codes = int(stored_n.sum()) * int(self._ivf.code_size)
         quantizer = faiss.downcast_index(self._ivf.quantizer)
-        centroids = int(quantizer.sa_code_size()) * self.max_effort
+        own = self._lender is None
+        centroids = int(quantizer.sa_code_size()) * self.max_effort if own else 0
         pq = getattr(self._ivf, "pq", None)
         books = 4 * int(pq.centroids.size() + pq.sdc_table.size()) if pq is not None else 0
         return codes + 8 * int(sizes_n.sum()) + centroids + books + 4 * self._rotation_values()

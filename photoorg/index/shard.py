@@ -167,12 +167,16 @@ def open_shard(
     *,
     threads: int | None = 1,
     verify: bool = True,
+    like: Shard | None = None,
 ) -> Shard:
-    """One slot of a version in a local folder, with the effort its manifest gives."""
+    """One slot of a version in a local folder, with the effort its manifest gives.
+
+    `like` is another open shard of the same version: the centroids are then held once for both.
+    """
     info = next((s for s in manifest.shards if s.slot == slot), None)
     if info is None:
         raise NotFoundError(f"Index {manifest.version} has no shard {slot}.", fix=seal.FIX)
-    return Shard.open(
+    shard = Shard.open(
         directory,
         info,
         manifest.space,
@@ -182,6 +186,9 @@ def open_shard(
         threads=threads,
         verify=verify,
     )
+    if like is not None and like.index.kind == shard.index.kind:
+        shard.index.share(like.index)
+    return shard
 
 
 def _two_stages(index: Index, rescorer: Rescorer) -> Any:

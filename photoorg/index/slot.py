@@ -28,6 +28,15 @@ class _State:
     hidden: int
 
 
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """One query's photos, best first: n ids, their scores [n] and unit vectors [n, dim]."""
+
+    ids: list[str]
+    scores: NDArray[np.float32]
+    vectors: FloatMatrix
+
+
 class ShardSlot:
     """Base and delta of one slot, searched as one; events may be applied while searches run."""
 
@@ -87,28 +96,27 @@ class ShardSlot:
             for s, r, new in zip(scores, rows, fresh, strict=True)
         ]
 
-    def nearest(
-        self, x_d: NDArray[np.float32], k: int
-    ) -> tuple[list[str], NDArray[np.float32], FloatMatrix]:
-        """The same for one query, with what was found: ids, scores [n], unit vectors [n, dim]."""
+    def nearest(self, x_nd: FloatMatrix, k: int) -> list[Nearest]:
+        """As search, with the vectors of what was found; the queries share every step."""
         if k < 1:
             raise InputError(f"k must be at least 1, not {k}.")
         state = self._state
-        x_nd = unit(np.asarray(x_d, np.float32)[None])
-        fresh = state.delta.search(x_nd, k)[0]
-        ids: list[str] = [c.photo_id for c in fresh]
-        scores_n = np.array([c.score for c in fresh], np.float32)
-        found = [state.delta.x_nd[[state.delta.rows[i] for i in ids]]]
-        if self.base is not None:
-            scores, rows = self.base.search(x_nd, k, allowed=state.valid)
-            kept = rows[0] >= 0
-            ids += self.base.ids.hex(rows[0][kept])
-            scores_n = np.concatenate([scores_n, scores[0][kept]])
-            found.append(self.base.vectors(rows[0][kept]))
-        if self.base is None or not fresh:
-            return ids, scores_n, found[-1]
-        best = sorted(range(len(ids)), key=lambda i: (-scores_n[i], ids[i]))[:k]
-        return [ids[i] for i in best], scores_n[best], np.concatenate(found)[best]
+        x_nd = unit(np.asarray(x_nd, np.float32))
+        fresh = [self._fresh(state, found) for found in state.delta.search(x_nd, k)]
+        if self.base is None:
+            return fresh
+        scores_nk, rows_nk = self.base.search(x_nd, k, allowed=state.valid)
+        kept_nk = rows_nk >= 0
+        ids = self.base.ids.hex(rows_nk[kept_nk])
+        vectors = self.base.vectors(rows_nk[kept_nk])
+        ends = np.cumsum(kept_nk.sum(axis=1)).tolist()
+        answers = []
+        for start, end, scores, kept, new in zip(
+            [0, *ends], ends, scores_nk, kept_nk, fresh, strict=False
+        ):
+            base = Nearest(ids[start:end], scores[kept], vectors[start:end])
+            answers.append(base if not new.ids else _best([base, new], k))
+        return answers
 
     def vector(self, photo_id: str) -> NDArray[np.float32] | None:
         """A photo's unit-norm vector [dim], None if it is not in this slot or deleted."""
@@ -132,6 +140,11 @@ class ShardSlot:
                 x_nd[i], found[i] = vector, True
         return x_nd, found
 
+    def _fresh(self, state: _State, found: Sequence[Candidate]) -> Nearest:
+        rows = [state.delta.rows[c.photo_id] for c in found]
+        scores_n = np.array([c.score for c in found], np.float32)
+        return Nearest([c.photo_id for c in found], scores_n, state.delta.x_nd[rows])
+
     def memory_bytes(self) -> int:
         """Resident bytes of base and delta; mapped files are not counted."""
         masks = 0 if self._state.valid is None else self._state.valid.nbytes
@@ -154,3 +167,11 @@ class ShardSlot:
         assert self.base is not None
         ids = self.base.ids.hex(rows)
         return [Candidate(i, float(s)) for i, s in zip(ids, scores, strict=True)]
+
+
+def _best(parts: Sequence[Nearest], k: int) -> Nearest:
+    ids = [photo_id for part in parts for photo_id in part.ids]
+    scores_n = np.concatenate([part.scores for part in parts])
+    best = sorted(range(len(ids)), key=lambda i: (-scores_n[i], ids[i]))[:k]
+    x_nd = np.concatenate([part.vectors for part in parts])
+    return Nearest([ids[i] for i in best], scores_n[best], x_nd[best])

@@ -122,15 +122,14 @@ def merge(answers: Sequence[SlotAnswer], k: int) -> Merged:
         return Merged(one.ids[:k], one.scores[:k], one.vectors[:k])
     ids = [photo_id for answer in answers for photo_id in answer.ids]
     scores_n = np.concatenate([answer.scores for answer in answers])
-    falling = (-scores_n).tolist()
-    best: list[int] = []
-    seen: set[str] = set()
-    for i in sorted(range(len(ids)), key=lambda i: (falling[i], ids[i])):
-        if len(best) == k:
-            break
-        if ids[i] not in seen:
-            seen.add(ids[i])
-            best.append(i)
+    order = np.argsort(-scores_n, kind="stable")
+    sorted_n = scores_n[order]
+    best: list[int] = order.tolist()
+    if len(ids) > 1 and bool((sorted_n[1:] == sorted_n[:-1]).any()):
+        best.sort(key=lambda i: (-float(scores_n[i]), ids[i]))
+    if len(set(ids)) < len(ids):
+        best = list({ids[i]: i for i in reversed(best)}.values())[::-1]
+    best = best[:k]
     x_nd = np.concatenate([answer.vectors for answer in answers])
     return Merged(tuple(ids[i] for i in best), scores_n[best], x_nd[best])
 

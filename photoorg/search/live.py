@@ -6,6 +6,9 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from photoorg.config import IndexConfig
 from photoorg.errors import IndexCorruptError
 from photoorg.index.delta import Delta, Event
@@ -60,18 +63,19 @@ class LiveShards:
         if events:
             self.seq = max(self.seq, events[-1].seq)
 
-    def search(self, x_d: Vector, k: int, pool: int) -> SlotAnswer:
-        """The k best photos and up to `pool` good ones, best first, with their vectors.
+    def search(self, x_nd: NDArray[np.float32], k: int, pool: int) -> list[SlotAnswer]:
+        """Per query the k best photos and up to `pool` good ones, best first, with vectors.
 
         Equal scores are in order of photo id.
         """
         part = share(pool, k, max(1, len(self._shards)))
-        answers = []
+        by_query: list[list[SlotAnswer]] = [[] for _ in x_nd]
         for shard in self._shards.values():
-            ids, scores_n, x_nd = shard.nearest(x_d, part)
-            answers.append(SlotAnswer(tuple(ids), scores_n, x_nd))
-        best = merge(answers, pool)
-        return SlotAnswer(best.ids, best.scores, best.vectors, len(self._shards), self.lost)
+            for answers, near in zip(by_query, shard.nearest(x_nd, part), strict=True):
+                answers.append(SlotAnswer(tuple(near.ids), near.scores, near.vectors))
+        size, lost = len(self._shards), self.lost
+        best = [merge(answers, pool) for answers in by_query]
+        return [SlotAnswer(b.ids, b.scores, b.vectors, size, lost) for b in best]
 
     def vector(self, photo_id: str) -> Vector | None:
         """The photo's unit-norm vector, None if it is not here."""

@@ -25,8 +25,11 @@ from photoorg.search.rerank import Pool, QueryFacts, rank
 from photoorg.space import EmbeddingSpace
 
 T = TypeVar("T")
-POOL_PER_HIT = 3
-POOL_MIN = 60
+POOL_PER_HIT = 2
+POOL_MIN = 40
+POOL_GROWS = 4
+POOL_MOST = 16
+"""Candidates per hit, at first and at most; a pool that folds into too few hits grows."""
 TEXT_MAX = 2_000
 
 
@@ -121,21 +124,27 @@ class SearchService:
         skip: str = "",
     ) -> SearchAnswer:
         seq = await self._photos.head(tenant) if seq is None else seq
-        wanted = max(k, min(max(POOL_PER_HIT * k, POOL_MIN), self._config.candidates))
         extra = bool(skip)
-        found = await self._slots.search(
-            tenant, space, x_d, k + extra, seq=seq, pool=wanted + extra
-        )
-        best = found.best
-        known = await self._photos.photos(tenant, best.ids)
-        rows = [i for i, p in enumerate(best.ids) if p in known and p != skip]
-        pool = Pool(
-            photos=[known[best.ids[i]] for i in rows],
-            cosines=best.scores[rows],
-            vectors=best.vectors[rows].astype(np.float32, copy=False),
-        )
+        wanted = max(k, min(max(POOL_PER_HIT * k, POOL_MIN), self._config.candidates))
+        while True:
+            found = await self._slots.search(
+                tenant, space, x_d, k + extra, seq=seq, pool=wanted + extra
+            )
+            best = found.best
+            known = await self._photos.photos(tenant, best.ids)
+            rows = [i for i, p in enumerate(best.ids) if p in known and p != skip]
+            pool = Pool(
+                photos=[known[best.ids[i]] for i in rows],
+                cosines=best.scores[rows],
+                vectors=best.vectors[rows].astype(np.float32, copy=False),
+            )
+            hits = rank(facts, pool, k, self._config)
+            # Many near-duplicates are folded into few hits: then more candidates are needed.
+            if len(hits) == k or len(best.ids) < wanted or wanted >= POOL_MOST * k:
+                break
+            wanted *= POOL_GROWS
         return SearchAnswer(
-            hits=rank(facts, pool, k, self._config),
+            hits=hits,
             space=space.id,
             partial=found.answered < found.total,
             shards_answered=found.answered,

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +17,7 @@ import numpy as np
 
 from photoorg.config import IndexConfig, SearchConfig
 from photoorg.models import IndexVersion
+from photoorg.search.batching import Batcher
 from photoorg.search.live import LiveShards, load_shards
 from photoorg.search.ports import SlotAnswer, Vector
 from photoorg.space import EmbeddingSpace
@@ -29,6 +30,18 @@ Key = tuple[str, str]
 EVENTS_AT_ONCE = 10_000
 MEND_S = 30.0
 """How often a shard that was damaged is looked at again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One search that waits for the slot."""
+
+    tenant: str
+    space: EmbeddingSpace
+    x_d: Vector
+    k: int
+    pool: int
+    seq: int
 
 
 @dataclass(slots=True)
@@ -75,6 +88,7 @@ class LocalSlot:
         self._places: dict[Key, _Place] = {}
         self._guard = threading.Lock()
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix=f"shard-{number}")
+        self._batcher = Batcher(self._search_all, self._threads, lanes=threads)
         self._stopped = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name=f"watch-{number}", daemon=True)
 
@@ -82,7 +96,8 @@ class LocalSlot:
         self, tenant: str, space: EmbeddingSpace, x_d: Vector, k: int, *, pool: int, seq: int
     ) -> SlotAnswer:
         """The k best photos and up to `pool` good ones; changes up to `seq` are counted in."""
-        return await self._in_thread(self.search_now, tenant, space, x_d, k, pool, seq)
+        query = Query(tenant, space, np.asarray(x_d, np.float32), k, pool, seq)
+        return await self._batcher.ask(query)
 
     async def vector(
         self, tenant: str, space: EmbeddingSpace, photo_id: str, *, seq: int
@@ -114,13 +129,30 @@ class LocalSlot:
         self, tenant: str, space: EmbeddingSpace, x_d: Vector, k: int, pool: int, seq: int
     ) -> SlotAnswer:
         """The same, in the calling thread."""
-        return self._fresh(tenant, space, seq).search(np.asarray(x_d, np.float32), k, pool)
+        x_nd = np.asarray(x_d, np.float32)[None]
+        return self._fresh(tenant, space, seq).search(x_nd, k, pool)[0]
 
     def vector_now(
         self, tenant: str, space: EmbeddingSpace, photo_id: str, seq: int
     ) -> Vector | None:
         """The same, in the calling thread."""
         return self._fresh(tenant, space, seq).vector(photo_id)
+
+    def _search_all(self, queries: Sequence[Query]) -> list[SlotAnswer | Exception]:
+        """Answer queries that came together; those of the same index in one search."""
+        answers: dict[int, SlotAnswer | Exception] = {}
+        groups: dict[tuple[str, str, int, int], list[int]] = {}
+        for number, q in enumerate(queries):
+            groups.setdefault((q.tenant, q.space.id, q.k, q.pool), []).append(number)
+        for (tenant, _, k, pool), members in groups.items():
+            group = [queries[number] for number in members]
+            try:
+                shards = self._fresh(tenant, group[0].space, max(q.seq for q in group))
+                found = shards.search(np.stack([q.x_d for q in group]), k, pool)
+                answers.update(zip(members, found, strict=True))
+            except Exception as error:  # the end of these queries; the others have answers
+                answers.update(dict.fromkeys(members, error))
+        return [answers[number] for number in range(len(queries))]
 
     def refresh(self) -> None:
         """Look once for changes and new versions of everything that is loaded."""

@@ -51,7 +51,7 @@ def test_the_cheapest_setting_that_reaches_the_target_is_taken(first_good: int) 
 def test_settings_grow_in_cost_and_cover_both_ways_to_find_more() -> None:
     order = settings(PLAN)
     assert len(set(order)) == len(order)
-    assert order[0] == (20, 1) and order[-1] == (80, max(e for _, e in order))
+    assert order[0] == (5, 1) and order[-1] == (80, max(e for _, e in order))
     for setting in order:
         dearer = [s for s in order if s != setting and s[0] >= setting[0] and s[1] >= setting[1]]
         assert all(order.index(s) > order.index(setting) for s in dearer)

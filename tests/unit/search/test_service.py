@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from photoorg.config import SearchConfig
@@ -20,6 +22,7 @@ from tests.fakes.search import (
     SPACE,
     FakeEmbedder,
     FakePhotos,
+    FakeSlot,
     jpeg,
     photo,
     photo_id,
@@ -159,3 +162,13 @@ async def test_an_encoder_that_does_not_answer_is_a_deadline_error():
     service = build(FakeEmbedder(delay_s=60), embed_deadline_ms=20)
     with pytest.raises(DeadlineError, match="embedded in time"):
         await service.by_image("default", jpeg("q"))
+
+
+async def test_a_burst_of_near_duplicates_does_not_leave_the_page_half_empty():
+    burst = [replace(photo(f"b{i}"), hashes=photo("b0").hashes) for i in range(150)]
+    others = [photo(n) for n in NAMES]
+    vectors = {p.photo_id: unit("query") for p in burst} | {photo_id(n): unit(n) for n in NAMES}
+    service = build(photos=FakePhotos([*burst, *others]), slots=[FakeSlot(vectors)])
+    answer = await service.by_vector("default", [float(v) for v in unit("query")], 10)
+    assert len(answer.hits) == 10
+    assert len(answer.hits[0].folded) == 149
