@@ -1,6 +1,6 @@
 """build: from configuration to a Ray Serve application. The only place that binds deployments."""
 
-from __future__ import annotations
+# No postponed annotations here: Ray parses `args` by the type in build's signature.
 
 from contextlib import ExitStack
 from typing import Any

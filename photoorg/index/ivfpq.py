@@ -132,8 +132,10 @@ class IvfPqIndex:
             return
         self._ivf.quantizer = lent
         self._ivf.own_fields = False
-        # FAISS no longer deletes the old ones, so Python must; the lender has to outlive us.
-        own.this.own(True)
+        # The old ones must go by way of a C++ owner: handing them to Python (own(True)) miscounts
+        # references inside SWIG and ends in a crash at exit. The lender has to outlive us.
+        heir = faiss_io.library().IndexIVFFlat(own, own.d, own.ntotal, own.metric_type)
+        heir.own_fields = True
         self._lender = other
 
     def memory_bytes(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,10 @@ def test_the_serve_file_builds_the_application(repo_root, monkeypatch):
     (entry,) = yaml.safe_load(Path("configs/serve.yaml").read_text())["applications"]
     assert entry["import_path"] == "serve.app:build"
     assert "ingress" in names(build(AppArgs(**entry["args"])))
+
+
+def test_ray_can_see_the_type_of_the_builders_arguments():
+    assert inspect.signature(build).parameters["args"].annotation is AppArgs
 
 
 def test_settings_are_laid_over_the_file():
