@@ -93,6 +93,9 @@ def test_one_stage_alone_keeps_what_the_others_made(tmp_path, catalog_url):
 
 @pytest.mark.timeout(600)
 def test_a_killed_job_goes_on_where_it_was(tmp_path, catalog_url):
+    import ray
+
+    ray.shutdown()  # the jobs below start clusters of their own; two cores carry one at a time
     folder = library(tmp_path / "in", 150, duplicates=10, broken=5)
     config = configured(tmp_path, catalog_url)
     environment = {
