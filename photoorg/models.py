@@ -145,6 +145,8 @@ class Photo:
     has_thumbnail: bool = False
     reason: str | None = None
     filename: str = ""
+    trashed_at: datetime | None = None
+    favourite: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -18,14 +18,14 @@ FIRST_ROWS = 256
 
 
 class Event(Protocol):
-    """One entry of the delta log: a photo came (with its vector) or went."""
+    """One entry of the delta log: a photo came (with its vector), went, was hidden or shown."""
 
     @property
     def seq(self) -> int:
         """Its place in the log."""
 
     @property
-    def op(self) -> Literal["add", "delete"]:
+    def op(self) -> Literal["add", "delete", "hide", "show"]:
         """What happened."""
 
     @property
@@ -34,7 +34,7 @@ class Event(Protocol):
 
     @property
     def vector(self) -> NDArray[np.float32] | None:
-        """Its new vector [dim], None for a deletion."""
+        """Its new vector [dim], None unless it came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +75,14 @@ class DeltaView:
 class Delta:
     """Events applied in order of their number; an upsert replaces, a re-added photo is back.
 
+    `hidden` are photos that were hidden when this began; only a show event brings one back, so
+    that a photo in the trash may be embedded again.
+
     Rows are only appended, into an array that doubles; when most are dead it is rewritten. One
     writer at a time (ShardSlot sees to it), any number of readers through view().
     """
 
-    def __init__(self, dim: int, *, seq: int = 0) -> None:
+    def __init__(self, dim: int, *, seq: int = 0, hidden: Iterable[str] = ()) -> None:
         self.dim = dim
         self.seq = seq
         self._x_nd = np.zeros((0, dim), np.float32)
@@ -87,15 +90,16 @@ class Delta:
         self._ids: list[str] = []
         self._rows: dict[str, int] = {}
         self._deleted: set[str] = set()
+        self._hidden: set[str] = set(hidden)
 
     def __len__(self) -> int:
-        """How many photos it adds or replaces."""
+        """How many photos it adds or replaces, hidden ones too."""
         return len(self._rows)
 
     @property
-    def deleted(self) -> frozenset[str]:
-        """Photos that were deleted and did not come back."""
-        return frozenset(self._deleted)
+    def masking(self) -> frozenset[str]:
+        """Photos whose row in the base counts no longer: gone, hidden or replaced."""
+        return frozenset(self._deleted | self._hidden | self._rows.keys())
 
     def apply(self, events: Iterable[Event]) -> list[str]:
         """Take in events, those up to self.seq being known already; the photos they touched."""
@@ -103,18 +107,16 @@ class Delta:
         for event in sorted(events, key=lambda e: e.seq):
             if event.seq <= self.seq:
                 continue
-            self._drop(event.photo_id)
-            if event.op == "delete":
-                self._deleted.add(event.photo_id)
-            else:
-                assert event.vector is not None, "an added photo has a vector"
-                self._append(event.photo_id, event.vector)
-                self._deleted.discard(event.photo_id)
+            self._take(event)
             self.seq = event.seq
             touched.append(event.photo_id)
         if len(self._ids) > FIRST_ROWS and 2 * len(self._rows) < len(self._ids):
             self._rewrite()
         return touched
+
+    def masks(self, photo_ids: Sequence[str]) -> list[bool]:
+        """For each photo whether its row in the base counts no longer."""
+        return [i in self._deleted or i in self._hidden or i in self._rows for i in photo_ids]
 
     def skip_to(self, seq: int) -> None:
         """Note that events up to `seq` were seen and concern others."""
@@ -123,13 +125,31 @@ class Delta:
     def view(self) -> DeltaView:
         """What it holds now."""
         n = len(self._ids)
-        return DeltaView(
-            self.seq, self._x_nd[:n], self._live[:n].copy(), self._ids, dict(self._rows)
-        )
+        rows = {i: row for i, row in self._rows.items() if i not in self._hidden}
+        return DeltaView(self.seq, self._x_nd[:n], self._live[:n].copy(), self._ids, rows)
 
     def memory_bytes(self) -> int:
         """Bytes of its vectors and an estimate of its ids."""
         return self._x_nd.nbytes + self._live.nbytes + 200 * len(self._ids)
+
+    def _take(self, event: Event) -> None:
+        photo_id = event.photo_id
+        if event.op in ("hide", "show"):
+            shown = event.op == "show"
+            (self._hidden.discard if shown else self._hidden.add)(photo_id)
+            row = self._rows.get(photo_id)
+            if row is not None:
+                self._live[row] = shown
+            return
+        self._drop(photo_id)
+        if event.op == "delete":
+            self._deleted.add(photo_id)
+            self._hidden.discard(photo_id)
+            return
+        assert event.vector is not None, "an added photo has a vector"
+        self._append(photo_id, event.vector)
+        self._live[self._rows[photo_id]] = photo_id not in self._hidden
+        self._deleted.discard(photo_id)
 
     def _append(self, photo_id: str, vector: NDArray[np.float32]) -> None:
         if vector.shape != (self.dim,):
@@ -154,8 +174,9 @@ class Delta:
             self._live[row] = False
 
     def _rewrite(self) -> None:
-        kept = np.flatnonzero(self._live[: len(self._ids)])
+        kept = np.fromiter(self._rows.values(), np.int64, len(self._rows))
+        live = self._live[kept]
         self._ids = [self._ids[row] for row in kept]
         self._rows = {photo_id: row for row, photo_id in enumerate(self._ids)}
         self._x_nd = self._x_nd[kept]
-        self._live = np.ones(len(kept), np.bool_)
+        self._live = live

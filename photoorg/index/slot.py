@@ -48,7 +48,7 @@ class ShardSlot:
         self._delta = delta
         self._lock = threading.Lock()
         self._state = _State(delta.view(), None, 0)
-        self._hide([*delta.deleted, *self._state.delta.rows])
+        self._mask(sorted(delta.masking))
 
     def __len__(self) -> int:
         """How many photos a search can return."""
@@ -72,7 +72,7 @@ class ShardSlot:
                 e for e, slot in zip(run, slots_n, strict=True) if slot == self.slot
             )
             self._delta.skip_to(run[-1].seq)
-            self._hide(touched)
+            self._mask(touched)
             return self.seq
 
     def search(
@@ -151,15 +151,15 @@ class ShardSlot:
         base = self.base.memory_bytes() if self.base else 0
         return base + self._delta.memory_bytes() + masks
 
-    def _hide(self, touched: Sequence[str]) -> None:
-        """Publish the delta as it is now; base rows of touched photos count no longer."""
+    def _mask(self, touched: Sequence[str]) -> None:
+        """Publish the delta as it is now; base rows of touched photos count as it says."""
         valid, hidden = self._state.valid, self._state.hidden
         if self.base is not None and touched:
             rows = self.base.rows(as_keys(touched))
-            rows = rows[rows >= 0]
-            if len(rows):
+            there = rows >= 0
+            if there.any():
                 valid = np.ones(len(self.base), np.bool_) if valid is None else valid.copy()
-                valid[rows] = False
+                valid[rows[there]] = ~np.array(self._delta.masks(touched))[there]
                 hidden = len(valid) - int(np.count_nonzero(valid))
         self._state = _State(self._delta.view(), valid, hidden)
 

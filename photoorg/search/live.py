@@ -97,15 +97,17 @@ def load_shards(
     slot: int,
     slots: int,
     config: IndexConfig,
+    hidden: Sequence[str] = (),
 ) -> LiveShards:
     """The shards s of a version with s % slots == slot; without a version, an empty one.
 
     Files in a folder are used where they lie, others are downloaded to `cache_dir`; checksums are
     verified either way, and a damaged download is fetched once more. A shard that stays damaged is
-    left out; IndexCorruptError if all are. SpaceMismatchError, StorageError.
+    left out; IndexCorruptError if all are. `hidden` are photos in the trash: what the log said of
+    them before the version was built is not asked again. SpaceMismatchError, StorageError.
     """
     if version is None:
-        empty = ShardSlot(None, Delta(space.dim), slot=slot, shards=slots)
+        empty = ShardSlot(None, Delta(space.dim, hidden=hidden), slot=slot, shards=slots)
         return LiveShards([empty], slots, space)
     record, delta_seq = version
     where = f"{record.location.rstrip('/')}/{NAME}"
@@ -123,16 +125,19 @@ def load_shards(
     shards: list[ShardSlot] = []
     broken: list[IndexCorruptError] = []
     for n in mine:
+        # Shards of one process hold the centroids once.
+        like = shards[0].base if shards else None
         try:
             if local is not None:
-                base = _open(folder, manifest, n, config)
+                base = _open(folder, manifest, n, config, like)
             else:
-                base = _fetch(store, record.location, folder, manifest, n, config)
+                base = _fetch(store, record.location, folder, manifest, n, config, like)
         except IndexCorruptError as error:
             log.error("shard %d of %s is left out: %s", n, record.version, error)
             broken.append(error)
             continue
-        shards.append(ShardSlot(base, Delta(space.dim, seq=delta_seq), slot=n, shards=total))
+        fresh = Delta(space.dim, seq=delta_seq, hidden=hidden)
+        shards.append(ShardSlot(base, fresh, slot=n, shards=total))
     if broken and not shards:
         raise broken[0]
     return LiveShards(
@@ -153,6 +158,7 @@ def _fetch(
     manifest: IndexManifest,
     number: int,
     config: IndexConfig,
+    like: Shard | None,
 ) -> Shard:
     """Open a shard from the cache, after downloading what is missing or damaged there."""
     for attempt in (1, 2):
@@ -160,7 +166,7 @@ def _fetch(
             if not path.exists():
                 store.download(f"{location.rstrip('/')}/{path.name}", path)
         try:
-            return _open(folder, manifest, number, config)
+            return _open(folder, manifest, number, config, like)
         except IndexCorruptError as error:
             for path in _files(folder, manifest, number):
                 path.unlink(missing_ok=True)
@@ -170,8 +176,10 @@ def _fetch(
     raise AssertionError("the second attempt returns or raises")
 
 
-def _open(folder: Path, manifest: IndexManifest, number: int, config: IndexConfig) -> Shard:
-    return open_shard(folder, manifest, number, threads=config.threads or 1)
+def _open(
+    folder: Path, manifest: IndexManifest, number: int, config: IndexConfig, like: Shard | None
+) -> Shard:
+    return open_shard(folder, manifest, number, threads=config.threads or 1, like=like)
 
 
 def _files(folder: Path, manifest: IndexManifest, number: int) -> list[Path]:

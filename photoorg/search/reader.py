@@ -118,7 +118,8 @@ class CatalogReader:
 
     def _fetch(self, tenant: str, ids: Sequence[str]) -> dict[str, Photo]:
         with self._catalog.tenant(tenant) as tx:
-            return photos.get_many(tx, ids)
+            found = photos.get_many(tx, ids)
+        return {i: photo for i, photo in found.items() if photo.trashed_at is None}
 
     def _default_space(self, tenant: str) -> EmbeddingSpace | None:
         with self._catalog.tenant(tenant) as tx:

@@ -21,7 +21,7 @@ from photoorg.search.batching import Batcher
 from photoorg.search.live import LiveShards, load_shards
 from photoorg.search.ports import SlotAnswer, Vector
 from photoorg.space import EmbeddingSpace
-from photoorg.store.catalog import Catalog, Transaction, delta, indexes
+from photoorg.store.catalog import Catalog, Transaction, delta, indexes, trash
 from photoorg.store.objects import ObjectStore
 
 log = logging.getLogger(__name__)
@@ -193,14 +193,14 @@ class LocalSlot:
             if place.shards is None:
                 with self._catalog.tenant(tenant) as tx:
                     version = indexes.active(tx, place.space.id)
-                place.shards = self._load(place, version)
+                place.shards = self._load(tenant, place, version)
             shards = place.shards
         self._evict(keep=(tenant, place.space.id))
         return shards
 
     def _swap(self, tenant: str, place: _Place, version: tuple[IndexVersion, int]) -> None:
         """Load the new version beside the old, bring it up to date, then change the pointer."""
-        fresh = self._load(place, version)
+        fresh = self._load(tenant, place, version)
         with self._catalog.tenant(tenant) as tx:
             for events in _events(tx, place.space.id, fresh.seq):
                 fresh.apply(events)
@@ -211,8 +211,12 @@ class LocalSlot:
         log.info("slot %d serves %s version %s", self.number, place.space.id, fresh.version)
         self._evict(keep=(tenant, place.space.id))
 
-    def _load(self, place: _Place, version: tuple[IndexVersion, int] | None) -> LiveShards:
+    def _load(
+        self, tenant: str, place: _Place, version: tuple[IndexVersion, int] | None
+    ) -> LiveShards:
         place.loaded = time.monotonic()
+        with self._catalog.tenant(tenant) as tx:
+            hidden = trash.ids(tx)
         return load_shards(
             place.space,
             version,
@@ -221,6 +225,7 @@ class LocalSlot:
             slot=self.number,
             slots=self.count,
             config=self._index,
+            hidden=hidden,
         )
 
     def _catch_up(

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from photoorg.store.catalog import Catalog, delta
+from photoorg.store.catalog import Catalog, delta, photos, trash
 from tests.catalog import rows
 
 pytestmark = pytest.mark.postgres
@@ -53,6 +53,25 @@ def test_a_delete_concerns_every_space_an_add_only_its_own(catalog: Catalog) -> 
             rows.photo_id(3),
         ]
         assert delta.since(tx, "s", 0)[1].vector is None
+
+
+def test_a_photo_in_the_trash_is_hidden_from_lists_and_logged_until_it_is_restored(
+    catalog: Catalog,
+) -> None:
+    with catalog.tenant("a") as tx:
+        photos.copy_part(
+            tx, "run", 0, rows.photos(rows.photo("p"), rows.photo("q")), rows.rejects()
+        )
+        assert trash.put(tx, [rows.photo_id("p"), rows.photo_id("none")]) == [rows.photo_id("p")]
+        assert trash.put(tx, [rows.photo_id("p")]) == []
+        listed, _ = photos.page(tx)
+        assert [photo.photo_id for photo in listed] == [rows.photo_id("q")]
+        assert trash.ids(tx) == [rows.photo_id("p")]
+        trashed = photos.get(tx, rows.photo_id("p"))
+        assert trashed is not None and trashed.trashed_at is not None
+        assert trash.restore(tx, [rows.photo_id("p"), rows.photo_id("q")]) == [rows.photo_id("p")]
+        assert trash.ids(tx) == []
+        assert [e.op for e in delta.since(tx, "any", 0)] == ["hide", "show"]
 
 
 def test_tenants_have_logs_of_their_own(catalog: Catalog) -> None:

@@ -16,14 +16,15 @@ from photoorg.store.catalog.connection import Transaction
 from photoorg.store.catalog.keys import photo_key
 
 LOCK_CLASS = 0x64656C74  # "delt"
+Visibility = Literal["hide", "show"]
 
 
 @dataclass(frozen=True, slots=True)
 class DeltaEvent:
-    """A photo that came (with its vector, float32 from float16) or went (vector None)."""
+    """A photo that came (with its vector, float32 from float16), went, was hidden or shown."""
 
     seq: int
-    op: Literal["add", "delete"]
+    op: Literal["add", "delete", "hide", "show"]
     photo_id: str
     vector: NDArray[np.float32] | None
 
@@ -55,13 +56,12 @@ def add(tx: Transaction, space_id: str, photo_ids: Sequence[str], x_nd: NDArray[
 
 def remove(tx: Transaction, photo_ids: Sequence[str]) -> int:
     """Log that photos are gone, from every space; return the last event's number."""
-    lock(tx)
-    tx.conn.execute(
-        "INSERT INTO delta_log (tenant_id, seq, op, photo_id)"
-        " SELECT %s, nextval('delta_seq'), 'delete', id FROM unnest(%s::bytea[]) AS id",
-        [tx.tenant, [photo_key(i) for i in photo_ids]],
-    )
-    return head(tx)
+    return _log(tx, photo_ids, "delete")
+
+
+def mark(tx: Transaction, photo_ids: Sequence[str], op: Visibility) -> int:
+    """Log that photos are hidden from every space or shown again; the last event's number."""
+    return _log(tx, photo_ids, op)
 
 
 def since(tx: Transaction, space_id: str, seq: int, limit: int = 10_000) -> list[DeltaEvent]:
@@ -100,3 +100,13 @@ def trim(tx: Transaction, seq: int) -> int:
         "DELETE FROM delta_log WHERE tenant_id = %s AND seq <= %s AND seq < %s",
         [tx.tenant, seq, head(tx)],
     ).rowcount
+
+
+def _log(tx: Transaction, photo_ids: Sequence[str], op: Literal["delete", "hide", "show"]) -> int:
+    lock(tx)
+    tx.conn.execute(
+        "INSERT INTO delta_log (tenant_id, seq, op, photo_id)"
+        " SELECT %s, nextval('delta_seq'), %s, id FROM unnest(%s::bytea[]) AS id",
+        [tx.tenant, op, [photo_key(i) for i in photo_ids]],
+    )
+    return head(tx)

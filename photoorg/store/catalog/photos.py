@@ -80,12 +80,12 @@ def get_many(tx: Transaction, ids: Sequence[str]) -> dict[str, Photo]:
 def page(
     tx: Transaction, *, after: str | None = None, limit: int = 100
 ) -> tuple[list[Photo], str | None]:
-    """Photos newest first and the cursor of the next page, None at the end.
+    """Photos newest first and the cursor of the next page, None at the end; none of the trash.
 
     The cursor marks a place, not a number of rows: photos that come or go in between neither
     repeat nor hide others. InputError for a cursor that is none.
     """
-    query, values = SELECT, {}
+    query, values = SELECT + " AND p.trashed_at IS NULL", {}
     if after is not None:
         created_at, photo_id = _place(after)
         query += " AND (p.created_at, p.photo_id) < (%(created_at)s, %(photo_id)s)"
@@ -189,6 +189,8 @@ def from_row(row: dict[str, Any]) -> Photo:
         has_thumbnail=row["has_thumbnail"],
         reason=row["reason"],
         filename=row["filename"],
+        trashed_at=row["trashed_at"],
+        favourite=row["favourite"],
     )
 
 

@@ -53,9 +53,9 @@ def test_an_upsert_replaces_the_vector() -> None:
 def test_a_deleted_photo_is_gone_and_comes_back_when_added_again() -> None:
     delta = Delta(DIM)
     delta.apply([add(1, "a", 0), delete(2, "a")])
-    assert found(delta, 0) == [] and delta.deleted == {photo_id("a")}
+    assert found(delta, 0) == [] and delta.masking == {photo_id("a")}
     delta.apply([add(3, "a", 0)])
-    assert found(delta, 0) == [photo_id("a")] and delta.deleted == frozenset()
+    assert found(delta, 0) == [photo_id("a")]
 
 
 def test_events_count_by_their_number_not_by_arrival() -> None:

@@ -31,19 +31,26 @@ IDS = hex_ids(KEYS)
 QUERIES = clustered(5, DIM, seed=1)
 
 
+Op = Literal["add", "delete", "hide", "show"]
+
+
 @dataclass(frozen=True)
 class Logged:
     seq: int
-    op: Literal["add", "delete"]
+    op: Op
     photo_id: str
     vector: NDArray[np.float32] | None
 
 
 EVENTS = st.lists(
-    st.tuples(st.sampled_from(["add", "delete"]), st.integers(0, N - 1), st.integers(0, 2 * N - 1)),
+    st.tuples(
+        st.sampled_from(["add", "delete", "hide", "show"]),
+        st.integers(0, N - 1),
+        st.integers(0, 2 * N - 1),
+    ),
     max_size=40,
 )
-Events = list[tuple[Literal["add", "delete"], int, int]]
+Events = list[tuple[Op, int, int]]
 
 
 def log(events: Events) -> list[Logged]:
@@ -66,12 +73,25 @@ def slots(base: int, shards: int) -> list[ShardSlot]:
         ]
 
 
-def expected(base: int, events: Events, k: int) -> list[list[Candidate]]:
-    live = {IDS[i]: X[i] for i in range(base)}
+def visible(base: int, events: Events) -> dict[str, NDArray[np.float32]]:
+    """The photos that searches may find after the events, with their vectors."""
+    there = {IDS[i]: X[i] for i in range(base)}
+    hidden = set()
     for op, photo, row in events:
-        live.pop(IDS[photo], None)
-        if op == "add":
-            live[IDS[photo]] = X[row]
+        if op == "hide":
+            hidden.add(IDS[photo])
+        elif op == "show":
+            hidden.discard(IDS[photo])
+        elif op == "add":
+            there[IDS[photo]] = X[row]
+        else:
+            there.pop(IDS[photo], None)
+            hidden.discard(IDS[photo])
+    return {i: vector for i, vector in there.items() if i not in hidden}
+
+
+def expected(base: int, events: Events, k: int) -> list[list[Candidate]]:
+    live = visible(base, events)
     return [
         sorted((Candidate(i, float(q @ v)) for i, v in live.items()), key=lambda c: -c.score)[:k]
         for q in QUERIES
@@ -110,11 +130,7 @@ def test_any_number_of_shards_with_any_changes_is_the_unsharded_exact_result(
 def test_vectors_are_those_of_the_live_photos(events: Events) -> None:
     [slot] = slots(40, 1)
     slot.apply(log(events))
-    live = {IDS[i]: X[i] for i in range(40)}
-    for op, photo, row in events:
-        live.pop(IDS[photo], None)
-        if op == "add":
-            live[IDS[photo]] = X[row]
+    live = visible(40, events)
     x, found = slot.vectors(IDS)
     assert [i for i, there in zip(IDS, found, strict=True) if there] == [
         i for i in IDS if i in live
@@ -159,6 +175,15 @@ def test_a_delta_filled_before_hides_base_rows_too() -> None:
     slot = ShardSlot(first.base, delta)
     assert slot.vector(IDS[0]) is None and len(slot) == N - 1
     assert IDS[0] not in {c.photo_id for c in slot.search(X[:1], N)[0]}
+
+
+def test_photos_hidden_before_the_log_began_stay_hidden_until_shown() -> None:
+    [first] = slots(N, 1)
+    slot = ShardSlot(first.base, Delta(DIM, hidden=[IDS[0]]))
+    slot.apply(log([("add", 0, 70)]))
+    assert slot.vector(IDS[0]) is None and len(slot) == N - 1
+    slot.apply([Logged(2, "show", IDS[0], None)])
+    np.testing.assert_allclose(slot.vector(IDS[0]), X[70], atol=2e-3)
 
 
 def test_searches_during_changes_see_whole_moments() -> None:

@@ -1,0 +1,45 @@
+"""The trash: photos that are hidden from every search and list until restored or purged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from photoorg.store.catalog import delta
+from photoorg.store.catalog.connection import Transaction
+from photoorg.store.catalog.keys import photo_key
+
+
+def put(tx: Transaction, photo_ids: Sequence[str]) -> list[str]:
+    """Hide photos from the next search on; those that were not in the trash already."""
+    sql = (
+        "UPDATE photos SET trashed_at = now(), updated_at = now() WHERE tenant_id = %s"
+        " AND photo_id = ANY(%s) AND trashed_at IS NULL RETURNING encode(photo_id, 'hex')"
+    )
+    return _change(tx, sql, photo_ids, "hide")
+
+
+def restore(tx: Transaction, photo_ids: Sequence[str]) -> list[str]:
+    """Bring photos back as they were; those that were in the trash."""
+    sql = (
+        "UPDATE photos SET trashed_at = NULL, updated_at = now() WHERE tenant_id = %s"
+        " AND photo_id = ANY(%s) AND trashed_at IS NOT NULL RETURNING encode(photo_id, 'hex')"
+    )
+    return _change(tx, sql, photo_ids, "show")
+
+
+def ids(tx: Transaction) -> list[str]:
+    """Every photo in the trash, ascending."""
+    sql = (
+        "SELECT encode(photo_id, 'hex') FROM photos WHERE tenant_id = %s"
+        " AND trashed_at IS NOT NULL ORDER BY photo_id"
+    )
+    return [photo_id for (photo_id,) in tx.conn.execute(sql, [tx.tenant])]
+
+
+def _change(tx: Transaction, sql: str, photo_ids: Sequence[str], op: delta.Visibility) -> list[str]:
+    delta.lock(tx)
+    keys = [photo_key(i) for i in photo_ids]
+    changed = sorted(i for (i,) in tx.conn.execute(sql.encode(), [tx.tenant, keys]))
+    if changed:
+        delta.mark(tx, changed, op)
+    return changed
