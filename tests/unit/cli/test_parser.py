@@ -24,6 +24,7 @@ def test_the_commands_are_those_of_the_manual():
     assert {" ".join(words) for words, _ in ALL} == {
         "up",
         "ingest",
+        "rejects",
         "index build",
         "index list",
         "search",
