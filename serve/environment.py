@@ -43,6 +43,8 @@ def serve_environment(config: ServeConfig, scratch: Path) -> dict[str, str]:
         "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(
             config.max_upload_bytes + MESSAGE_OVERHEAD
         ),
+        # Ray makes its workers nicer than everything else; people wait for these.
+        "RAY_worker_niceness": "0",
         # A busy small machine takes longer than the 5 s that Ray gives a proxy to start.
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "50",
     }

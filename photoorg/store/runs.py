@@ -16,7 +16,6 @@ from photoorg.store.objects import ObjectStore
 from photoorg.store.paths import checked
 
 MANIFEST = "manifest.json"
-KEYS = "keys.parquet"
 PART = re.compile(r"(?P<name>[a-z][a-z0-9_]*)-(?P<number>\d{6,})\.parquet")
 
 
@@ -47,14 +46,6 @@ class Run:
         """Numbers of the parts that are there, ascending."""
         found = (PART.fullmatch(file) for file in self._files(f"{name}-"))
         return sorted(int(m["number"]) for m in found if m and m["name"] == name)
-
-    def write_keys(self, table: pa.Table) -> None:
-        """Write the list of what the run is to work on."""
-        self._write_table(KEYS, table)
-
-    def read_keys(self) -> pa.Table:
-        """The list of what the run is to work on; NotFoundError if there is none."""
-        return self._read_table(KEYS)
 
     def write_json(self, name: str, data: Mapping[str, Any]) -> None:
         """Write a small document beside the parts."""
