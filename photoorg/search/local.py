@@ -8,6 +8,7 @@ from pathlib import Path
 
 from photoorg.config import PhotoOrgConfig
 from photoorg.encoders.settling import settled
+from photoorg.encoders.several import SpaceEncoders
 from photoorg.encoders.spaces import open_encoder
 from photoorg.imaging.guard import GuardedDecoder
 from photoorg.search.embedding import LocalEmbedder
@@ -47,8 +48,15 @@ def open_catalog(config: PhotoOrgConfig, stack: ExitStack) -> Catalog:
 def local_embedder(config: PhotoOrgConfig) -> LocalEmbedder:
     """An embedder with the configured encoder, which is opened at first use."""
     return LocalEmbedder(
-        lambda: open_encoder(config.encoder, config.models_dir), GuardedDecoder(config.imaging)
+        lambda: open_encoder(config.encoder, config.models_dir),
+        GuardedDecoder(config.imaging),
+        others=space_encoders(config),
     )
+
+
+def space_encoders(config: PhotoOrgConfig) -> SpaceEncoders:
+    """Encoders of any space that a library here may be in."""
+    return SpaceEncoders(config.encoder, config.models_dir, config.migration.spaces)
 
 
 def local_reader(config: PhotoOrgConfig, catalog: Catalog, store: ObjectStore) -> CatalogReader:
