@@ -63,7 +63,7 @@ class LocalEmbedder:
         others: SpaceEncoders | None = None,
     ) -> None:
         self._open = open_encoder
-        self._others = others
+        self.others = others
         self._decoder = decoder
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="embed")
         self._opening = threading.Lock()
@@ -85,17 +85,17 @@ class LocalEmbedder:
 
     def encoder_of(self, space: EmbeddingSpace | None) -> Encoder:
         """The encoder of a space (None: the configured one); SpaceMismatchError without others."""
-        if space is None or (self._others is None and space.id == self.encoder.space.id):
+        if space is None or (self.others is None and space.id == self.encoder.space.id):
             return self.encoder
-        if self._others is None:
+        if self.others is None:
             raise SpaceMismatchError(
                 f"The photos were embedded in {space.name!r}, but the encoder loaded here is "
                 f"{self.encoder.space.name!r}.",
                 fix="Set `encoder.space` to the library's space, or embed the library again.",
             )
         if self._opened is not None:
-            self._others.keep(self._opened)
-        return self._others.of(space)
+            self.others.keep(self._opened)
+        return self.others.of(space)
 
     async def embed_image(
         self, data: bytes, box: Box | None = None, *, space: EmbeddingSpace | None = None

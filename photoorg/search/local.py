@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -11,7 +11,10 @@ from photoorg.encoders.settling import settled
 from photoorg.encoders.several import SpaceEncoders
 from photoorg.encoders.spaces import open_encoder
 from photoorg.imaging.guard import GuardedDecoder
+from photoorg.search.dual import DualReads
 from photoorg.search.embedding import LocalEmbedder
+from photoorg.search.fanout import FanOut
+from photoorg.search.ports import Embedder, Slot
 from photoorg.search.reader import CatalogReader
 from photoorg.search.service import SearchService
 from photoorg.search.slots import LocalSlot
@@ -34,6 +37,16 @@ def open_search(config: PhotoOrgConfig) -> Iterator[SearchService]:
         for part in (embedder, reader, slot):
             stack.callback(part.close)
         yield SearchService(embedder, [slot], reader, config.search)
+
+
+def local_service(
+    config: PhotoOrgConfig, embedder: Embedder, slots: Sequence[Slot], reader: CatalogReader
+) -> SearchService:
+    """A SearchService that also puts a sample of its queries to shadow indices."""
+    fanout = FanOut(slots, config.search.deadline_ms / 1000)
+    share = config.migration.sample
+    dual = DualReads(fanout, reader, share) if share else None
+    return SearchService(embedder, slots, reader, config.search, dual=dual)
 
 
 def open_catalog(config: PhotoOrgConfig, stack: ExitStack) -> Catalog:

@@ -8,6 +8,7 @@ from psycopg import errors
 
 from photoorg.errors import InputError, NotFoundError
 from photoorg.models import IndexStatus, IndexVersion
+from photoorg.space import EmbeddingSpace, Kind
 from photoorg.store.catalog import delta
 from photoorg.store.catalog.connection import Transaction
 
@@ -100,14 +101,15 @@ def want(tx: Transaction, space_id: str, version: str, *, wanted: bool = True) -
         raise _missing(space_id, version)
 
 
-def live_spaces(tx: Transaction) -> list[str]:
+def live_spaces(tx: Transaction, kind: Kind = "image") -> list[EmbeddingSpace]:
     """Spaces with a version that still has a use: new photos need a vector in each of them."""
     rows = tx.conn.execute(
-        "SELECT DISTINCT space_id FROM index_versions WHERE tenant_id = %s AND status = ANY(%s)"
-        " ORDER BY space_id",
-        [tx.tenant, list(LIVE)],
+        "SELECT description FROM spaces s WHERE tenant_id = %s AND kind = %s AND EXISTS ("
+        " SELECT FROM index_versions v WHERE v.tenant_id = s.tenant_id"
+        " AND v.space_id = s.space_id AND v.status = ANY(%s)) ORDER BY created_at, space_id",
+        [tx.tenant, kind, list(LIVE)],
     )
-    return [space_id for (space_id,) in rows]
+    return [EmbeddingSpace.from_dict(description) for (description,) in rows]
 
 
 def oldest_seq(tx: Transaction, space_id: str | None = None) -> int | None:
