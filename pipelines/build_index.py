@@ -51,9 +51,7 @@ def run(config: PhotoOrgConfig, *, space: str | None = None) -> dict[str, Any]:
         with catalog.tenant(config.tenant) as tx:
             chosen = _space(tx, space)
             default = spaces.get_default(tx, chosen.kind)
-        build = Build(config, chosen, new_version())
-        build.publisher.begin(catalog)
-        manifest = build.run(catalog)
+        manifest = shadow(config, catalog, chosen)
         serves = default is not None and default.id == chosen.id
         if serves:
             Versions(catalog, config.tenant, config.migration).activate(
@@ -71,6 +69,13 @@ def run(config: PhotoOrgConfig, *, space: str | None = None) -> dict[str, Any]:
         "effort": manifest.effort,
         "seconds": round(time.monotonic() - started, 3),
     }
+
+
+def shadow(config: PhotoOrgConfig, catalog: Catalog, space: EmbeddingSpace) -> IndexManifest:
+    """Build a new version of the space that waits to be activated."""
+    build = Build(config, space, new_version())
+    build.publisher.begin(catalog)
+    return build.run(catalog)
 
 
 def _space(tx: Transaction, space_id: str | None) -> EmbeddingSpace:
@@ -113,7 +118,7 @@ class Build:
             manifest = self.here(seq) if small else self.on_the_cluster(seq, live)
             self.publisher.commit(manifest)
             self.publisher.complete(catalog, manifest)
-        except PhotoOrgError:
+        except (PhotoOrgError, OSError):
             self.publisher.abandon(catalog)
             raise
         self.snapshot.discard()

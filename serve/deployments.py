@@ -38,6 +38,7 @@ from photoorg.stages.ingest import Models, open_models
 from photoorg.stages.online import OnlineIngest
 from photoorg.store.catalog import Catalog
 from photoorg.store.objects import ObjectStore
+from serve.administration import Administration
 from serve.api.app import create_app
 from serve.auth import fixed_tenant
 from serve.fetch import UrlFetcher
@@ -77,6 +78,7 @@ class Ingress:
         self._slots = [self._remote(handle) for handle in shards] or self._local
         self._ingestor, self._wake = self._ingestor_of(ingestor)
         self._library = Library(self._catalog, self._store, wake=self._wake)
+        self._indexes = Administration(config, self._catalog, self._store)
         self._background: set[asyncio.Task[Any]] = set()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -96,6 +98,7 @@ class Ingress:
             serve=config.serve,
             search=config.search,
             metrics=self._metrics,
+            indexes=self._indexes,
             lifespan=self._lifespan,
             send_request_id=False,
         )
@@ -111,7 +114,7 @@ class Ingress:
         finally:
             if self._ingestor is not None:
                 await self._ingestor.stop()
-            for part in (*self._local, self._watch, self._reader, self._library):
+            for part in (*self._local, self._watch, self._reader, self._library, self._indexes):
                 if part is not None:
                     part.close()
             self._stack.close()

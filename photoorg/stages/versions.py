@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import EllipsisType
 
 from photoorg.config import MigrationConfig
 from photoorg.errors import ConflictError, IndexNotReadyError, InputError, NotFoundError
@@ -78,16 +79,18 @@ class Versions:
         space_id: str | None = None,
         force: bool = False,
         wait_s: float | None = None,
+        basis: Switch | None | EllipsisType = ...,
     ) -> Switch:
         """Let a version serve, and its space be the tenant's default.
 
         Asks the slots to hold it, waits until all report that they do, then switches in one
         transaction. A version of another space needs a comparison that passed its gates, unless
         `force`. IndexNotReadyError if slots are not ready in time, ConflictError if another switch
-        was faster or the gates did not pass.
+        was faster or the gates did not pass. `basis` is the last switch that the caller knows of
+        (left out: the last one now).
         """
         target = self.find(version, space_id)
-        return self._change(target, "cutover", actor, force=force, wait_s=wait_s)
+        return self._change(target, "cutover", actor, force=force, wait_s=wait_s, basis=basis)
 
     def rollback(
         self, *, actor: str, kind: Kind = "image", wait_s: float | None = None
@@ -136,12 +139,19 @@ class Versions:
             audit.record(tx, actor, "index.canary", "index", target.version, detail)
 
     def _change(
-        self, target: IndexVersion, action: Action, actor: str, *, force: bool, wait_s: float | None
+        self,
+        target: IndexVersion,
+        action: Action,
+        actor: str,
+        *,
+        force: bool,
+        wait_s: float | None,
+        basis: Switch | None | EllipsisType = ...,
     ) -> Switch:
         _require_usable(target)
         with self._catalog.tenant(self._tenant) as tx:
             kind = _space(tx, target.space_id).kind
-            basis = switches.last(tx, kind)
+            basis = switches.last(tx, kind) if basis is ... else basis
             self._require_gates(tx, target, kind, force=force)
             indexes.want(tx, target.space_id, target.version)
         self._wait(target, self._limit(wait_s))
