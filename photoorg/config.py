@@ -111,6 +111,8 @@ class IndexConfig(Section):
     """Index build. Below `flat_below` vectors a flat index is built; else `factory`.
 
     In `factory`, {nlist} and {pq} are filled from the number of vectors and the dimension.
+    Maintenance compacts once `compact_after` changes, or `compact_share` of the vectors, wait in
+    the log; a version that grew by `retrain_growth` is trained anew instead.
     """
 
     shards: Positive = 4
@@ -123,6 +125,9 @@ class IndexConfig(Section):
     recall_target: Fraction = 0.95
     use_gpu: bool | Literal["auto"] = "auto"
     threads: int | None = None
+    compact_after: Positive = 50_000
+    compact_share: Fraction = 0.1
+    retrain_growth: float = Field(2.0, gt=1.0)
 
 
 class SearchConfig(Section):
@@ -141,8 +146,44 @@ class SearchConfig(Section):
     deadline_ms: Positive = 2_000
     embed_deadline_ms: Positive = 15_000
     delta_poll_ms: Positive = 500
+    hedge_ms: Positive = 150
     cached_photos: Positive = 50_000
     cache_seconds: float = 30.0
+
+
+class GatesConfig(Section):
+    """What a shadow index must reach in a comparison before it may serve.
+
+    `overlap` is the mean share of the k best photos that both indices name, `latency_ratio` the
+    shadow's median time over the other's, `coverage` the share of photos it holds, and `map_drop`
+    what mean average precision may lose on a golden set, where one is given.
+    """
+
+    min_overlap: Fraction = 0.1
+    min_rank_correlation: float = Field(-1.0, ge=-1.0, le=1.0)
+    max_score_drift: float = Field(2.0, ge=0.0, le=2.0)
+    max_latency_ratio: float = Field(3.0, gt=0.0)
+    min_coverage: Fraction = 0.99
+    max_map_drop: Fraction = 0.02
+    min_queries: Positive = 20
+
+
+class MigrationConfig(Section):
+    """Moving to another index version or embedding space.
+
+    `spaces` are space files (names or paths) beside encoder.space that queries and uploads are
+    embedded with where a library is in them. `sample` is the share of live queries that are also
+    put to a shadow index; after a cutover the old version is kept for `keep_days`.
+    """
+
+    spaces: tuple[str, ...] = ()
+    sample: Fraction = 0.02
+    gates: GatesConfig = GatesConfig()
+    require_gates: bool = True
+    keep_days: float = Field(7.0, ge=0.0)
+    abandoned_hours: float = Field(24.0, gt=0.0)
+    report_age_s: float = Field(15.0, gt=0.0)
+    preload_timeout_s: float = Field(300.0, gt=0.0)
 
 
 class FacesConfig(Section):
@@ -203,6 +244,7 @@ class PhotoOrgConfig(Section):
     index: IndexConfig = IndexConfig()
     search: SearchConfig = SearchConfig()
     faces: FacesConfig = FacesConfig()
+    migration: MigrationConfig = MigrationConfig()
     serve: ServeConfig = ServeConfig()
 
 

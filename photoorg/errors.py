@@ -92,6 +92,12 @@ class IndexNotReadyError(PhotoOrgError):
     retryable = True
 
 
+class ConflictError(PhotoOrgError):
+    """Somebody else changed the same thing meanwhile, or its state forbids what was asked."""
+
+    code = "conflict"
+
+
 class IndexCorruptError(PhotoOrgError):
     """A file of an index is truncated, altered or of another version."""
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 import ray
 
 from photoorg.config import IndexConfig, PhotoOrgConfig
-from photoorg.errors import IndexNotReadyError, NotFoundError
+from photoorg.errors import IndexNotReadyError, NotFoundError, PhotoOrgError
 from photoorg.index.build import BuiltShard, build_local, build_shard, finish
 from photoorg.index.manifest import IndexManifest
 from photoorg.index.planning import IndexPlan, plan
@@ -28,6 +28,7 @@ from photoorg.registry import load
 from photoorg.space import EmbeddingSpace
 from photoorg.stages.publish import Publisher, new_version
 from photoorg.stages.vectors import VectorSnapshot
+from photoorg.stages.versions import Versions
 from photoorg.store.catalog import Catalog, Transaction, spaces
 from photoorg.store.embedded import database_url
 from photoorg.store.objects import ObjectStore
@@ -38,32 +39,28 @@ FILES_PER_TASK = 64
 
 
 def run(config: PhotoOrgConfig, *, space: str | None = None) -> dict[str, Any]:
-    """Build and activate a version of `space` (an id; None: the tenant's default space).
+    """Build a version of `space` (an id; None: the tenant's default space), and let it serve.
 
-    Returns version, space, vectors, shards, kind, recall_at_10, effort and seconds. Small libraries
-    are built in this process; large ones by one Ray task a shard.
+    A version of a space that is not the default stays a shadow. Returns version, space, status,
+    vectors, shards, kind, recall_at_10, effort and seconds. Small libraries are built in this
+    process; large ones by one Ray task a shard.
     """
     started = time.monotonic()
     with database_url(config) as url, Catalog(url, config.database) as catalog:
         catalog.migrate()
         with catalog.tenant(config.tenant) as tx:
             chosen = _space(tx, space)
-        build = Build(config, chosen, new_version())
-        with catalog.tenant(config.tenant) as tx:
-            seq, live = build.snapshot.take(tx)
-        if not live:
-            raise IndexNotReadyError(
-                "There are no photos to index yet.", fix="Run `photoorg ingest` first."
+            default = spaces.get_default(tx, chosen.kind)
+        manifest = shadow(config, catalog, chosen)
+        serves = default is not None and default.id == chosen.id
+        if serves:
+            Versions(catalog, config.tenant, config.migration).activate(
+                manifest.version, space_id=chosen.id, actor="index-build"
             )
-        small = live < config.index.flat_below
-        manifest = build.here(seq) if small else build.on_the_cluster(seq, live)
-        build.publisher.commit(manifest)
-        with catalog.tenant(config.tenant) as tx:
-            build.publisher.activate(tx, manifest)
-        build.snapshot.discard()
     return {
         "version": manifest.version,
         "space": chosen.id,
+        "status": "active" if serves else "shadow",
         "kind": manifest.kind,
         "factory": manifest.factory,
         "vectors": manifest.vectors,
@@ -72,6 +69,13 @@ def run(config: PhotoOrgConfig, *, space: str | None = None) -> dict[str, Any]:
         "effort": manifest.effort,
         "seconds": round(time.monotonic() - started, 3),
     }
+
+
+def shadow(config: PhotoOrgConfig, catalog: Catalog, space: EmbeddingSpace) -> IndexManifest:
+    """Build a new version of the space that waits to be activated."""
+    build = Build(config, space, new_version())
+    build.publisher.begin(catalog)
+    return build.run(catalog)
 
 
 def _space(tx: Transaction, space_id: str | None) -> EmbeddingSpace:
@@ -91,11 +95,34 @@ class Build:
         store = ObjectStore(config.storage.root, config.storage)
         self._arguments = {"config": config, "space": space, "version": version}
         self._index = config.index
+        self._tenant = config.tenant
         self._version = version
         self.space = space
         self.publisher = Publisher(store, config.tenant, space, version)
         scratch = f"{self.publisher.directory}/scratch"
         self.snapshot = VectorSnapshot(store, config.tenant, space, scratch)
+
+    def run(self, catalog: Catalog) -> IndexManifest:
+        """From a snapshot to a whole shadow version, after publisher.begin; abandoned if it fails.
+
+        IndexNotReadyError if there are no photos.
+        """
+        try:
+            with catalog.tenant(self._tenant) as tx:
+                seq, live = self.snapshot.take(tx)
+            if not live:
+                raise IndexNotReadyError(
+                    "There are no photos to index yet.", fix="Run `photoorg ingest` first."
+                )
+            small = live < self._index.flat_below
+            manifest = self.here(seq) if small else self.on_the_cluster(seq, live)
+            self.publisher.commit(manifest)
+            self.publisher.complete(catalog, manifest)
+        except (PhotoOrgError, OSError):
+            self.publisher.abandon(catalog)
+            raise
+        self.snapshot.discard()
+        return manifest
 
     def here(self, seq: int) -> IndexManifest:
         """Build all shards in this process."""

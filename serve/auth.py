@@ -23,6 +23,15 @@ def fixed_tenant(tenant: str) -> TenantOf:
     return tenant_of
 
 
+async def user_of(request: Request) -> str:
+    """Who is asking: the authenticated user, else the name the client gives itself, else nobody.
+
+    It decides which canary a user sees; a name that nobody vouches for opens nothing.
+    """
+    known = request.scope.get("photoorg.user")
+    return str(known or request.headers.get("x-user-id", ""))[:200]
+
+
 def require_private(config: ServeConfig) -> None:
     """ConfigError if anyone on the network could reach a server that asks nobody who they are."""
     if is_loopback(config.host) or config.allow_public:

@@ -19,21 +19,26 @@ from ray import serve as rayserve
 from ray.serve.handle import DeploymentHandle
 
 from photoorg.config import PhotoOrgConfig
+from photoorg.encoders.several import SpaceEncoders
 from photoorg.models import Rgb
 from photoorg.search.embedding import text_encoder
+from photoorg.search.hedging import Hedged
 from photoorg.search.local import (
     local_embedder,
     local_reader,
+    local_service,
     local_slot,
     open_catalog,
+    space_encoders,
 )
 from photoorg.search.ports import Box, ImageQuery, SlotAnswer, Vector
-from photoorg.search.service import SearchService
+from photoorg.search.warming import EncoderWatch
 from photoorg.space import EmbeddingSpace
 from photoorg.stages.ingest import Models, open_models
 from photoorg.stages.online import OnlineIngest
 from photoorg.store.catalog import Catalog
 from photoorg.store.objects import ObjectStore
+from serve.administration import Administration
 from serve.api.app import create_app
 from serve.auth import fixed_tenant
 from serve.fetch import UrlFetcher
@@ -66,19 +71,21 @@ class Ingress:
         self._catalog = await loop.run_in_executor(None, open_catalog, config, self._stack)
         self._store = ObjectStore(config.storage.root, config.storage)
         self._reader = local_reader(config, self._catalog, self._store)
+        self._watch: EncoderWatch | None = None
         self._embedder = await self._embedder_of(embedder)
         # Inside one process one slot holds all shards: each slot more is a thread to wake.
         self._local = [] if shards else [local_slot(config, self._catalog, self._store, 0, 1)]
-        self._slots = [Remote(handle) for handle in shards] or self._local
+        self._slots = [self._remote(handle) for handle in shards] or self._local
         self._ingestor, self._wake = self._ingestor_of(ingestor)
         self._library = Library(self._catalog, self._store, wake=self._wake)
+        self._indexes = Administration(config, self._catalog, self._store)
         self._background: set[asyncio.Task[Any]] = set()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Called by Ray Serve when the constructor is done."""
         config = self._config
         return create_app(
-            SearchService(self._embedder, self._slots, self._reader, config.search),
+            local_service(config, self._embedder, self._slots, self._reader),
             self._library,
             self._library,
             UrlFetcher(
@@ -91,14 +98,15 @@ class Ingress:
             serve=config.serve,
             search=config.search,
             metrics=self._metrics,
+            indexes=self._indexes,
             lifespan=self._lifespan,
             send_request_id=False,
         )
 
     @asynccontextmanager
     async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
-        for slot in self._local:
-            slot.start()
+        for part in (*self._local, *([self._watch] if self._watch else [])):
+            part.start()
         if self._ingestor is not None:
             self._ingestor.start()
         try:
@@ -106,9 +114,16 @@ class Ingress:
         finally:
             if self._ingestor is not None:
                 await self._ingestor.stop()
-            for part in (*self._local, self._reader, self._library):
-                part.close()
+            for part in (*self._local, self._watch, self._reader, self._library, self._indexes):
+                if part is not None:
+                    part.close()
             self._stack.close()
+
+    def _remote(self, handle: DeploymentHandle) -> Any:
+        """A slot behind Ray; where it has several replicas, a slow one is not waited for."""
+        remote = Remote(handle)
+        hedge = self._config.serve.shard.replicas > 1
+        return Hedged(remote, self._config.search.hedge_ms / 1000) if hedge else remote
 
     async def _embedder_of(self, handle: DeploymentHandle | None) -> Any:
         if handle is not None:
@@ -116,14 +131,20 @@ class Ingress:
         embedder = local_embedder(self._config)
         self._stack.callback(embedder.close)
         await embedder.ready()
+        self._watch = EncoderWatch(self._catalog, self._config.tenant, embedder)
         return embedder
 
     def _ingestor_of(self, handle: DeploymentHandle | None) -> tuple[Ingestor | None, Any]:
         if handle is not None:
             return None, lambda: self._nudge(handle)
-        encoder = None if isinstance(self._embedder, Remote) else self._embedder.encoder
+        apart = isinstance(self._embedder, Remote)
         ingestor = make_ingestor(
-            self._config, self._catalog, self._store, self._metrics, encoder=encoder
+            self._config,
+            self._catalog,
+            self._store,
+            self._metrics,
+            encoder=None if apart else self._embedder.encoder,
+            encoders=None if apart else self._embedder.others,
         )
         return ingestor, ingestor.wake
 
@@ -143,6 +164,13 @@ class EmbedderDeployment:
         self._local = local_embedder(config)
         self._space = self._local.space
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="prepare")
+        self._stack = ExitStack()
+        self._watch = EncoderWatch(open_catalog(config, self._stack), config.tenant, self._local)
+        self._watch.start()
+
+    def __del__(self) -> None:
+        self._watch.close()
+        self._stack.close()
 
     async def describe(self) -> EmbeddingSpace:
         """The space of the vectors."""
@@ -152,14 +180,20 @@ class EmbedderDeployment:
         """A sentence on the encoder in use."""
         return await self._local.ready()
 
-    async def embed_image(self, data: bytes, box: Box | None = None) -> ImageQuery:
+    async def embed_image(
+        self, data: bytes, box: Box | None = None, *, space: EmbeddingSpace | None = None
+    ) -> ImageQuery:
         """As LocalEmbedder, in batches. Files come here, so that pixels make no hop."""
+        if space is not None and space.id != self._space.id:
+            return await self._local.embed_image(data, box, space=space)
         loop = asyncio.get_running_loop()
         rgb, hashes = await loop.run_in_executor(self._threads, self._local.prepare, data, box)
         return ImageQuery(await self._images(rgb), hashes)
 
-    async def embed_text(self, text: str) -> Vector:
+    async def embed_text(self, text: str, *, space: EmbeddingSpace | None = None) -> Vector:
         """As LocalEmbedder, in batches."""
+        if space is not None and space.id != self._space.id:
+            return await self._local.embed_text(text, space=space)
         text_encoder(self._local.encoder)
         return await self._texts(text)
 
@@ -237,6 +271,7 @@ def make_ingestor(
     metrics: Metrics,
     *,
     encoder: Any = None,
+    encoders: SpaceEncoders | None = None,
 ) -> Ingestor:
     """An Ingestor with its models; an encoder that is open already is used again."""
     if encoder is not None and "embed" in config.ingest.stages and not config.faces.enabled:
@@ -257,4 +292,5 @@ def make_ingestor(
         lease_s=config.serve.upload_lease_s,
         attempts=config.serve.upload_attempts,
         metrics=metrics,
+        encoders=encoders or space_encoders(config),
     )

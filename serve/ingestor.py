@@ -5,21 +5,34 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
+from photoorg.encoders.base import Encoder
+from photoorg.encoders.several import SpaceEncoders
 from photoorg.errors import CatalogError, PhotoOrgError
 from photoorg.models import Photo, Rejection
 from photoorg.space import EmbeddingSpace
 from photoorg.stages.online import OnlineResult
-from photoorg.store.catalog import Catalog, delta, photos, spaces, uploads
+from photoorg.store.catalog import (
+    Catalog,
+    Transaction,
+    delta,
+    indexes,
+    photos,
+    spaces,
+    uploads,
+)
 from photoorg.store.layout import blob_path, thumb_path
 from photoorg.store.objects import ObjectStore
 from serve.metrics import Metrics
 
 log = logging.getLogger(__name__)
 POLL_S = 0.5
+ABSENT_S = 60.0
+"""How long an encoder that was not to be had is not asked for again."""
 PAUSE_S = 5.0
 """Wait after the database failed, before it is asked again."""
 
@@ -28,9 +41,15 @@ class Line(Protocol):
     """One tenant's ingest stages (photoorg.stages.online.OnlineIngest)."""
 
     def process(
-        self, data: bytes, *, uri: str, filename: str, uploaded_at: Any = None
+        self,
+        data: bytes,
+        *,
+        uri: str,
+        filename: str,
+        uploaded_at: Any = None,
+        also: Sequence[Encoder] = (),
     ) -> OnlineResult:
-        """What the bytes became; never raises for a bad file."""
+        """What the bytes became, also in the spaces of further encoders; never raises."""
 
 
 class Ingestor:
@@ -38,7 +57,8 @@ class Ingestor:
 
     At least once: a photo whose worker dies is taken again when its lease runs out, and one that
     breaks every worker is failed in the end. What a photo became, its vector in the change log, and
-    its leaving the queue are one transaction.
+    its leaving the queue are one transaction. A photo gets a vector in every space that has an
+    index in use or under construction, so that none is missing after a migration.
     """
 
     def __init__(
@@ -52,7 +72,10 @@ class Ingestor:
         lease_s: float = 120.0,
         attempts: int = 5,
         metrics: Metrics | None = None,
+        encoders: SpaceEncoders | None = None,
     ) -> None:
+        self._encoders = encoders
+        self._absent: dict[str, float] = {}
         self._catalog = catalog
         self._store = store
         self._line_of = line_of
@@ -123,29 +146,92 @@ class Ingestor:
         try:
             data = self._store.read(blob_path(tenant, photo_id))
             line = self._lines.get(tenant) or self._lines.setdefault(tenant, self._line_of(tenant))
-            result = line.process(
-                data, uri=photo.uri, filename=photo.filename, uploaded_at=photo.created_at
-            )
         except PhotoOrgError as error:
             rejection = Rejection(photo_id, "ingest", str(error), error.retryable, error.code)
             return self._fail(tenant, photo_id, rejection)
-        if result.rejection is not None:
-            return self._fail(tenant, photo_id, result.rejection)
-        return self._finish(tenant, photo, result)
+        also: list[Encoder] = []
+        while True:
+            result = self._through(line, data, photo, also)
+            if result.rejection is not None:
+                return self._fail(tenant, photo_id, result.rejection)
+            outcome, lacking = self._finish(tenant, photo, result)
+            if not lacking:
+                return outcome
+            # A migration began since the encoders were chosen.
+            also += [e for e in map(self._encoder, lacking) if e is not None]
+
+    def _through(
+        self, line: Line, data: bytes, photo: Photo, also: Sequence[Encoder]
+    ) -> OnlineResult:
+        more = {"also": also} if also else {}
+        try:
+            return line.process(
+                data, uri=photo.uri, filename=photo.filename, uploaded_at=photo.created_at, **more
+            )
+        except PhotoOrgError as error:
+            why = Rejection(photo.photo_id, "ingest", str(error), error.retryable, error.code)
+            return OnlineResult(None, None, why)
+
+    def _encoder(self, space: EmbeddingSpace) -> Encoder | None:
+        """The encoder of a further space; None, for a while, if it is not to be had here."""
+        try:
+            assert self._encoders is not None, "without encoders no space is lacking"
+            return self._encoders.of(space)
+        except PhotoOrgError as error:
+            log.warning("uploads cannot be embedded in %s: %s", space.id, error)
+            self._absent[space.id] = time.monotonic()
+            return None
 
     def _fail(self, tenant: str, photo_id: str, rejection: Rejection) -> str:
         with self._catalog.tenant(tenant) as tx:
             status = uploads.fail(tx, photo_id, rejection, max_attempts=self._attempts)
         return {"queued": "retry", "failed": "failed"}.get(status or "", "deleted")
 
-    def _finish(self, tenant: str, photo: Photo, result: OnlineResult) -> str:
+    def _finish(
+        self, tenant: str, photo: Photo, result: OnlineResult
+    ) -> tuple[str, list[EmbeddingSpace]]:
+        """Outcome; or, with nothing written, the spaces in which a vector is still lacking."""
         assert result.photos is not None
         status = result.photos["status"][0].as_py()
         self._register(tenant)
         with self._catalog.tenant(tenant) as tx:
+            # Under the lock of the log, under which a migration begins too.
+            delta.lock(tx)
+            live = indexes.live_spaces(tx)
+            lacking = self._lacking(live, result)
+            if lacking:
+                return "", lacking
             done = uploads.finish(tx, photo.photo_id, status, result.photos)
-            if done and result.vector is not None and self._space is not None:
-                delta.add(tx, self._space.id, [photo.photo_id], result.vector[None])
+            if done:
+                self._log_vectors(tx, photo.photo_id, result, live)
+        return self._outcome(tenant, photo, status, done=done), []
+
+    def _lacking(
+        self, live: Sequence[EmbeddingSpace], result: OnlineResult
+    ) -> list[EmbeddingSpace]:
+        if self._encoders is None or result.vector is None or self._space is None:
+            return []
+        now = time.monotonic()
+        there = {self._space.id, *result.others}
+        there |= {i for i, when in self._absent.items() if now - when < ABSENT_S}
+        return [space for space in live if space.id not in there]
+
+    def _log_vectors(
+        self,
+        tx: Transaction,
+        photo_id: str,
+        result: OnlineResult,
+        live: Sequence[EmbeddingSpace],
+    ) -> None:
+        if result.vector is not None and self._space is not None:
+            default = spaces.get_default(tx, self._space.kind)
+            # After a migration the configured space may be one that nobody searches any more.
+            if default is None or default.id == self._space.id or self._space in live:
+                delta.add(tx, self._space.id, [photo_id], result.vector[None])
+        for space_id, x_d in result.others.items():
+            delta.add(tx, space_id, [photo_id], x_d[None])
+
+    def _outcome(self, tenant: str, photo: Photo, status: object, *, done: bool) -> str:
         if done:
             return str(status)
         with self._catalog.tenant(tenant) as tx:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from photoorg.index.manifest import IndexManifest
 from photoorg.models import Photo, PhotoStatus
+from photoorg.search.comparing import Comparison
+from photoorg.space import EmbeddingSpace
+from photoorg.stages.compaction import Waiting
+from photoorg.stages.versions import State
 from photoorg.store.catalog.pairs import StoredPair
+from photoorg.store.catalog.switches import Switch
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,40 @@ class Fetcher(Protocol):
 
     async def fetch(self, url: str) -> bytes:
         """The body; InputError for an address that may not be fetched."""
+
+
+class Indexes(Protocol):
+    """The versions of a tenant's indexes, and what serves."""
+
+    async def state(self, tenant: str) -> State:
+        """What there is and what serves."""
+
+    async def spaces(self, tenant: str) -> list[EmbeddingSpace]:
+        """Every space the tenant has, or had, vectors in."""
+
+    async def compare(
+        self, tenant: str, version: str, queries: int, golden: Mapping[str, str] | None
+    ) -> Comparison:
+        """Put the same questions to a version and to the one that serves."""
+
+    async def chart(self, tenant: str, version: str) -> bytes:
+        """The last comparison of a version as PNG; NotFoundError if there was none."""
+
+    async def activate(
+        self, tenant: str, version: str, *, actor: str, force: bool, wait_s: float | None
+    ) -> Switch:
+        """Let a version serve; IndexNotReadyError, ConflictError."""
+
+    async def rollback(self, tenant: str, *, actor: str, wait_s: float | None) -> Switch:
+        """Let serve again what served before; NotFoundError, IndexNotReadyError, ConflictError."""
+
+    async def canary(self, tenant: str, version: str, share: float, *, actor: str) -> None:
+        """Serve a share of the users from another space's version."""
+
+    async def compact(
+        self, tenant: str, shards: int | None, *, actor: str
+    ) -> tuple[Waiting, IndexManifest]:
+        """Fold the log into a new version that then serves; ConflictError while one runs."""
 
 
 class Health(Protocol):

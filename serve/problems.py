@@ -22,6 +22,7 @@ STATUS: Mapping[str, int] = {
     "unsupported-media-type": 415,
     "space-mismatch": 409,
     "no-text-search": 422,
+    "conflict": 409,
     "encoder-unavailable": 503,
     "index-not-ready": 503,
     "storage-failed": 503,

@@ -13,7 +13,20 @@ from typing import Any, NoReturn
 
 from photoorg.cli.session import Session
 from photoorg.errors import InputError
+from photoorg.registry import load
 
+MODULES = (
+    "serve",
+    "ingest",
+    "rejects",
+    "index",
+    "migration",
+    "search",
+    "evaluate",
+    "config",
+    "doctor",
+)
+"""Where the commands are, in the order of the help."""
 Run = Callable[[argparse.Namespace, Session], int | None]
 
 
@@ -72,8 +85,6 @@ class Commands:
 
 def build_parser() -> Parser:
     """The whole grammar."""
-    from photoorg.cli import config, doctor, evaluate, index, ingest, rejects, search, serve
-
     parser = Parser(
         prog="photoorg",
         description="Find, group and clean up photos.",
@@ -82,6 +93,6 @@ def build_parser() -> Parser:
         allow_abbrev=False,
     )
     commands = Commands(parser.add_subparsers(metavar="COMMAND", required=True, dest="command"))
-    for module in (serve, ingest, rejects, index, search, evaluate, config, doctor):
-        module.add_to(commands)
+    for module in MODULES:
+        load(f"photoorg.cli.{module}:add_to")(commands)
     return parser

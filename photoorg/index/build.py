@@ -72,7 +72,7 @@ def build_local(
     sample = Sample(config.train_sample + config.recall_sample, space.dim)
     with ExitStack() as stack:
         spools = [
-            stack.enter_context(Spool(_spool_path(directory, slot), space.dim))
+            stack.enter_context(Spool(spool_path(directory, slot), space.dim))
             for slot in range(config.shards)
         ]
         for photo_ids, x_nd in batches:
@@ -96,7 +96,7 @@ def build_shard(
 ) -> BuiltShard:
     """Write the files of one slot; rows of other slots among the batches are passed over."""
     directory.mkdir(parents=True, exist_ok=True)
-    with Spool(_spool_path(directory, slot), space.dim) as spool:
+    with Spool(spool_path(directory, slot), space.dim) as spool:
         for photo_ids, x_nd in batches:
             keys = as_keys(photo_ids)
             mine = slot_of(keys, trained.plan.shards) == slot
@@ -146,19 +146,18 @@ def finish(
     return manifest
 
 
-def _build(
+def write_shard(
     trained: Trained,
     rows: SortedRows,
     directory: Path,
     slot: int,
     space: EmbeddingSpace,
     *,
-    skipped: int,
-) -> BuiltShard:
+    exact: ExactProbe | None = None,
+) -> ShardInfo:
+    """Write the three files of one shard; `exact` is shown every vector on the way."""
     faiss_io.use_threads(trained.plan.threads)
-    started = time.perf_counter()
     index = trained.empty()
-    exact = ExactProbe(trained.probes_md, rows.keys)
     path = {part: directory / file_name(slot, part) for part in ("base", "rescore", "ids")}
     seals = {"ids": PhotoIds.write(path["ids"], rows.keys, space=space.id)}
     blocks = _into(index, exact, rows.blocks())
@@ -169,8 +168,21 @@ def _build(
     files = {
         part: FileInfo(path[part].stat().st_size, found.sha256) for part, found in seals.items()
     }
-    info = ShardInfo(slot, len(rows), index.memory_bytes(), files)
-    del index
+    return ShardInfo(slot, len(rows), index.memory_bytes(), files)
+
+
+def _build(
+    trained: Trained,
+    rows: SortedRows,
+    directory: Path,
+    slot: int,
+    space: EmbeddingSpace,
+    *,
+    skipped: int,
+) -> BuiltShard:
+    started = time.perf_counter()
+    exact = ExactProbe(trained.probes_md, rows.keys)
+    info = write_shard(trained, rows, directory, slot, space, exact=exact)
     shard = Shard.open(
         directory, info, space, kind=trained.plan.kind, threads=trained.plan.threads, verify=False
     )
@@ -179,12 +191,15 @@ def _build(
     return BuiltShard(info, probe, skipped, time.perf_counter() - started)
 
 
-def _into(index: Index, exact: ExactProbe, blocks: Iterator[FloatMatrix]) -> Iterator[FloatMatrix]:
+def _into(
+    index: Index, exact: ExactProbe | None, blocks: Iterator[FloatMatrix]
+) -> Iterator[FloatMatrix]:
     """Pass blocks on while the index and the exact search take theirs: one read of the spool."""
     row = 0
     for x_nd in blocks:
         index.add(np.arange(row, row + len(x_nd)), x_nd)
-        exact.offer(x_nd)
+        if exact is not None:
+            exact.offer(x_nd)
         row += len(x_nd)
         yield x_nd
 
@@ -197,5 +212,5 @@ def _probe(shard: Shard, probes_md: FloatMatrix, setting: Setting) -> Best:
     return Best(scores, comparable(shard.ids.keys)[rows])
 
 
-def _spool_path(directory: Path, slot: int) -> Path:
+def spool_path(directory: Path, slot: int) -> Path:
     return directory / f".spool-{slot}-{uuid.uuid4().hex}"

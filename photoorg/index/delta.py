@@ -1,4 +1,4 @@
-"""What changed since the base was built: new vectors and deletions, searched flat in memory."""
+"""What changed since the base was built: new vectors and deletions, searched in memory."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from numpy.typing import NDArray
 
 from photoorg.errors import SpaceMismatchError
 from photoorg.index.base import FloatMatrix, Mask
+from photoorg.index.lists import RowLists
 from photoorg.index.rescore import unit
 from photoorg.models import Candidate
 
 FIRST_ROWS = 256
+LIST_FROM = 1_024
+LIST_EVERY = 256
+"""From so many rows on they are searched by lists; so many new ones are searched without."""
 
 
 class Event(Protocol):
@@ -49,21 +53,41 @@ class DeltaView:
     live: Mask
     ids: list[str]
     rows: dict[str, int]
+    lists: RowLists | None = None
 
     def search(self, x_nd: FloatMatrix, k: int) -> list[list[Candidate]]:
-        """The k best live photos per query, in order of merge.rank."""
+        """The k best live photos per query, in order of merge.rank.
+
+        Exact while there are few; of many, those not yet in `lists` exactly and the others by them.
+        """
         if not len(self.live):
             return [[] for _ in x_nd]
-        scores_nm = np.where(self.live, x_nd @ self.x_nd.T, -np.inf)
-        return [self._best(scores_m, k) for scores_m in scores_nm]
+        start = len(self.lists) if self.lists is not None else 0
+        tail = start + np.flatnonzero(self.live[start:])
+        scores_nt = x_nd @ self.x_nd[start:].T
+        scores_nt = scores_nt[:, tail - start] if len(tail) < scores_nt.shape[1] else scores_nt
+        if self.lists is None:
+            return [self._best(tail, scores_t, k) for scores_t in scores_nt]
+        found = []
+        listed = self.lists.search(x_nd, k, self.live)
+        for x_d, rows_k, scores_t in zip(x_nd, listed, scores_nt, strict=True):
+            rows = np.concatenate([rows_k, tail])
+            # Scored alike wherever they were found: lists hold half as many bits.
+            scores = np.concatenate([self.x_nd[rows_k] @ x_d, scores_t])
+            found.append(self._best(rows, scores, k))
+        return found
 
-    def _best(self, scores_m: FloatMatrix, k: int) -> list[Candidate]:
-        rows = np.flatnonzero(self.live)
+    def _best(
+        self, rows: NDArray[np.int64], scores: NDArray[np.float32], k: int
+    ) -> list[Candidate]:
         if len(rows) > k:
             # All that tie with the k-th stay in, so that the photo id decides among them.
-            cut = np.partition(scores_m, -k)[-k]
-            rows = rows[scores_m[rows] >= cut]
-        found = [Candidate(self.ids[row], float(scores_m[row])) for row in rows]
+            chosen = scores >= np.partition(scores, -k)[-k]
+            rows, scores = rows[chosen], scores[chosen]
+        found = [
+            Candidate(self.ids[row], float(score))
+            for row, score in zip(rows.tolist(), scores.tolist(), strict=True)
+        ]
         return sorted(found, key=lambda c: (-c.score, c.photo_id))[:k]
 
     def vector(self, photo_id: str) -> NDArray[np.float32] | None:
@@ -91,6 +115,7 @@ class Delta:
         self._rows: dict[str, int] = {}
         self._deleted: set[str] = set()
         self._hidden: set[str] = set(hidden)
+        self._lists: RowLists | None = None
 
     def __len__(self) -> int:
         """How many photos it adds or replaces, hidden ones too."""
@@ -112,6 +137,7 @@ class Delta:
             touched.append(event.photo_id)
         if len(self._ids) > FIRST_ROWS and 2 * len(self._rows) < len(self._ids):
             self._rewrite()
+        self._list()
         return touched
 
     def masks(self, photo_ids: Sequence[str]) -> list[bool]:
@@ -126,11 +152,14 @@ class Delta:
         """What it holds now."""
         n = len(self._ids)
         rows = {i: row for i, row in self._rows.items() if i not in self._hidden}
-        return DeltaView(self.seq, self._x_nd[:n], self._live[:n].copy(), self._ids, rows)
+        return DeltaView(
+            self.seq, self._x_nd[:n], self._live[:n].copy(), self._ids, rows, self._lists
+        )
 
     def memory_bytes(self) -> int:
         """Bytes of its vectors and an estimate of its ids."""
-        return self._x_nd.nbytes + self._live.nbytes + 200 * len(self._ids)
+        lists = self._lists.memory_bytes() if self._lists is not None else 0
+        return self._x_nd.nbytes + self._live.nbytes + 200 * len(self._ids) + lists
 
     def _take(self, event: Event) -> None:
         photo_id = event.photo_id
@@ -173,6 +202,17 @@ class Delta:
         if row is not None:
             self._live[row] = False
 
+    def _list(self) -> None:
+        """Put rows into lists once there are many; views in use keep the lists they have."""
+        listed = len(self._lists) if self._lists is not None else 0
+        n = len(self._ids)
+        if n < LIST_FROM or n - listed <= LIST_EVERY:
+            return
+        if self._lists is None or n >= 2 * self._lists.trained_on:
+            self._lists = RowLists.train(self._x_nd[:n])
+        else:
+            self._lists = self._lists.extended(self._x_nd[listed:n])
+
     def _rewrite(self) -> None:
         kept = np.fromiter(self._rows.values(), np.int64, len(self._rows))
         live = self._live[kept]
@@ -180,3 +220,4 @@ class Delta:
         self._rows = {photo_id: row for row, photo_id in enumerate(self._ids)}
         self._x_nd = self._x_nd[kept]
         self._live = live
+        self._lists = None

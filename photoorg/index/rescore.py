@@ -67,6 +67,16 @@ class Rescorer:
         """Map a file whose seal was checked."""
         return cls(faiss_io.read(path, found, mmap=True))
 
+    def codec(self) -> bytes:
+        """The empty codec its vectors were written with, as train_codec gave it."""
+        faiss = faiss_io.library()
+
+        old = faiss.downcast_index(self.faiss)
+        index = faiss.IndexScalarQuantizer(old.d, old.sq.qtype, faiss.METRIC_INNER_PRODUCT)
+        faiss.copy_array_to_vector(faiss.vector_to_array(old.sq.trained), index.sq.trained)
+        index.is_trained = True
+        return faiss_io.to_bytes(index)
+
     def __len__(self) -> int:
         return int(self.faiss.ntotal)
 

@@ -11,7 +11,8 @@ from typing import Protocol
 import numpy as np
 
 from photoorg.encoders.base import Encoder, TextEncoder
-from photoorg.errors import InputError, NoTextSearchError
+from photoorg.encoders.several import SpaceEncoders
+from photoorg.errors import InputError, NoTextSearchError, SpaceMismatchError
 from photoorg.models import Decoded, Hashes, Rgb
 from photoorg.search.ports import Box, ImageQuery, Vector
 from photoorg.space import EmbeddingSpace
@@ -49,13 +50,20 @@ class QueryImages:
 class LocalEmbedder:
     """An Embedder around an encoder of this process; one batch is encoded at a time.
 
-    The encoder is opened at first use: a search by photo id needs none.
+    The encoder is opened at first use: a search by photo id needs none. `others` has those of
+    further spaces, for libraries that move or have moved.
     """
 
     def __init__(
-        self, open_encoder: Callable[[], Encoder], decoder: ImageDecoder, *, threads: int = 2
+        self,
+        open_encoder: Callable[[], Encoder],
+        decoder: ImageDecoder,
+        *,
+        threads: int = 2,
+        others: SpaceEncoders | None = None,
     ) -> None:
         self._open = open_encoder
+        self.others = others
         self._decoder = decoder
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="embed")
         self._opening = threading.Lock()
@@ -75,25 +83,44 @@ class LocalEmbedder:
         """The encoder's space."""
         return self.encoder.space
 
-    async def embed_image(self, data: bytes, box: Box | None = None) -> ImageQuery:
+    def encoder_of(self, space: EmbeddingSpace | None) -> Encoder:
+        """The encoder of a space (None: the configured one); SpaceMismatchError without others."""
+        if space is None or (self.others is None and space.id == self.encoder.space.id):
+            return self.encoder
+        if self.others is None:
+            raise SpaceMismatchError(
+                f"The photos were embedded in {space.name!r}, but the encoder loaded here is "
+                f"{self.encoder.space.name!r}.",
+                fix="Set `encoder.space` to the library's space, or embed the library again.",
+            )
+        if self._opened is not None:
+            self.others.keep(self._opened)
+        return self.others.of(space)
+
+    async def embed_image(
+        self, data: bytes, box: Box | None = None, *, space: EmbeddingSpace | None = None
+    ) -> ImageQuery:
         """Decode, crop and embed; DecodeError, InputError for a box outside the image."""
         loop = asyncio.get_running_loop()
-        rgb, hashes = await loop.run_in_executor(self._threads, self.prepare, data, box)
+        encoder = await loop.run_in_executor(self._threads, self.encoder_of, space)
+        rgb, hashes = await loop.run_in_executor(self._threads, self.prepare, data, box, space)
         async with self._one:
-            x_nd = await loop.run_in_executor(self._threads, self.encoder.encode_images, [rgb])
+            x_nd = await loop.run_in_executor(self._threads, encoder.encode_images, [rgb])
         return ImageQuery(np.asarray(x_nd[0], np.float32), hashes)
 
-    async def embed_text(self, text: str) -> Vector:
+    async def embed_text(self, text: str, *, space: EmbeddingSpace | None = None) -> Vector:
         """Unit-norm [dim]; NoTextSearchError where the space has no text."""
-        encoder = text_encoder(self.encoder)
         loop = asyncio.get_running_loop()
+        encoder = text_encoder(await loop.run_in_executor(self._threads, self.encoder_of, space))
         async with self._one:
             x_nd = await loop.run_in_executor(self._threads, encoder.encode_texts, [text])
         return np.asarray(x_nd[0], np.float32)
 
-    def prepare(self, data: bytes, box: Box | None = None) -> tuple[Rgb, Hashes | None]:
+    def prepare(
+        self, data: bytes, box: Box | None = None, space: EmbeddingSpace | None = None
+    ) -> tuple[Rgb, Hashes | None]:
         """Pixels to embed, and hashes if the whole image is the query; InputError, DecodeError."""
-        return QueryImages(self._decoder, self.encoder.short_side).prepare(data, box)
+        return QueryImages(self._decoder, self.encoder_of(space).short_side).prepare(data, box)
 
     async def ready(self) -> str:
         """A sentence on the encoder in use; EncoderUnavailableError if it cannot be had."""

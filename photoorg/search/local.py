@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from photoorg.config import PhotoOrgConfig
 from photoorg.encoders.settling import settled
+from photoorg.encoders.several import SpaceEncoders
 from photoorg.encoders.spaces import open_encoder
 from photoorg.imaging.guard import GuardedDecoder
+from photoorg.search.dual import DualReads
 from photoorg.search.embedding import LocalEmbedder
+from photoorg.search.fanout import FanOut
+from photoorg.search.ports import Embedder, Slot
 from photoorg.search.reader import CatalogReader
 from photoorg.search.service import SearchService
 from photoorg.search.slots import LocalSlot
@@ -35,6 +39,16 @@ def open_search(config: PhotoOrgConfig) -> Iterator[SearchService]:
         yield SearchService(embedder, [slot], reader, config.search)
 
 
+def local_service(
+    config: PhotoOrgConfig, embedder: Embedder, slots: Sequence[Slot], reader: CatalogReader
+) -> SearchService:
+    """A SearchService that also puts a sample of its queries to shadow indices."""
+    fanout = FanOut(slots, config.search.deadline_ms / 1000)
+    share = config.migration.sample
+    dual = DualReads(fanout, reader, share) if share else None
+    return SearchService(embedder, slots, reader, config.search, dual=dual)
+
+
 def open_catalog(config: PhotoOrgConfig, stack: ExitStack) -> Catalog:
     """The migrated catalog; the embedded database runs until `stack` is closed."""
     catalog = stack.enter_context(
@@ -47,8 +61,15 @@ def open_catalog(config: PhotoOrgConfig, stack: ExitStack) -> Catalog:
 def local_embedder(config: PhotoOrgConfig) -> LocalEmbedder:
     """An embedder with the configured encoder, which is opened at first use."""
     return LocalEmbedder(
-        lambda: open_encoder(config.encoder, config.models_dir), GuardedDecoder(config.imaging)
+        lambda: open_encoder(config.encoder, config.models_dir),
+        GuardedDecoder(config.imaging),
+        others=space_encoders(config),
     )
+
+
+def space_encoders(config: PhotoOrgConfig) -> SpaceEncoders:
+    """Encoders of any space that a library here may be in."""
+    return SpaceEncoders(config.encoder, config.models_dir, config.migration.spaces)
 
 
 def local_reader(config: PhotoOrgConfig, catalog: Catalog, store: ObjectStore) -> CatalogReader:

@@ -61,16 +61,21 @@ class SearchAnswer:
 
 
 class Embedder(Protocol):
-    """Queries to vectors of one space."""
+    """Queries to vectors: of its own space, and of others while a library moves.
+
+    SpaceMismatchError or EncoderUnavailableError for a space it has no encoder of.
+    """
 
     @property
     def space(self) -> EmbeddingSpace:
-        """The space of its vectors."""
+        """The space of its vectors where none is named."""
 
-    async def embed_image(self, data: bytes, box: Box | None = None) -> ImageQuery:
+    async def embed_image(
+        self, data: bytes, box: Box | None = None, *, space: EmbeddingSpace | None = None
+    ) -> ImageQuery:
         """Decode, crop and embed; DecodeError, InputError for a box outside the image."""
 
-    async def embed_text(self, text: str) -> Vector:
+    async def embed_text(self, text: str, *, space: EmbeddingSpace | None = None) -> Vector:
         """Unit-norm [dim]; NoTextSearchError where the space has no text."""
 
 
@@ -100,8 +105,11 @@ class PhotoReader(Protocol):
     async def photos(self, tenant: str, ids: Sequence[str]) -> Mapping[str, Photo]:
         """The photos that exist; deleted and unknown ids are left out."""
 
-    async def space(self, tenant: str) -> EmbeddingSpace | None:
-        """The space the tenant's photos are searched in, None before the first one."""
+    async def space(self, tenant: str, user: str = "") -> EmbeddingSpace | None:
+        """The space the tenant's photos are searched in, None before the first one.
+
+        Another one for the share of the users a canary serves, always the same ones.
+        """
 
     async def original(self, tenant: str, photo_id: str) -> bytes:
         """The photo's bytes; NotFoundError."""

@@ -14,12 +14,22 @@ from photoorg.config import SearchConfig, SourceConfig
 from photoorg.errors import NotFoundError
 from photoorg.models import Photo
 from photoorg.space import EmbeddingSpace
-from photoorg.store.catalog import Catalog, delta, photos, spaces
+from photoorg.store.catalog import Catalog, comparisons, delta, indexes, photos, spaces
+from photoorg.store.catalog.comparisons import DualRead
+from photoorg.store.catalog.spaces import Route
 from photoorg.store.objects import ObjectStore
 from photoorg.store.sources import read_original
 
 T = TypeVar("T")
 THREADS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """An index version of another space that does not serve (yet)."""
+
+    space: EmbeddingSpace
+    version: str
 
 
 @dataclass(slots=True)
@@ -29,7 +39,8 @@ class _Known:
     seq: int
     since: float
     photos: OrderedDict[str, Photo] = field(default_factory=OrderedDict)
-    space: EmbeddingSpace | None = None
+    route: Route | None = None
+    shadow: Shadow | None = None
 
 
 class CatalogReader:
@@ -79,12 +90,21 @@ class CatalogReader:
         here = {i: known.photos[i] for i in ids if i in known.photos}
         return {**here, **fetched}
 
-    async def space(self, tenant: str) -> EmbeddingSpace | None:
+    async def space(self, tenant: str, user: str = "") -> EmbeddingSpace | None:
         """The space the tenant's photos are searched in, None before the first one."""
         known = self._current(tenant)
-        if known.space is None:
-            known.space = await self._in_thread(self._default_space, tenant)
-        return known.space
+        if known.route is None or known.route.default is None:
+            known.route, known.shadow = await self._in_thread(self._read_route, tenant)
+        return known.route.of(user)
+
+    async def shadow(self, tenant: str) -> Shadow | None:
+        """The shadow index that the tenant may move to, for dual reads; None if there is none."""
+        await self.space(tenant)
+        return self._current(tenant).shadow
+
+    async def note(self, tenant: str, read: DualRead) -> None:
+        """Keep how a query fared in the shadow index."""
+        await self._in_thread(self._note, tenant, read)
 
     async def original(self, tenant: str, photo_id: str) -> bytes:
         """The photo's bytes; NotFoundError."""
@@ -121,9 +141,26 @@ class CatalogReader:
             found = photos.get_many(tx, ids)
         return {i: photo for i, photo in found.items() if photo.trashed_at is None}
 
-    def _default_space(self, tenant: str) -> EmbeddingSpace | None:
+    def _read_route(self, tenant: str) -> tuple[Route, Shadow | None]:
         with self._catalog.tenant(tenant) as tx:
-            return spaces.get_default(tx, "image")
+            route = spaces.route(tx)
+            default = route.default.id if route.default is not None else ""
+            newest = next(
+                (
+                    v
+                    for v in indexes.list_versions(tx)
+                    if v.status == "shadow" and v.space_id != default
+                ),
+                None,
+            )
+            space = spaces.get(tx, newest.space_id) if newest is not None else None
+        if newest is None or space is None or space.kind != "image":
+            return route, None
+        return route, Shadow(space, newest.version)
+
+    def _note(self, tenant: str, read: DualRead) -> None:
+        with self._catalog.tenant(tenant) as tx:
+            comparisons.note(tx, read)
 
     def _original(self, tenant: str, photo_id: str) -> bytes:
         with self._catalog.tenant(tenant) as tx:

@@ -16,9 +16,9 @@ from photoorg.errors import (
     InputError,
     NoTextSearchError,
     NotFoundError,
-    SpaceMismatchError,
 )
 from photoorg.models import Photo
+from photoorg.search.dual import Again, DualReads, LiveRead
 from photoorg.search.fanout import FanOut
 from photoorg.search.ports import Box, Embedder, PhotoReader, SearchAnswer, Slot, Vector
 from photoorg.search.rerank import Pool, QueryFacts, rank
@@ -42,14 +42,23 @@ class SearchService:
         slots: Sequence[Slot],
         photos: PhotoReader,
         config: SearchConfig,
+        *,
+        dual: DualReads | None = None,
     ) -> None:
         self._embedder = embedder
         self._slots = FanOut(slots, config.deadline_ms / 1000)
         self._photos = photos
         self._config = config
+        self._dual = dual
 
     async def similar(
-        self, tenant: str, photo_id: str, k: int | None = None, *, box: Box | None = None
+        self,
+        tenant: str,
+        photo_id: str,
+        k: int | None = None,
+        *,
+        box: Box | None = None,
+        user: str = "",
     ) -> SearchAnswer:
         """Photos that look like one of the library's own, which is left out of the hits.
 
@@ -59,31 +68,49 @@ class SearchService:
         start, k = time.perf_counter(), self._checked_k(k)
         seq = await self._photos.head(tenant)
         photo = await self._photo(tenant, photo_id)
-        space = await self._space(tenant)
-        if box is not None:
-            self._require_own(space)
+        space = await self._space(tenant, user)
+
+        async def vector_in(space: EmbeddingSpace) -> Vector:
+            if box is None:
+                return await self._vector_of(tenant, space, photo, seq)
             data = await self._photos.original(tenant, photo_id)
-            x_d = (await self._embedded(self._embedder.embed_image(data, box))).vector
-        else:
-            x_d = await self._vector_of(tenant, space, photo, seq)
+            return (await self._embedded(self._embedder.embed_image(data, box, space=space))).vector
+
+        x_d = await vector_in(space)
         facts = QueryFacts.of(photo) if box is None else QueryFacts()
-        return await self._search(tenant, space, x_d, facts, k, start, seq, skip=photo_id)
+        return await self._search(
+            tenant, space, x_d, facts, k, start, seq, skip=photo_id, again=vector_in
+        )
 
     async def by_image(
-        self, tenant: str, data: bytes, k: int | None = None, *, box: Box | None = None
+        self,
+        tenant: str,
+        data: bytes,
+        k: int | None = None,
+        *,
+        box: Box | None = None,
+        user: str = "",
     ) -> SearchAnswer:
         """Photos that look like an image given as a file's bytes, or like a box of it.
 
         DecodeError or UnsupportedMediaError if it is no image; InputError for a bad k or box.
         """
         start, k = time.perf_counter(), self._checked_k(k)
-        space = await self._space(tenant)
-        self._require_own(space)
-        query = await self._embedded(self._embedder.embed_image(data, box))
-        facts = QueryFacts(hashes=query.hashes)
-        return await self._search(tenant, space, query.vector, facts, k, start)
+        seq = await self._photos.head(tenant)
+        space = await self._space(tenant, user)
 
-    async def by_text(self, tenant: str, text: str, k: int | None = None) -> SearchAnswer:
+        async def vector_in(space: EmbeddingSpace) -> Vector:
+            return (await self._embedded(self._embedder.embed_image(data, box, space=space))).vector
+
+        query = await self._embedded(self._embedder.embed_image(data, box, space=space))
+        facts = QueryFacts(hashes=query.hashes)
+        return await self._search(
+            tenant, space, query.vector, facts, k, start, seq, again=vector_in
+        )
+
+    async def by_text(
+        self, tenant: str, text: str, k: int | None = None, *, user: str = ""
+    ) -> SearchAnswer:
         """Photos that show what the text says; NoTextSearchError where the space has no text."""
         start, k = time.perf_counter(), self._checked_k(k)
         text = text.strip()
@@ -92,25 +119,30 @@ class SearchService:
                 "The search text is empty." if not text else "The search text is too long.",
                 fix=f"Give between 1 and {TEXT_MAX} characters.",
             )
-        space = await self._space(tenant)
+        seq = await self._photos.head(tenant)
+        space = await self._space(tenant, user)
         if not space.has_text:
             raise NoTextSearchError(
                 f"The photos were embedded in {space.name!r}, which has no text encoder.",
                 fix="Search by image or by photo id, or embed again with a CLIP space "
                 "(`encoder.space: openclip-vit-b-32`).",
             )
-        self._require_own(space)
-        x_d = await self._embedded(self._embedder.embed_text(text))
-        return await self._search(tenant, space, x_d, QueryFacts(), k, start)
+
+        async def vector_in(space: EmbeddingSpace) -> Vector:
+            return await self._embedded(self._embedder.embed_text(text, space=space))
+
+        x_d = await vector_in(space)
+        return await self._search(tenant, space, x_d, QueryFacts(), k, start, seq, again=vector_in)
 
     async def by_vector(
-        self, tenant: str, vector: Sequence[float], k: int | None = None
+        self, tenant: str, vector: Sequence[float], k: int | None = None, *, user: str = ""
     ) -> SearchAnswer:
         """Photos near a vector of the tenant's space; InputError if it is not one."""
         start, k = time.perf_counter(), self._checked_k(k)
-        space = await self._space(tenant)
+        seq = await self._photos.head(tenant)
+        space = await self._space(tenant, user)
         x_d = _unit(vector, space)
-        return await self._search(tenant, space, x_d, QueryFacts(), k, start)
+        return await self._search(tenant, space, x_d, QueryFacts(), k, start, seq)
 
     async def _search(
         self,
@@ -120,17 +152,21 @@ class SearchService:
         facts: QueryFacts,
         k: int,
         start: float,
-        seq: int | None = None,
+        seq: int,
         skip: str = "",
+        again: Again | None = None,
     ) -> SearchAnswer:
-        seq = await self._photos.head(tenant) if seq is None else seq
         extra = bool(skip)
         wanted = max(k, min(max(POOL_PER_HIT * k, POOL_MIN), self._config.candidates))
         while True:
+            asked = time.perf_counter()
             found = await self._slots.search(
                 tenant, space, x_d, k + extra, seq=seq, pool=wanted + extra
             )
             best = found.best
+            if self._dual is not None and again is not None:
+                self._dual.offer(LiveRead(tenant, space, best, k, skip, seq, asked), again)
+                again = None
             known = await self._photos.photos(tenant, best.ids)
             rows = [i for i, p in enumerate(best.ids) if p in known and p != skip]
             pool = Pool(
@@ -179,17 +215,8 @@ class SearchService:
             )
         return photo
 
-    async def _space(self, tenant: str) -> EmbeddingSpace:
-        return await self._photos.space(tenant) or self._embedder.space
-
-    def _require_own(self, space: EmbeddingSpace) -> None:
-        """The encoder here must be the one the tenant's photos were embedded with."""
-        if self._embedder.space.id != space.id:
-            raise SpaceMismatchError(
-                f"The photos were embedded in {space.name!r}, but the encoder loaded here is "
-                f"{self._embedder.space.name!r}.",
-                fix="Set `encoder.space` to the library's space, or embed the library again.",
-            )
+    async def _space(self, tenant: str, user: str) -> EmbeddingSpace:
+        return await self._photos.space(tenant, user) or self._embedder.space
 
     async def _vector_of(
         self, tenant: str, space: EmbeddingSpace, photo: Photo, seq: int

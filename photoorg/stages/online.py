@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 
 from photoorg import schema
 from photoorg.config import PhotoOrgConfig
+from photoorg.encoders.base import Encoder
 from photoorg.models import Rejection
 from photoorg.stages import rows
+from photoorg.stages.embed import Embed
 from photoorg.stages.ingest import Models, cpu_stages, made_by, model_stages, run_stages
 from photoorg.stages.parts import finish
 from photoorg.store.objects import ObjectStore
@@ -20,24 +23,38 @@ from photoorg.store.objects import ObjectStore
 
 @dataclass(frozen=True, slots=True)
 class OnlineResult:
-    """What one upload became: a PHOTOS table of one row and its vector, or a rejection."""
+    """What one upload became: a PHOTOS table of one row and its vector, or a rejection.
+
+    `others` are its vectors in further spaces, by space id.
+    """
 
     photos: pa.Table | None
     vector: NDArray[np.float32] | None
     rejection: Rejection | None
+    others: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 class OnlineIngest:
     """Decodes, measures, thumbnails and embeds single uploads; the bytes are already stored."""
 
     def __init__(self, config: PhotoOrgConfig, store: ObjectStore, models: Models) -> None:
-        self._line = [*cpu_stages(config, store, keep_data=False), *model_stages(config, models)]
+        self._cpu = cpu_stages(config, store, keep_data=False)
+        self._models = model_stages(config, models)
         self._made = made_by(config, models)
 
     def process(
-        self, data: bytes, *, uri: str, filename: str, uploaded_at: datetime | None = None
+        self,
+        data: bytes,
+        *,
+        uri: str,
+        filename: str,
+        uploaded_at: datetime | None = None,
+        also: Sequence[Encoder] = (),
     ) -> OnlineResult:
-        """Run every enabled stage over one file's bytes; never raises for a bad file."""
+        """Run every enabled stage over one file's bytes; never raises for a bad file.
+
+        Where the configured encoder embeds it, those of `also` embed the same pixels.
+        """
         when = uploaded_at or datetime.now(UTC)
         name = f"{uri}/{filename}" if filename else uri
         keys = pa.table(
@@ -45,13 +62,22 @@ class OnlineIngest:
             schema=schema.KEYS,
         )
         table = rows.set_column(rows.start(keys), "data", [data], pa.large_binary())
-        table = run_stages(table, self._line)
+        table = run_stages(table, self._cpu)
+        others = {e.space.id: _vector(Embed(e)(table)) for e in also}
+        table = run_stages(table, self._models)
         table = rows.set_column(table, "uri", [uri], pa.string())
         part = finish(table, self._made)
         if len(part.rejects):
             return OnlineResult(None, None, Rejection(**part.rejects.to_pylist()[0]))
-        vector = None
-        if part.vectors is not None and len(part.vectors):
-            values = part.vectors["vector"].combine_chunks().values
-            vector = values.to_numpy(zero_copy_only=False).astype(np.float32)
-        return OnlineResult(part.photos, vector, None)
+        vector = _vector(part.vectors) if part.vectors is not None else None
+        return OnlineResult(
+            part.photos, vector, None, {i: x_d for i, x_d in others.items() if x_d is not None}
+        )
+
+
+def _vector(table: pa.Table) -> NDArray[np.float32] | None:
+    """The vector of a table's only row, None where it has none."""
+    if not len(table) or table["vector"].null_count:
+        return None
+    values = table["vector"].combine_chunks().flatten()
+    return np.asarray(values.to_numpy(zero_copy_only=False), np.float32)

@@ -13,13 +13,14 @@ from photoorg import __version__
 from photoorg.config import SearchConfig, ServeConfig
 from photoorg.search.service import SearchService
 from serve.api.health import health_router
+from serve.api.indexes import indexes_router
 from serve.api.models import Problem
 from serve.api.photos import photos_router
 from serve.api.search import search_router
 from serve.auth import TenantOf
 from serve.metrics import Metrics
 from serve.middleware import Requests
-from serve.ports import Fetcher, Health, Photos, Uploads
+from serve.ports import Fetcher, Health, Indexes, Photos, Uploads
 from serve.problems import install
 
 FORM_OVERHEAD = 1_000_000
@@ -37,6 +38,7 @@ def create_app(
     serve: ServeConfig,
     search: SearchConfig,
     metrics: Metrics | None = None,
+    indexes: Indexes | None = None,
     lifespan: Lifespan | None = None,
     send_request_id: bool = True,
 ) -> FastAPI:
@@ -61,6 +63,8 @@ def create_app(
         )
     )
     app.include_router(health_router(health, uploads, metrics))
+    if indexes is not None:
+        app.include_router(indexes_router(indexes, tenant_of))
     app.add_middleware(
         Requests,
         metrics=metrics,

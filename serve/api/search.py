@@ -21,7 +21,7 @@ from serve.api.body import (
     wrong_type,
 )
 from serve.api.models import PHOTO_ID, BoxBody, SearchBody, SearchResults
-from serve.auth import TenantOf
+from serve.auth import TenantOf, user_of
 from serve.metrics import Metrics
 from serve.problems import responses
 
@@ -47,6 +47,7 @@ def search_router(
     """Routes that search."""
     router = APIRouter(prefix="/v1", tags=["search"])
     tenant_dep = Depends(tenant_of)
+    user_dep = Depends(user_of)
     top_k_dep = Query(default_k, ge=1, le=max_k, description="How many results.")
 
     def results(
@@ -66,10 +67,11 @@ def search_router(
     async def similar(
         photo_id: Annotated[str, Path(pattern=PHOTO_ID)],
         tenant: str = tenant_dep,
+        user: str = user_dep,
         top_k: int = top_k_dep,
     ) -> SearchResults:
         """The photo itself is not among the results."""
-        answer = await service.similar(tenant, photo_id, top_k)
+        answer = await service.similar(tenant, photo_id, top_k, user=user)
         return results("similar", answer, top_k, photo_id, photo_id)
 
     @router.get(
@@ -81,10 +83,12 @@ def search_router(
     async def by_text(
         q: Annotated[str, Query(min_length=1, max_length=2_000, description="What to look for.")],
         tenant: str = tenant_dep,
+        user: str = user_dep,
         top_k: int = top_k_dep,
     ) -> SearchResults:
         """Works where the library's embedding space has a text encoder."""
-        return results("text", await service.by_text(tenant, q, top_k), top_k, q)
+        answer = await service.by_text(tenant, q, top_k, user=user)
+        return results("text", answer, top_k, q)
 
     @router.post(
         "/search",
@@ -93,7 +97,9 @@ def search_router(
         responses=responses(404, 409, 413, 415, 422, 503, 504),
         openapi_extra=request_body(form=SEARCH_FORM, json=inline(SearchBody)),
     )
-    async def search(request: Request, tenant: str = tenant_dep) -> SearchResults:
+    async def search(
+        request: Request, tenant: str = tenant_dep, user: str = user_dep
+    ) -> SearchResults:
         """Send an image (with an optional bbox in pixels of the upright image) as a form, or JSON
         with either a vector or a photo_id and an optional bbox.
         """
@@ -102,7 +108,7 @@ def search_router(
             async with form(request) as data:
                 image, name = await file_of(data, "image", "file")
                 box, k = field(data, "bbox", BoxBody), number(data, "top_k")
-            answer = await service.by_image(tenant, image, k, box=box and box.box())
+            answer = await service.by_image(tenant, image, k, box=box and box.box(), user=user)
             return results("image", answer, default_k if k is None else k, name or "image")
         if kind != "application/json":
             raise wrong_type(request, "multipart/form-data with an image", "JSON")
@@ -111,11 +117,11 @@ def search_router(
         if (body.photo_id is None) == (body.vector is None) or (body.vector and body.bbox):
             raise InputError("Give either photo_id (with or without bbox) or vector.")
         if body.vector is not None:
-            answer = await service.by_vector(tenant, body.vector, k)
+            answer = await service.by_vector(tenant, body.vector, k, user=user)
             return results("vector", answer, k, "vector")
         assert body.photo_id is not None
         box = body.bbox
-        answer = await service.similar(tenant, body.photo_id, k, box=box and box.box())
+        answer = await service.similar(tenant, body.photo_id, k, box=box and box.box(), user=user)
         return results("similar", answer, k, body.photo_id, body.photo_id)
 
     return router

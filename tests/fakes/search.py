@@ -79,8 +79,12 @@ class FakeEmbedder:
     def space(self) -> EmbeddingSpace:
         return self._space
 
-    async def embed_image(self, data: bytes, box: Box | None = None) -> ImageQuery:
+    async def embed_image(
+        self, data: bytes, box: Box | None = None, *, space: EmbeddingSpace | None = None
+    ) -> ImageQuery:
         await asyncio.sleep(self.delay_s)
+        if space is not None:
+            self._space.require(space.id, "The library")
         try:
             with Image.open(io.BytesIO(data)) as image:
                 width, height = image.size
@@ -90,7 +94,9 @@ class FakeEmbedder:
             check_box(box, width, height)
         return ImageQuery(unit(hashlib.sha256(data).hexdigest()), None)
 
-    async def embed_text(self, text: str) -> Vector:
+    async def embed_text(self, text: str, *, space: EmbeddingSpace | None = None) -> Vector:
+        if space is not None:
+            self._space.require(space.id, "The library")
         if not self._space.has_text:
             raise NoTextSearchError("No text here.")
         return unit(text)
@@ -144,7 +150,7 @@ class FakePhotos:
     async def photos(self, tenant: str, ids: Sequence[str]) -> Mapping[str, Photo]:
         return {i: self.known[i] for i in ids if i in self.known}
 
-    async def space(self, tenant: str) -> EmbeddingSpace | None:
+    async def space(self, tenant: str, user: str = "") -> EmbeddingSpace | None:
         return self.tenant_space
 
     async def original(self, tenant: str, photo_id: str) -> bytes:

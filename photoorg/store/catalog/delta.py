@@ -68,7 +68,7 @@ def since(tx: Transaction, space_id: str, seq: int, limit: int = 10_000) -> list
     """Events of the space after number `seq`, oldest first, at most `limit`."""
     rows = tx.conn.execute(
         "SELECT seq, op, photo_id, vector FROM delta_log WHERE tenant_id = %s AND seq > %s"
-        " AND (space_id = %s OR space_id IS NULL) ORDER BY seq LIMIT %s",
+        " AND (space_id = %s OR space_id IS NULL) AND op <> 'switch' ORDER BY seq LIMIT %s",
         [tx.tenant, seq, space_id, limit],
     )
     return [
@@ -80,6 +80,53 @@ def since(tx: Transaction, space_id: str, seq: int, limit: int = 10_000) -> list
         )
         for number, op, photo, vector in rows
     ]
+
+
+def switch(tx: Transaction) -> int:
+    """Log that other versions or spaces serve from here on; return the event's number.
+
+    The log moves, so every reader and slot asks anew what serves.
+    """
+    lock(tx)
+    tx.conn.execute(
+        "INSERT INTO delta_log (tenant_id, seq, op, photo_id)"
+        " VALUES (%s, nextval('delta_seq'), 'switch', '')",
+        [tx.tenant],
+    )
+    return head(tx)
+
+
+def floor(tx: Transaction) -> int:
+    """The position up to which events were forgotten, 0 if none were.
+
+    Read it after the events: who stood before it may have missed some.
+    """
+    row = tx.conn.execute(
+        "SELECT seq FROM delta_floors WHERE tenant_id = %s", [tx.tenant]
+    ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def added_spaces(tx: Transaction, seq: int) -> list[str]:
+    """Spaces in which photos came up to event `seq`."""
+    rows = tx.conn.execute(
+        "SELECT DISTINCT space_id FROM delta_log"
+        " WHERE tenant_id = %s AND op = 'add' AND seq <= %s ORDER BY space_id",
+        [tx.tenant, seq],
+    )
+    return [space_id for (space_id,) in rows]
+
+
+def waiting(tx: Transaction, space_id: str, seq: int) -> tuple[int, int]:
+    """How many photos came to the space and how many were deleted after event `seq`."""
+    row = tx.conn.execute(
+        "SELECT count(DISTINCT photo_id) FILTER (WHERE op = 'add'),"
+        " count(DISTINCT photo_id) FILTER (WHERE op = 'delete') FROM delta_log"
+        " WHERE tenant_id = %s AND seq > %s AND (space_id = %s OR space_id IS NULL)",
+        [tx.tenant, seq, space_id],
+    ).fetchone()
+    assert row is not None
+    return int(row[0]), int(row[1])
 
 
 def head(tx: Transaction) -> int:
@@ -96,10 +143,18 @@ def trim(tx: Transaction, seq: int) -> int:
 
     The last event stays, so that numbers are never given out as if nothing had happened.
     """
-    return tx.conn.execute(
-        "DELETE FROM delta_log WHERE tenant_id = %s AND seq <= %s AND seq < %s",
-        [tx.tenant, seq, head(tx)],
+    lock(tx)
+    last = min(seq, head(tx) - 1)
+    gone = tx.conn.execute(
+        "DELETE FROM delta_log WHERE tenant_id = %s AND seq <= %s", [tx.tenant, last]
     ).rowcount
+    if gone:
+        tx.conn.execute(
+            "INSERT INTO delta_floors (tenant_id, seq) VALUES (%s, %s)"
+            " ON CONFLICT (tenant_id) DO UPDATE SET seq = greatest(delta_floors.seq, excluded.seq)",
+            [tx.tenant, last],
+        )
+    return gone
 
 
 def _log(tx: Transaction, photo_ids: Sequence[str], op: Literal["delete", "hide", "show"]) -> int:

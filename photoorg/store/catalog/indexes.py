@@ -8,8 +8,12 @@ from psycopg import errors
 
 from photoorg.errors import InputError, NotFoundError
 from photoorg.models import IndexStatus, IndexVersion
+from photoorg.space import EmbeddingSpace, Kind
+from photoorg.store.catalog import delta
 from photoorg.store.catalog.connection import Transaction
 
+LIVE = ("building", "shadow", "active", "deprecated")
+"""Versions that still have a use: photos that come or go must reach them."""
 LOCK_CLASS = 0x696E6478  # "indx"
 COLUMNS = (
     "tenant_id, space_id, version, status, location, vectors, shards, created_at, recall_at_10"
@@ -65,11 +69,106 @@ def active(tx: Transaction, space_id: str) -> tuple[IndexVersion, int] | None:
     return _one(tx, " AND space_id = %s AND status = 'active'", [space_id])
 
 
+def serving(tx: Transaction, space_id: str) -> tuple[IndexVersion, int, int] | None:
+    """The version a slot searches in the space, its delta_seq and its switch_seq.
+
+    The active one; in a space that is not served (yet, or any more) the newest shadow or deprecated
+    one, so that dual reads, canaries and queries that began before a cutover find it.
+    """
+    row = tx.conn.execute(
+        f"SELECT {COLUMNS}, delta_seq, switch_seq FROM index_versions"
+        " WHERE tenant_id = %s AND space_id = %s AND status IN ('active', 'shadow', 'deprecated')"
+        " ORDER BY status = 'active' DESC, created_at DESC, version DESC LIMIT 1",
+        [tx.tenant, space_id],
+    ).fetchone()
+    return None if row is None else (IndexVersion(*row[:-2]), row[-2], row[-1])
+
+
+def wanted(tx: Transaction) -> list[tuple[IndexVersion, int]]:
+    """Versions that slots are to hold beside the active ones, with their delta_seq."""
+    rows = tx.conn.execute((SELECT + " AND wanted").encode(), [tx.tenant])
+    return [(IndexVersion(*row[:-1]), row[-1]) for row in rows]
+
+
+def want(tx: Transaction, space_id: str, version: str, *, wanted: bool = True) -> None:
+    """Ask slots to hold the version, or no longer to; NotFoundError if it is not there."""
+    done = tx.conn.execute(
+        "UPDATE index_versions SET wanted = %s"
+        " WHERE tenant_id = %s AND space_id = %s AND version = %s",
+        [wanted, tx.tenant, space_id, version],
+    )
+    if not done.rowcount:
+        raise _missing(space_id, version)
+
+
+def live_spaces(tx: Transaction, kind: Kind = "image") -> list[EmbeddingSpace]:
+    """Spaces with a version that still has a use: new photos need a vector in each of them."""
+    rows = tx.conn.execute(
+        "SELECT description FROM spaces s WHERE tenant_id = %s AND kind = %s AND EXISTS ("
+        " SELECT FROM index_versions v WHERE v.tenant_id = s.tenant_id"
+        " AND v.space_id = s.space_id AND v.status = ANY(%s)) ORDER BY created_at, space_id",
+        [tx.tenant, kind, list(LIVE)],
+    )
+    return [EmbeddingSpace.from_dict(description) for (description,) in rows]
+
+
+def oldest_seq(tx: Transaction, space_id: str | None = None) -> int | None:
+    """The least delta_seq of the versions that still have a use, None if there are none."""
+    row = tx.conn.execute(
+        "SELECT min(delta_seq) FROM index_versions WHERE tenant_id = %s AND status = ANY(%s)"
+        " AND (%s::text IS NULL OR space_id = %s)",
+        [tx.tenant, list(LIVE), space_id, space_id],
+    ).fetchone()
+    return None if row is None or row[0] is None else int(row[0])
+
+
+def complete(tx: Transaction, version: IndexVersion, delta_seq: int) -> None:
+    """A version that was building is whole: it becomes a shadow with these figures."""
+    _lock(tx, version.space_id)
+    done = tx.conn.execute(
+        "UPDATE index_versions SET status = 'shadow', vectors = %s, shards = %s,"
+        " recall_at_10 = %s, delta_seq = %s, changed_at = now() WHERE tenant_id = %s"
+        " AND space_id = %s AND version = %s AND status = 'building'",
+        [
+            version.vectors,
+            version.shards,
+            version.recall_at_10,
+            delta_seq,
+            tx.tenant,
+            version.space_id,
+            version.version,
+        ],
+    )
+    if not done.rowcount:
+        raise _missing(version.space_id, version.version)
+
+
+def unused(tx: Transaction, status: IndexStatus, older_than_s: float) -> list[IndexVersion]:
+    """Versions that have had this status for longer than that."""
+    rows = tx.conn.execute(
+        f"SELECT {COLUMNS} FROM index_versions WHERE tenant_id = %s AND status = %s"
+        " AND changed_at < now() - make_interval(secs => %s) ORDER BY created_at",
+        [tx.tenant, status, older_than_s],
+    )
+    return [IndexVersion(*row) for row in rows]
+
+
+def touch(tx: Transaction, space_id: str, version: str) -> None:
+    """Note that a version that is building is still being built."""
+    tx.conn.execute(
+        "UPDATE index_versions SET changed_at = now()"
+        " WHERE tenant_id = %s AND space_id = %s AND version = %s",
+        [tx.tenant, space_id, version],
+    )
+
+
 def activate(tx: Transaction, space_id: str, version: str) -> None:
     """Make a version the active one and deprecate the one before, in this transaction.
 
+    The log gets a `switch` event: queries that know of it are answered from the new version.
     NotFoundError if there is no such version, InputError if it is still building or was deleted.
     """
+    delta.lock(tx)
     _lock(tx, space_id)
     found = get(tx, space_id, version)
     if found is None:
@@ -88,6 +187,11 @@ def activate(tx: Transaction, space_id: str, version: str) -> None:
         [tx.tenant, space_id],
     )
     _set(tx, space_id, version, "active")
+    tx.conn.execute(
+        "UPDATE index_versions SET switch_seq = %s, wanted = false"
+        " WHERE tenant_id = %s AND space_id = %s AND version = %s",
+        [delta.switch(tx), tx.tenant, space_id, version],
+    )
 
 
 def set_status(tx: Transaction, space_id: str, version: str, status: IndexStatus) -> None:

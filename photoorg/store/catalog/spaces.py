@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
+
 from psycopg.types.json import Jsonb
 
 from photoorg.errors import NotFoundError
 from photoorg.space import EmbeddingSpace, Kind
 from photoorg.store.catalog.connection import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Which space answers whom: `default`, and `canary` for a sticky `share` of the users."""
+
+    default: EmbeddingSpace | None
+    canary: EmbeddingSpace | None = None
+    share: float = 0.0
+    salt: str = ""
+
+    def of(self, user: str) -> EmbeddingSpace | None:
+        """The user's space: the same at every call, nobody's is the default."""
+        if self.canary is None or not user:
+            return self.default
+        digest = hashlib.sha256(f"{self.salt} {user}".encode()).digest()
+        place = int.from_bytes(digest[:8], "big") / 2**64
+        return self.canary if place < self.share else self.default
 
 
 def register(tx: Transaction, space: EmbeddingSpace) -> None:
@@ -57,3 +78,37 @@ def get_default(tx: Transaction, kind: Kind = "image") -> EmbeddingSpace | None:
         "SELECT space_id FROM tenant_spaces WHERE tenant_id = %s AND kind = %s", [tx.tenant, kind]
     ).fetchone()
     return None if row is None else get(tx, row[0])
+
+
+def route(tx: Transaction, kind: Kind = "image") -> Route:
+    """Which space answers which user."""
+    row = tx.conn.execute(
+        "SELECT s.description, c.share, c.salt FROM canaries c"
+        " JOIN spaces s USING (tenant_id, space_id) WHERE c.tenant_id = %s AND c.kind = %s",
+        [tx.tenant, kind],
+    ).fetchone()
+    default = get_default(tx, kind)
+    if row is None:
+        return Route(default)
+    return Route(default, EmbeddingSpace.from_dict(row[0]), *row[1:])
+
+
+def set_canary(tx: Transaction, space: EmbeddingSpace, share: float, salt: str) -> None:
+    """Let a share of the users be served from the space; an earlier canary's salt stays in force
+    while its space is the same, so that a larger share keeps those who are in it.
+    """
+    tx.conn.execute(
+        "INSERT INTO canaries AS c (tenant_id, kind, space_id, share, salt)"
+        " VALUES (%s, %s, %s, %s, %s) ON CONFLICT (tenant_id, kind) DO UPDATE SET"
+        " share = excluded.share, space_id = excluded.space_id, started_at = now(),"
+        " salt = CASE WHEN c.space_id = excluded.space_id THEN c.salt ELSE excluded.salt END",
+        [tx.tenant, space.kind, space.id, share, salt],
+    )
+
+
+def end_canary(tx: Transaction, kind: Kind = "image") -> bool:
+    """Serve everybody from the default space; False if there was no canary."""
+    done = tx.conn.execute(
+        "DELETE FROM canaries WHERE tenant_id = %s AND kind = %s", [tx.tenant, kind]
+    )
+    return bool(done.rowcount)

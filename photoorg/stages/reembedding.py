@@ -1,0 +1,263 @@
+"""Stored photos into another space: what is to do, what is done, and how a part is embedded.
+
+A run is named by the index version it leads to. It has numbered key files; a part is done when its
+vectors are committed. A killed run goes on where it stopped, with the same version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import logging
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from photoorg import schema
+from photoorg.config import PhotoOrgConfig
+from photoorg.encoders.base import Encoder
+from photoorg.errors import DecodeError
+from photoorg.imaging.guard import GuardedDecoder
+from photoorg.index.photo_ids import as_keys, comparable
+from photoorg.models import Rejection, Rgb
+from photoorg.space import EmbeddingSpace
+from photoorg.stages.parts import REJECTS
+from photoorg.stages.publish import Publisher, new_version
+from photoorg.stages.rows import rejection
+from photoorg.stages.vectors import vector_table
+from photoorg.store.catalog import Catalog, delta, indexes, originals
+from photoorg.store.layout import run_dir, vectors_dir
+from photoorg.store.objects import ObjectStore
+from photoorg.store.runs import Run, find_runs
+from photoorg.store.sources import read_original
+
+log = logging.getLogger(__name__)
+REEMBED = "reembed"
+KEYS = "keys"
+INFO = "run.json"
+KEY_SCHEMA = pa.schema([("photo_id", pa.string()), ("uri", pa.string())])
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """A part's vectors, in the schema of their space, and the photos that could not be embedded."""
+
+    vectors: pa.Table
+    rejects: pa.Table
+
+    def __len__(self) -> int:
+        return len(self.vectors) + len(self.rejects)
+
+
+class ReembedJob:
+    """Bookkeeping of one re-embedding: which photos lack a vector, which parts are done."""
+
+    def __init__(
+        self, config: PhotoOrgConfig, store: ObjectStore, catalog: Catalog, space: EmbeddingSpace
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._catalog = catalog
+        self._space = space
+        self._tenant = config.tenant
+        self.version = self._unfinished() or new_version()
+        self._run = Run(store, run_dir(self._tenant, REEMBED, self.version))
+        self._vectors = Run(store, vectors_dir(self._tenant, space.id, self.version))
+
+    def begin(self) -> None:
+        """Note the version as building: photos that come from now on get their vector as they come.
+
+        What is listed afterwards therefore misses none.
+        """
+        Publisher(self._store, self._tenant, self._space, self.version).begin(self._catalog)
+        self._run.write_json(INFO, {"space": self._space.id, "version": self.version})
+
+    def todo(self) -> list[int]:
+        """Parts to embed now: those left over, or else those of photos that lack a vector.
+
+        Empty when every photo that can be embedded has its vector.
+        """
+        with self._catalog.tenant(self._tenant) as tx:
+            indexes.touch(tx, self._space.id, self.version)
+        waiting = self._waiting()
+        if waiting:
+            return waiting
+        number = len(self._run.parts(KEYS))
+        for chunk in _chunks(self._lacking(), self._config.ingest.part_rows):
+            table = pa.table(list(zip(*chunk, strict=True)), schema=KEY_SCHEMA)
+            self._run.write_part(number, table, name=KEYS)
+            number += 1
+        return self._waiting()
+
+    def count(self, parts: Sequence[int]) -> int:
+        """How many photos are in these parts."""
+        return sum(len(self._run.read_part(part, name=KEYS)) for part in parts)
+
+    def rejected(self) -> int:
+        """How many photos could not be embedded."""
+        parts = self._run.parts(REJECTS)
+        return sum(len(self._run.read_part(part, name=REJECTS)) for part in parts)
+
+    def finish(self) -> None:
+        """The version is whole: the run is over."""
+        self._run.commit({"version": self.version, "parts": len(self._run.parts(KEYS))})
+
+    def _waiting(self) -> list[int]:
+        return sorted(set(self._run.parts(KEYS)) - set(self._vectors.parts()))
+
+    def _lacking(self) -> Iterator[tuple[str, str]]:
+        known = self._known()
+        with self._catalog.tenant(self._tenant) as tx:
+            for chunk in _chunks(originals.live(tx), 10_000):
+                names = comparable(as_keys([photo_id for photo_id, _ in chunk]))
+                here = _contains(known, names)
+                yield from (row for row, has in zip(chunk, here, strict=True) if not has)
+
+    def _known(self) -> NDArray[np.bytes_]:
+        """Photos that have a vector in the space, or were tried in this run, sorted."""
+        found: list[NDArray[np.bytes_]] = [np.zeros(0, "S32")]
+        for run in find_runs(self._store, vectors_dir(self._tenant, self._space.id, "")):
+            for part in run.parts():
+                found.append(_names(run.read_part(part)["photo_id"].to_pylist()))
+        for part in self._run.parts(REJECTS):
+            found.append(_names(self._run.read_part(part, name=REJECTS)["key"].to_pylist()))
+        with self._catalog.tenant(self._tenant) as tx:
+            seq = 0
+            while events := delta.since(tx, self._space.id, seq):
+                found.append(_names([e.photo_id for e in events if e.op == "add"]))
+                seq = events[-1].seq
+        return np.sort(np.concatenate(found))
+
+    def _unfinished(self) -> str | None:
+        """The version of a run that was killed, None if there is none."""
+        for run in find_runs(self._store, run_dir(self._tenant, REEMBED, "")):
+            info = run.read_json(INFO)
+            if info is None or run.manifest() is not None or info["space"] != self._space.id:
+                continue
+            with self._catalog.tenant(self._tenant) as tx:
+                found = indexes.get(tx, self._space.id, info["version"])
+            if found is not None and found[0].status == "building":
+                log.info("Going on with version %s.", info["version"])
+                return str(info["version"])
+        return None
+
+
+class Reembed:
+    """Parts of stored photos to vectors: read, decode, encode.
+
+    While one micro-batch is worked on, the bytes of the next are read.
+    """
+
+    def __init__(self, config: PhotoOrgConfig, store: ObjectStore, encoder: Encoder) -> None:
+        self._config = config
+        self._store = store
+        self._encoder = encoder
+        self._decoder = GuardedDecoder(config.imaging)
+        self._readers = ThreadPoolExecutor(config.ingest.fetch_threads, thread_name_prefix="read")
+
+    def __call__(self, keys: pa.Table) -> Embedded:
+        """Rows of photo_id and uri in; each is a vector or a reject in the end."""
+        rows = list(zip(keys["photo_id"].to_pylist(), keys["uri"].to_pylist(), strict=True))
+        ids: list[str] = []
+        vectors: list[NDArray[np.float32]] = []
+        failed: list[Rejection] = []
+        size = self._config.ingest.micro_batch
+        batches = [rows[at : at + size] for at in range(0, len(rows), size)]
+        coming = [self._readers.submit(self._read, *row) for row in batches[0]] if batches else []
+        for following in [*batches[1:], []]:
+            read = [future.result() for future in coming]
+            coming = [self._readers.submit(self._read, *row) for row in following]
+            images: dict[str, Rgb] = {}
+            for photo_id, data in read:
+                pixels = data if isinstance(data, Rejection) else self._decode(photo_id, data)
+                if isinstance(pixels, Rejection):
+                    failed.append(pixels)
+                else:
+                    images[photo_id] = pixels
+            for photo_id, vector in self._encode(images):
+                if isinstance(vector, Rejection):
+                    failed.append(vector)
+                else:
+                    ids.append(photo_id)
+                    vectors.append(vector)
+        x_nd = np.stack(vectors) if vectors else np.zeros((0, self._encoder.space.dim), np.float32)
+        done = Embedded(vector_table(self._encoder.space, ids, x_nd), _rejects(failed))
+        assert len(done) == len(keys), "a photo was lost or invented"
+        return done
+
+    def _read(self, photo_id: str, uri: str) -> tuple[str, bytes | Rejection]:
+        config = self._config
+        try:
+            data = read_original(
+                uri, self._store, config.source, max_bytes=config.imaging.max_bytes
+            )
+            # Bytes of the store are named by their hash; a file elsewhere may have changed.
+            if "://" in uri and hashlib.sha256(data).hexdigest() != photo_id:
+                raise DecodeError(f"{uri} was changed since it was ingested.")
+            return photo_id, data
+        except Exception as error:  # the end of a row
+            return photo_id, rejection(photo_id, "read", error)
+
+    def _decode(self, photo_id: str, data: bytes) -> Rgb | Rejection:
+        try:
+            return self._decoder.decode(data, short_side=self._config.imaging.short_side).rgb
+        except Exception as error:  # the end of a row
+            return rejection(photo_id, "decode", error)
+
+    def _encode(
+        self, images: dict[str, Rgb]
+    ) -> Iterator[tuple[str, NDArray[np.float32] | Rejection]]:
+        if not images:
+            return
+        try:
+            x_nd = self._encoder.encode_images(list(images.values()))
+            yield from zip(images, x_nd, strict=True)
+        except Exception:  # one bad row must not cost the batch: find it by going row by row
+            for photo_id, rgb in images.items():
+                try:
+                    yield photo_id, self._encoder.encode_images([rgb])[0]
+                except Exception as error:  # the end of a row
+                    yield photo_id, rejection(photo_id, "embed", error)
+
+
+class ReembedParts:
+    """Works numbered parts of one run: keys in, vectors committed."""
+
+    def __init__(
+        self, config: PhotoOrgConfig, store: ObjectStore, encoder: Encoder, version: str
+    ) -> None:
+        self._run = Run(store, run_dir(config.tenant, REEMBED, version))
+        self._vectors = Run(store, vectors_dir(config.tenant, encoder.space.id, version))
+        self._embed = Reembed(config, store, encoder)
+
+    def work(self, part: int) -> dict[str, int]:
+        """Embed a part and commit it: rejects first, the vectors, which mark it done, last."""
+        done = self._embed(self._run.read_part(part, name=KEYS))
+        self._run.write_part(part, done.rejects, name=REJECTS)
+        self._vectors.write_part(part, done.vectors)
+        return {"part": part, "files": len(done), "rejects": len(done.rejects)}
+
+
+def _rejects(failed: Sequence[Rejection]) -> pa.Table:
+    columns = [[getattr(why, f.name) for why in failed] for f in schema.REJECTS]
+    return pa.table(columns, schema=schema.with_version(schema.REJECTS))
+
+
+def _names(photo_ids: Sequence[str]) -> NDArray[np.bytes_]:
+    return comparable(as_keys(photo_ids)) if photo_ids else np.zeros(0, "S32")
+
+
+def _contains(sorted_n: NDArray[np.bytes_], wanted_m: NDArray[np.bytes_]) -> NDArray[np.bool_]:
+    if not len(sorted_n):
+        return np.zeros(len(wanted_m), bool)
+    at = np.minimum(np.searchsorted(sorted_n, wanted_m), len(sorted_n) - 1)
+    return np.asarray(sorted_n[at] == wanted_m)
+
+
+def _chunks(items: Iterator[tuple[str, str]], size: int) -> Iterator[list[tuple[str, str]]]:
+    while chunk := list(itertools.islice(items, size)):
+        yield chunk

@@ -1,0 +1,282 @@
+"""What serves: cutover, rollback and canary, each in one transaction once every slot is ready."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import EllipsisType
+
+from photoorg.config import MigrationConfig
+from photoorg.errors import ConflictError, IndexNotReadyError, InputError, NotFoundError
+from photoorg.models import IndexVersion
+from photoorg.space import EmbeddingSpace, Kind
+from photoorg.store.catalog import (
+    Catalog,
+    Transaction,
+    audit,
+    comparisons,
+    delta,
+    indexes,
+    reports,
+    spaces,
+    switches,
+)
+from photoorg.store.catalog.reports import Holder
+from photoorg.store.catalog.switches import Action, Switch
+
+POLL_S = 0.25
+Place = tuple[str, str]
+"""(space id, version)"""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All versions, which space answers, the canary if there is one, and the last switch."""
+
+    versions: list[IndexVersion]
+    route: spaces.Route
+    last: Switch | None
+
+
+class Versions:
+    """The versions of one tenant's indexes, and which of them serves.
+
+    Changes of what serves exclude one another: of two that began from the same state, the first to
+    commit wins and the other is a ConflictError.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        tenant: str,
+        config: MigrationConfig,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._catalog = catalog
+        self._tenant = tenant
+        self._config = config
+        self._sleep = sleep
+
+    def state(self, space_id: str | None = None) -> State:
+        """What there is and what serves."""
+        with self._catalog.tenant(self._tenant) as tx:
+            listed = indexes.list_versions(tx, space_id)
+            return State(listed, spaces.route(tx), switches.last(tx))
+
+    def find(self, version: str, space_id: str | None = None) -> IndexVersion:
+        """The version of that name; NotFoundError, InputError if several spaces have one."""
+        with self._catalog.tenant(self._tenant) as tx:
+            return _find(tx, version, space_id)
+
+    def activate(
+        self,
+        version: str,
+        *,
+        actor: str,
+        space_id: str | None = None,
+        force: bool = False,
+        wait_s: float | None = None,
+        basis: Switch | EllipsisType | None = ...,
+    ) -> Switch:
+        """Let a version serve, and its space be the tenant's default.
+
+        Asks the slots to hold it, waits until all report that they do, then switches in one
+        transaction. A version of another space needs a comparison that passed its gates, unless
+        `force`. IndexNotReadyError if slots are not ready in time, ConflictError if another switch
+        was faster or the gates did not pass. `basis` is the last switch that the caller knows of
+        (left out: the last one now).
+        """
+        target = self.find(version, space_id)
+        return self._change(target, "cutover", actor, force=force, wait_s=wait_s, basis=basis)
+
+    def rollback(self, *, actor: str, kind: Kind = "image", wait_s: float | None = None) -> Switch:
+        """Let serve again what served before the last switch; NotFoundError if that is gone."""
+        with self._catalog.tenant(self._tenant) as tx:
+            last = switches.last(tx, kind)
+            if last is None or last.from_space is None or last.from_version is None:
+                raise NotFoundError(
+                    "There is nothing to roll back to: no version served before this one.",
+                    fix="`photoorg index list` shows the versions there are.",
+                )
+            target = _find(tx, last.from_version, last.from_space)
+        return self._change(target, "rollback", actor, force=True, wait_s=wait_s)
+
+    def canary(
+        self, version: str, share: float, *, actor: str, wait_s: float | None = None
+    ) -> None:
+        """Serve a sticky share (0..1) of the users from a shadow version of another space; 0 ends.
+
+        IndexNotReadyError, ConflictError as for activate.
+        """
+        if not 0.0 <= share <= 1.0:
+            raise InputError(f"A share is between 0 and 1, not {share:g}.")
+        target = self.find(version)
+        with self._catalog.tenant(self._tenant) as tx:
+            space = _space(tx, target.space_id)
+            default = spaces.get_default(tx, space.kind)
+            if share and (default is None or default.id == space.id):
+                raise ConflictError(
+                    f"Space {space.id} already serves everybody.",
+                    fix="A canary is a version of another space.",
+                )
+            if share:
+                _require_usable(target)
+                indexes.want(tx, target.space_id, target.version)
+        if share:
+            self._wait(target, self._limit(wait_s))
+        with self._catalog.tenant(self._tenant) as tx:
+            delta.lock(tx)
+            switches.lock(tx)
+            if share:
+                spaces.set_canary(tx, space, share, secrets.token_hex(8))
+            elif not spaces.end_canary(tx, space.kind):
+                return
+            delta.switch(tx)
+            detail = {"space": space.id, "share": share}
+            audit.record(tx, actor, "index.canary", "index", target.version, detail)
+
+    def _change(
+        self,
+        target: IndexVersion,
+        action: Action,
+        actor: str,
+        *,
+        force: bool,
+        wait_s: float | None,
+        basis: Switch | EllipsisType | None = ...,
+    ) -> Switch:
+        _require_usable(target)
+        with self._catalog.tenant(self._tenant) as tx:
+            kind = _space(tx, target.space_id).kind
+            basis = switches.last(tx, kind) if basis is ... else basis
+            self._require_gates(tx, target, kind, force=force)
+            indexes.want(tx, target.space_id, target.version)
+        self._wait(target, self._limit(wait_s))
+        with self._catalog.tenant(self._tenant) as tx:
+            delta.lock(tx)
+            switches.lock(tx)
+            last = switches.last(tx, kind)
+            if last != basis:
+                assert last is not None, "the history only grows"
+                raise ConflictError(
+                    f"Version {last.to_version} of {last.to_space} was made to serve meanwhile, "
+                    f"by {last.actor}.",
+                    fix="Look at `photoorg index list` and decide again.",
+                )
+            unready = self._unready(tx, target)
+            if unready:
+                raise _not_ready(target, unready)
+            return self._switch(tx, target, kind, action, actor)
+
+    def _switch(
+        self, tx: Transaction, target: IndexVersion, kind: Kind, action: Action, actor: str
+    ) -> Switch:
+        default = spaces.get_default(tx, kind)
+        before = indexes.active(tx, default.id) if default is not None else None
+        indexes.activate(tx, target.space_id, target.version)
+        if default is None or default.id != target.space_id:
+            if before is not None:
+                indexes.set_status(tx, before[0].space_id, before[0].version, "deprecated")
+            spaces.set_default(tx, target.space_id, kind)
+        spaces.end_canary(tx, kind)
+        place = (before[0].space_id, before[0].version) if before is not None else None
+        after = (target.space_id, target.version)
+        switches.record(tx, kind, action, place, after, actor)
+        detail = {"space": target.space_id, "from": place}
+        audit.record(tx, actor, f"index.{action}", "index", target.version, detail)
+        done = switches.last(tx, kind)
+        assert done is not None, "it was recorded above"
+        return done
+
+    def _require_gates(
+        self, tx: Transaction, target: IndexVersion, kind: Kind, *, force: bool
+    ) -> None:
+        default = spaces.get_default(tx, kind)
+        other = default is not None and default.id != target.space_id
+        if force or not other or not self._config.require_gates:
+            return
+        found = comparisons.get(tx, target.space_id, target.version)
+        if found is None:
+            raise ConflictError(
+                f"Version {target.version} is of another space and was never compared.",
+                fix=f"Run `photoorg index compare {target.version}`, or force the cutover.",
+            )
+        if not found.passed:
+            failed = [g["name"] for g in found.report.get("gates", ()) if not g["passed"]]
+            raise ConflictError(
+                f"Version {target.version} did not pass its gates: {', '.join(failed)}.",
+                fix="Look at the comparison's report; change `migration.gates`, or force it.",
+            )
+
+    def _limit(self, wait_s: float | None) -> float:
+        return self._config.preload_timeout_s if wait_s is None else wait_s
+
+    def _wait(self, target: IndexVersion, limit_s: float) -> None:
+        end = time.monotonic() + limit_s
+        while True:
+            with self._catalog.tenant(self._tenant) as tx:
+                unready = self._unready(tx, target)
+            if not unready:
+                return
+            if time.monotonic() >= end:
+                raise _not_ready(target, unready)
+            self._sleep(POLL_S)
+
+    def _unready(self, tx: Transaction, target: IndexVersion) -> list[str]:
+        """Slots that serve the tenant and do not hold the version, in words."""
+        holders = reports.holders(tx, self._config.report_age_s)
+        place = (target.space_id, target.version)
+        lacking = [
+            f"slot {h.slot} of {h.slots} (replica {h.replica})"
+            for h in holders
+            if place not in h.held
+        ]
+        return lacking + _silent(holders)
+
+
+def _silent(holders: Sequence[Holder]) -> list[str]:
+    """Slots none of whose replicas speaks, while others of the same set do."""
+    found: list[str] = []
+    for slots in sorted({h.slots for h in holders}):
+        speaking = {h.slot for h in holders if h.slots == slots}
+        found += [f"slot {n} of {slots} (silent)" for n in range(slots) if n not in speaking]
+    return found
+
+
+def _find(tx: Transaction, version: str, space_id: str | None) -> IndexVersion:
+    found = [v for v in indexes.list_versions(tx, space_id) if v.version == version]
+    if not found:
+        raise NotFoundError(
+            f"There is no index version {version!r}.",
+            fix="`photoorg index list` shows those there are.",
+        )
+    if len(found) > 1:
+        raise InputError(
+            f"{len(found)} spaces have a version {version!r}.", fix="Name the space as well."
+        )
+    return found[0]
+
+
+def _space(tx: Transaction, space_id: str) -> EmbeddingSpace:
+    space = spaces.get(tx, space_id)
+    if space is None:
+        raise NotFoundError(f"There is no space {space_id!r} here.")
+    return space
+
+
+def _require_usable(target: IndexVersion) -> None:
+    if target.status in ("building", "deleted"):
+        raise ConflictError(
+            f"Index version {target.version!r} is {target.status} and cannot serve.",
+            fix="Choose one that is shadow or deprecated (`photoorg index list`).",
+        )
+
+
+def _not_ready(target: IndexVersion, unready: Sequence[str]) -> IndexNotReadyError:
+    return IndexNotReadyError(
+        f"Version {target.version} is not held everywhere yet: {', '.join(unready)}.",
+        fix="Try again shortly; the log of that slot says what keeps it.",
+    )

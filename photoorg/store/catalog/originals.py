@@ -1,0 +1,30 @@
+"""Where the bytes of every photo are, for jobs that read them all again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from photoorg.store.catalog.connection import Transaction
+from photoorg.store.catalog.photos import LIVE
+
+
+def live(tx: Transaction) -> Iterator[tuple[str, str]]:
+    """Id and place (for sources.read_original) of every photo that can be found, by id, streamed."""
+    sql = (
+        "SELECT encode(photo_id, 'hex'), coalesce(blob_uri, uri) FROM photos"
+        " WHERE tenant_id = %s AND status = ANY(%s) ORDER BY photo_id"
+    )
+    with tx.conn.cursor(name="live_originals") as cursor:
+        cursor.itersize = 10_000
+        cursor.execute(sql, [tx.tenant, list(LIVE)])
+        yield from cursor
+
+
+def live_count(tx: Transaction) -> int:
+    """How many photos can be found."""
+    row = tx.conn.execute(
+        "SELECT count(*) FROM photos WHERE tenant_id = %s AND status = ANY(%s)",
+        [tx.tenant, list(LIVE)],
+    ).fetchone()
+    assert row is not None
+    return int(row[0])

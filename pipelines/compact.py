@@ -1,0 +1,151 @@
+"""Compaction: what changed since the active version was built, folded into new shards.
+
+ray job submit --working-dir . -- python -m pipelines.compact
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from photoorg.config import PhotoOrgConfig
+from photoorg.errors import NotFoundError, PhotoOrgError
+from photoorg.index.manifest import IndexManifest, ShardInfo
+from photoorg.models import IndexVersion
+from photoorg.registry import load
+from photoorg.space import EmbeddingSpace
+from photoorg.stages.compaction import Compaction, Waiting, waiting
+from photoorg.stages.versions import Versions
+from photoorg.store.catalog import Catalog, spaces
+from photoorg.store.embedded import database_url
+from photoorg.store.objects import ObjectStore
+from pipelines import build_index
+from pipelines.ray_data import Pool, connect, numbers, stream, through
+
+
+class SlotFolder:
+    """Folds and uploads the shard of one slot after the other."""
+
+    def __init__(
+        self,
+        config: PhotoOrgConfig,
+        space: EmbeddingSpace,
+        old: IndexVersion,
+        shards: int,
+        version: str,
+    ) -> None:
+        store = ObjectStore(config.storage.root, config.storage)
+        self._work = Compaction(config, store, space, old, shards=shards, version=version)
+
+    def __call__(self, slots: pa.Table) -> pa.Table:
+        """Slot numbers in, what was written (pickled ShardInfo) out."""
+        written = [pickle.dumps(s) for s in self._work.fold(slots["part"].to_pylist())]
+        return pa.table({"shard": pa.array(written, pa.large_binary())})
+
+
+def run(
+    config: PhotoOrgConfig, *, shards: int | None = None, if_due: bool = False
+) -> dict[str, Any]:
+    """Fold the default space's changes into a new version that then serves; `shards`: so many.
+
+    `if_due` does nothing below the configured threshold. A library that outgrew its quantizers is
+    built anew instead. Returns compacted, version, from_version, space, came, gone, vectors,
+    shards, retrained and seconds. Small libraries are folded in this process.
+    """
+    started = time.monotonic()
+    with database_url(config) as url, Catalog(url, config.database) as catalog:
+        catalog.migrate()
+        with catalog.tenant(config.tenant) as tx:
+            space = spaces.get_default(tx, "image")
+        if space is None:
+            raise NotFoundError("No space is known yet.", fix="Run `photoorg ingest` first.")
+        versions = Versions(catalog, config.tenant, config.migration)
+        basis = versions.state().last
+        found = waiting(config, catalog, space)
+        answer: dict[str, Any] = {
+            "compacted": False,
+            "version": found.version.version,
+            "from_version": found.version.version,
+            "space": space.id,
+            "came": found.came,
+            "gone": found.gone,
+            "vectors": found.version.vectors,
+            "shards": found.version.shards,
+            "retrained": False,
+        }
+        if if_due and not found.due:
+            return answer | {"seconds": round(time.monotonic() - started, 3)}
+        if found.retrain:
+            manifest = _rebuilt(config, catalog, space, shards)
+        else:
+            manifest = _folded(config, catalog, space, found, shards)
+        versions.activate(manifest.version, space_id=space.id, actor="compaction", basis=basis)
+    return answer | {
+        "compacted": True,
+        "version": manifest.version,
+        "vectors": manifest.vectors,
+        "shards": len(manifest.shards),
+        "retrained": found.retrain,
+        "seconds": round(time.monotonic() - started, 3),
+    }
+
+
+def _folded(
+    config: PhotoOrgConfig,
+    catalog: Catalog,
+    space: EmbeddingSpace,
+    found: Waiting,
+    shards: int | None,
+) -> IndexManifest:
+    store = ObjectStore(config.storage.root, config.storage)
+    work = Compaction(config, store, space, found.version, shards=shards)
+    work.publisher.begin(catalog, since=found.delta_seq)
+    try:
+        seq = work.freeze(catalog)
+        small = found.version.vectors + found.came < config.index.flat_below
+        written = work.fold() if small else _on_the_cluster(config, space, found, work)
+        return work.finish(catalog, written, seq)
+    except PhotoOrgError:
+        work.publisher.abandon(catalog)
+        raise
+
+
+def _on_the_cluster(
+    config: PhotoOrgConfig, space: EmbeddingSpace, found: Waiting, work: Compaction
+) -> list[ShardInfo]:
+    cluster = connect()
+    workers = max(1, min(work.shards, int(cluster.cpus) - 1))
+    arguments = {
+        "config": config,
+        "space": space,
+        "old": found.version,
+        "shards": work.shards,
+        "version": work.version,
+    }
+    pool = Pool(workers, min(1.0, (cluster.cpus - 1) / workers))
+    folders = through(numbers(range(work.shards)), SlotFolder, arguments, pool)
+    return [pickle.loads(row["shard"]) for row in stream(folders)]
+
+
+def _rebuilt(
+    config: PhotoOrgConfig, catalog: Catalog, space: EmbeddingSpace, shards: int | None
+) -> IndexManifest:
+    if shards is not None:
+        index = config.index.model_copy(update={"shards": shards})
+        config = config.model_copy(update={"index": index})
+    return build_index.shadow(config, catalog, space)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """`python -m pipelines.compact`: the same command as `photoorg index compact`."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    return int(load("photoorg.cli:main")(["index", "compact", *given]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""Index versions over the catalog and the store, on threads of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from photoorg.config import PhotoOrgConfig
+from photoorg.errors import ConflictError, NotFoundError
+from photoorg.evaluate.retrieval import score
+from photoorg.index.manifest import IndexManifest
+from photoorg.search.chart import draw
+from photoorg.search.comparing import Comparer, Comparison
+from photoorg.space import EmbeddingSpace
+from photoorg.stages.compaction import Waiting, compact_here
+from photoorg.stages.versions import State, Versions
+from photoorg.store.catalog import Catalog, audit, comparisons, spaces
+from photoorg.store.catalog.switches import Switch
+from photoorg.store.objects import ObjectStore
+
+THREADS = 4
+
+
+class Administration:
+    """What an operator does with index versions; blocking work runs on a few threads.
+
+    One compaction at a time in a process: it takes a core for as long as it lasts.
+    """
+
+    def __init__(self, config: PhotoOrgConfig, catalog: Catalog, store: ObjectStore) -> None:
+        self._config = config
+        self._catalog = catalog
+        self._store = store
+        self._busy = threading.Lock()
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="admin")
+
+    async def state(self, tenant: str) -> State:
+        """What there is and what serves."""
+        return await self._in_thread(self._versions(tenant).state)
+
+    async def spaces(self, tenant: str) -> list[EmbeddingSpace]:
+        """Every space the tenant has, or had, vectors in."""
+        return await self._in_thread(self._spaces, tenant)
+
+    async def compare(
+        self, tenant: str, version: str, queries: int, golden: Mapping[str, str] | None
+    ) -> Comparison:
+        """Put the same questions to a version and to the one that serves."""
+        return await self._in_thread(self._compare, tenant, version, queries, golden)
+
+    async def chart(self, tenant: str, version: str) -> bytes:
+        """The last comparison of a version as PNG; NotFoundError if there was none."""
+        return await self._in_thread(self._chart, tenant, version)
+
+    async def activate(
+        self, tenant: str, version: str, *, actor: str, force: bool, wait_s: float | None
+    ) -> Switch:
+        """Let a version serve; IndexNotReadyError, ConflictError."""
+        versions = self._versions(tenant)
+        return await self._in_thread(
+            lambda: versions.activate(version, actor=actor, force=force, wait_s=wait_s)
+        )
+
+    async def rollback(self, tenant: str, *, actor: str, wait_s: float | None) -> Switch:
+        """Let serve again what served before; NotFoundError, IndexNotReadyError, ConflictError."""
+        versions = self._versions(tenant)
+        return await self._in_thread(lambda: versions.rollback(actor=actor, wait_s=wait_s))
+
+    async def canary(self, tenant: str, version: str, share: float, *, actor: str) -> None:
+        """Serve a share of the users from another space's version."""
+        versions = self._versions(tenant)
+        await self._in_thread(lambda: versions.canary(version, share, actor=actor))
+
+    async def compact(
+        self, tenant: str, shards: int | None, *, actor: str
+    ) -> tuple[Waiting, IndexManifest]:
+        """Fold the log into a new version that then serves; ConflictError while one runs."""
+        return await self._in_thread(self._compact, tenant, shards, actor)
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _in_thread(self, work: Callable[..., Any], *args: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+
+    def _of(self, tenant: str) -> PhotoOrgConfig:
+        return self._config.model_copy(update={"tenant": tenant})
+
+    def _versions(self, tenant: str) -> Versions:
+        return Versions(self._catalog, tenant, self._config.migration)
+
+    def _spaces(self, tenant: str) -> list[EmbeddingSpace]:
+        with self._catalog.tenant(tenant) as tx:
+            return spaces.list_spaces(tx)
+
+    def _compare(
+        self, tenant: str, version: str, queries: int, golden: Mapping[str, str] | None
+    ) -> Comparison:
+        target = self._versions(tenant).find(version)
+        return Comparer(self._of(tenant), self._store, self._catalog).compare(
+            target,
+            queries=queries,
+            golden=golden,
+            average_precision=lambda x_nd, labels: score(x_nd, labels).map_at_k,
+        )
+
+    def _chart(self, tenant: str, version: str) -> bytes:
+        target = self._versions(tenant).find(version)
+        with self._catalog.tenant(tenant) as tx:
+            found = comparisons.get(tx, target.space_id, version)
+        if found is None:
+            raise NotFoundError(
+                f"Version {version!r} was never compared.",
+                fix="POST /v1/admin/indexes/{version}/compare first.",
+            )
+        return draw(Comparison.from_dict(found.report))
+
+    def _compact(
+        self, tenant: str, shards: int | None, actor: str
+    ) -> tuple[Waiting, IndexManifest]:
+        if not self._busy.acquire(blocking=False):
+            raise ConflictError("A compaction is running here already.", fix="Wait for its end.")
+        try:
+            found, manifest = compact_here(
+                self._of(tenant), self._store, self._catalog, shards=shards
+            )
+            with self._catalog.tenant(tenant) as tx:
+                detail = {"from": found.version.version, "shards": len(manifest.shards)}
+                audit.record(tx, actor, "index.compact", "index", manifest.version, detail)
+            return found, manifest
+        finally:
+            self._busy.release()
