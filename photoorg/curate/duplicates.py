@@ -64,6 +64,17 @@ class Scored:
     def __len__(self) -> int:
         return len(self.first)
 
+    def take(self, rows: NDArray[np.int64]) -> Scored:
+        """Some pairs, in the order of `rows`."""
+        return replace(
+            self,
+            first=self.first[rows],
+            second=self.second[rows],
+            confidence=self.confidence[rows],
+            kind=self.kind[rows],
+            evidence=self.evidence.take(rows),
+        )
+
 
 def by_rank(facts: Facts, config: DedupConfig) -> Facts:
     """The photos with those first that would be kept before others."""
@@ -96,7 +107,7 @@ def find(
         found, looked = _look(facts, found, config, pictures)
     keep = np.flatnonzero(found.confidence >= config.floor)
     return replace(
-        _taken(found, keep), candidates=len(first), looked=looked, saturated=saturated
+        found.take(keep), candidates=len(first), looked=looked, saturated=saturated
     )
 
 
@@ -221,16 +232,6 @@ class _Looker:
             while len(self._kept) > PREPARED:
                 self._kept.popitem(last=False)
         return made
-
-
-def _taken(found: Scored, rows: NDArray[np.int64]) -> Scored:
-    return Scored(
-        found.first[rows],
-        found.second[rows],
-        found.confidence[rows],
-        found.kind[rows],
-        found.evidence.take(rows),
-    )
 
 
 def _concatenated(parts: Sequence[Scored]) -> Scored:

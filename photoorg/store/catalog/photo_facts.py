@@ -40,7 +40,7 @@ COPY (SELECT photo_id,
     coalesce(phash, decode(repeat('00', 8), 'hex')),
     width, height, size,
     CASE {mimes} ELSE {others} END::int4,
-    CASE WHEN captured_source = ANY(%(clocks)s)
+    CASE WHEN captured_source = ANY(%(clocks)s) AND captured_at IS NOT NULL
         THEN extract(epoch FROM captured_at)::float8 ELSE 'NaN'::float8 END,
     CASE WHEN model IS NULL THEN 0
         ELSE hashtextextended(lower(concat_ws(' ', make, model)), 0) END::int8,
@@ -98,6 +98,21 @@ def read(tx: Transaction, *, paired_from: float | None = None) -> NDArray[Any]:
         for block in copy:
             data += block
     return _parsed(data)
+
+
+def live_keys(tx: Transaction) -> NDArray[np.bytes_]:
+    """Digests of all photos that read() gives now, each of 32 bytes."""
+    sql = (
+        "COPY (SELECT photo_id FROM photos WHERE tenant_id = %s AND status IN ('ready', 'partial')"
+        " AND trashed_at IS NULL) TO STDOUT (FORMAT BINARY)"
+    )
+    data = bytearray()
+    with tx.conn.cursor() as cursor, cursor.copy(sql, [tx.tenant]) as copy:
+        for block in copy:
+            data += block
+    dtype = np.dtype([("fields", ">i2"), ("bytes", ">i4"), ("photo_id", "S32")])
+    rows = np.frombuffer(data, dtype, (len(data) - HEADER - len(TRAILER)) // dtype.itemsize, HEADER)
+    return np.ascontiguousarray(rows["photo_id"])
 
 
 def _parsed(data: bytearray) -> NDArray[Any]:
