@@ -188,11 +188,13 @@ def _shipped() -> Iterator[tuple[str, Image.Image]]:
         image = _opened(path)
         if image is None:
             continue
-        yield path.stem, image
-        if min(image.size) >= PARTS_FROM // 2 and max(image.size) >= PARTS_FROM:
-            width, height = image.width // 2, image.height // 2
-            for n, (x, y) in enumerate(((0, 0), (width, height))):
-                yield f"{path.stem}-part{n}", image.crop((x, y, x + width, y + height))
+        if min(image.size) < PARTS_FROM // 2 or max(image.size) < PARTS_FROM:
+            yield path.stem, image
+            continue
+        # Never the whole beside its parts: those would be crops of it.
+        width, height = image.width // 2, image.height // 2
+        for n, (x, y) in enumerate(((0, 0), (width, height))):
+            yield f"{path.stem}-part{n}", image.crop((x, y, x + width, y + height))
 
 
 def _opened(path: Path) -> Image.Image | None:

@@ -36,6 +36,7 @@ from photoorg.store.catalog import Catalog
 from photoorg.store.objects import ObjectStore
 from serve.api.app import create_app
 from serve.auth import fixed_tenant
+from serve.dedup import CatalogDedup
 from serve.fetch import UrlFetcher
 from serve.health import HealthChecks, looks
 from serve.ingestor import Ingestor
@@ -72,6 +73,7 @@ class Ingress:
         self._slots = [Remote(handle) for handle in shards] or self._local
         self._ingestor, self._wake = self._ingestor_of(ingestor)
         self._library = Library(self._catalog, self._store, wake=self._wake)
+        self._dedup = CatalogDedup(self._catalog, config.dedup)
         self._background: set[asyncio.Task[Any]] = set()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -93,6 +95,7 @@ class Ingress:
             metrics=self._metrics,
             lifespan=self._lifespan,
             send_request_id=False,
+            dedup=self._dedup,
         )
 
     @asynccontextmanager
@@ -106,7 +109,7 @@ class Ingress:
         finally:
             if self._ingestor is not None:
                 await self._ingestor.stop()
-            for part in (*self._local, self._reader, self._library):
+            for part in (*self._local, self._reader, self._library, self._dedup):
                 part.close()
             self._stack.close()
 

@@ -47,6 +47,10 @@ class Neighbours:
         manifest = build_local(batches, folder, space, single, version="duplicates")
         return cls(open_shard(folder, manifest, 0, threads=config.threads or 1), keys_n32)
 
+    def over(self, keys_n32: NDArray[np.uint8]) -> Neighbours:
+        """The same vectors for another list of photos."""
+        return Neighbours(self._shard, keys_n32)
+
     def pairs(self, k: int, least: float) -> tuple[Rows, Rows]:
         """Each photo with those of its k nearest that are above strangers by `least` (0..1).
 

@@ -12,6 +12,7 @@ from fastapi.openapi.utils import get_openapi
 from photoorg import __version__
 from photoorg.config import SearchConfig, ServeConfig
 from photoorg.search.service import SearchService
+from serve.api.dedup import Dedup, dedup_router
 from serve.api.health import health_router
 from serve.api.models import Problem
 from serve.api.photos import photos_router
@@ -39,6 +40,7 @@ def create_app(
     metrics: Metrics | None = None,
     lifespan: Lifespan | None = None,
     send_request_id: bool = True,
+    dedup: Dedup | None = None,
 ) -> FastAPI:
     """The application over its parts; `lifespan` starts and stops what runs beside it.
 
@@ -60,6 +62,8 @@ def create_app(
             photos, uploads, fetcher, tenant_of, uploads_at_once=serve.max_uploads_at_once
         )
     )
+    if dedup is not None:
+        app.include_router(dedup_router(dedup, tenant_of))
     app.include_router(health_router(health, uploads, metrics))
     app.add_middleware(
         Requests,
