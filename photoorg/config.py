@@ -194,6 +194,43 @@ class FacesConfig(Section):
     min_score: Fraction = 0.5
 
 
+KeeperRule = Literal[
+    "favourite", "album", "original", "resolution", "format", "quality", "size", "oldest"
+]
+
+
+class DedupConfig(Section):
+    """Duplicates: what is compared, from which confidence on they are suggested, what is kept.
+
+    Pairs from `floor` on are stored, so that the effect of any `confidence` above can be previewed.
+    `neighbours` nearest photos by embedding (0: hashes only) that are nearer than strangers by
+    `least_cosine` are compared too, turned pictures in libraries of up to `turned_up_to` photos.
+    At most `looks` unsure pairs are laid over each other. `keeper` are rules in order.
+    """
+
+    confidence: Fraction = 0.8
+    floor: Fraction = 0.3
+    pdq_bits: Annotated[int, Field(ge=0, le=63)] = 31
+    phash_bits: Annotated[int, Field(ge=0, le=12)] = 8
+    per_photo: Positive = 256
+    neighbours: Annotated[int, Field(ge=0, le=100)] = 12
+    least_cosine: Fraction = 0.2
+    turned_up_to: Annotated[int, Field(ge=0)] = 200_000
+    looks: Annotated[int, Field(ge=0)] = 50_000
+    burst_seconds: float = Field(3.0, ge=0)
+    keeper: tuple[KeeperRule, ...] = (
+        "favourite",
+        "album",
+        "original",
+        "resolution",
+        "format",
+        "quality",
+        "size",
+        "oldest",
+    )
+    weights: Annotated[tuple[float, ...], Field(min_length=10, max_length=10)] | None = None
+
+
 class ComponentConfig(Section):
     """Whether a serving component runs inside the ingress or as a deployment of its own."""
 
@@ -245,6 +282,7 @@ class PhotoOrgConfig(Section):
     search: SearchConfig = SearchConfig()
     faces: FacesConfig = FacesConfig()
     migration: MigrationConfig = MigrationConfig()
+    dedup: DedupConfig = DedupConfig()
     serve: ServeConfig = ServeConfig()
 
 

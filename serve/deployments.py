@@ -41,6 +41,7 @@ from photoorg.store.objects import ObjectStore
 from serve.administration import Administration
 from serve.api.app import create_app
 from serve.auth import fixed_tenant
+from serve.dedup import CatalogDedup
 from serve.fetch import UrlFetcher
 from serve.health import HealthChecks, looks
 from serve.ingestor import Ingestor
@@ -79,6 +80,7 @@ class Ingress:
         self._ingestor, self._wake = self._ingestor_of(ingestor)
         self._library = Library(self._catalog, self._store, wake=self._wake)
         self._indexes = Administration(config, self._catalog, self._store)
+        self._dedup = CatalogDedup(self._catalog, config.dedup)
         self._background: set[asyncio.Task[Any]] = set()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -101,6 +103,7 @@ class Ingress:
             indexes=self._indexes,
             lifespan=self._lifespan,
             send_request_id=False,
+            dedup=self._dedup,
         )
 
     @asynccontextmanager
@@ -114,7 +117,8 @@ class Ingress:
         finally:
             if self._ingestor is not None:
                 await self._ingestor.stop()
-            for part in (*self._local, self._watch, self._reader, self._library, self._indexes):
+            areas = (self._library, self._indexes, self._dedup)
+            for part in (*self._local, self._watch, self._reader, *areas):
                 if part is not None:
                     part.close()
             self._stack.close()

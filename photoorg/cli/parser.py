@@ -22,6 +22,7 @@ MODULES = (
     "index",
     "migration",
     "search",
+    "dedup",
     "evaluate",
     "config",
     "doctor",

@@ -12,6 +12,7 @@ from fastapi.openapi.utils import get_openapi
 from photoorg import __version__
 from photoorg.config import SearchConfig, ServeConfig
 from photoorg.search.service import SearchService
+from serve.api.dedup import Dedup, dedup_router
 from serve.api.health import health_router
 from serve.api.indexes import indexes_router
 from serve.api.models import Problem
@@ -41,6 +42,7 @@ def create_app(
     indexes: Indexes | None = None,
     lifespan: Lifespan | None = None,
     send_request_id: bool = True,
+    dedup: Dedup | None = None,
 ) -> FastAPI:
     """The application over its parts; `lifespan` starts and stops what runs beside it.
 
@@ -62,6 +64,8 @@ def create_app(
             photos, uploads, fetcher, tenant_of, uploads_at_once=serve.max_uploads_at_once
         )
     )
+    if dedup is not None:
+        app.include_router(dedup_router(dedup, tenant_of))
     app.include_router(health_router(health, uploads, metrics))
     if indexes is not None:
         app.include_router(indexes_router(indexes, tenant_of))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from photoorg.store.catalog.connection import Transaction
 from photoorg.store.catalog.keys import uri_key
@@ -44,3 +44,13 @@ def of_photo(tx: Transaction, photo_id: str) -> list[str]:
         [tx.tenant, photo_id],
     )
     return [uri for (uri,) in rows]
+
+
+def photos(tx: Transaction) -> Iterator[tuple[str, str]]:
+    """Every file that became a photo: its URI and the photo's id, streamed."""
+    with tx.conn.cursor(name="sources") as cursor:
+        cursor.itersize = 10_000
+        yield from cursor.execute(
+            "SELECT uri, encode(photo_id, 'hex') FROM photo_sources WHERE tenant_id = %s",
+            [tx.tenant],
+        )

@@ -1,0 +1,188 @@
+"""`photoorg evaluate dedup`: how well duplicates are found among labelled files."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import time
+from collections.abc import Iterator
+from itertools import combinations, product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from photoorg.cli.ingest import ingest
+from photoorg.cli.parser import Commands
+from photoorg.cli.session import Session, override, running_database
+from photoorg.config import PhotoOrgConfig, parse
+from photoorg.errors import InputError, NotFoundError
+from photoorg.registry import load
+
+STAGES = ("exif", "hash", "quality", "thumbnail", "embed")
+
+
+def add_to(group: Commands) -> None:
+    """Add `evaluate dedup` to the group `evaluate`."""
+    parser = group.add(
+        "dedup",
+        "find duplicates among the files of DIR and compare with labelled groups",
+        "photoorg evaluate dedup ~/labelled --truth truth.csv --json",
+        _dedup,
+        tenant=False,
+    )
+    parser.add_argument("folder", metavar="DIR", help="a folder with the files")
+    parser.add_argument(
+        "--truth", metavar="CSV", required=True, help="columns file,group; a blank group: in none"
+    )
+    parser.add_argument("--space", metavar="FILE", help="space file or name (default: configured)")
+    parser.add_argument(
+        "--confidence", type=float, metavar="X", help="threshold 0..1 (default: configured)"
+    )
+    parser.add_argument(
+        "--bursts", action="store_true", help="count frames of one burst as duplicates too"
+    )
+
+
+def read_truth(path: Path, folder: Path) -> dict[Path, str]:
+    """Group of every file of a CSV with columns file and group; InputError where it is not one."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as lines:
+            rows = list(csv.DictReader(lines))
+    except FileNotFoundError:
+        raise NotFoundError(f"There is no file {path}.", fix="Check --truth.") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read as CSV: {error}.") from None
+    if not rows or not {"file", "group"} <= set(rows[0]):
+        raise InputError(
+            f"{path} has no rows under the columns file and group.",
+            fix="Give it the header file,group and a line per file.",
+        )
+    truth = {}
+    for row in rows:
+        truth[(folder / (row["file"] or "").strip()).resolve()] = (row["group"] or "").strip()
+    return truth
+
+
+def found_pairs(
+    config: PhotoOrgConfig, *, bursts: bool
+) -> tuple[dict[str, str], dict[tuple[str, str], float], dict[tuple[str, str], float]]:
+    """After a scan: photo of every file, pairs of one group with its confidence, scored pairs.
+
+    The pairs of a group are those of the keeper and its members, and of members among each other.
+    """
+    from photoorg.store.catalog import Catalog, duplicates, sources
+    from photoorg.store.sources import local_file
+
+    url = config.database.url
+    assert url is not None, "a running database"
+    kinds = ("exact", "copy", "edit", *(("burst",) if bursts else ()))
+    with Catalog(url.get_secret_value(), config.database) as catalog:
+        with catalog.tenant(config.tenant) as tx:
+            files = {str(local_file(uri)): photo for uri, photo in sources.photos(tx)}
+            scored = {(a, b): c for a, b, kind, c in duplicates.scored(tx) if kind in kinds}
+            together: dict[tuple[str, str], float] = {}
+            cursor: str | None = None
+            while True:
+                groups, cursor = duplicates.page(tx, after=cursor, limit=500)
+                for group in groups:
+                    members = sorted(m.photo_id for m in group.members if m.kind in kinds)
+                    together |= dict.fromkeys(combinations(members, 2), group.confidence)
+                if cursor is None:
+                    break
+    return files, together, scored
+
+
+def _dedup(args: argparse.Namespace, session: Session) -> None:
+    from photoorg.evaluate.pairs import score
+
+    started = time.monotonic()
+    folder = Path(args.folder).expanduser().resolve()
+    if not folder.is_dir():
+        raise NotFoundError(f"There is no folder {folder}.", fix="Check the path.")
+    truth = read_truth(Path(args.truth).expanduser(), folder)
+    missing = [path for path in truth if not path.is_file()]
+    if missing:
+        session.out.note(f"{len(missing)} files of the truth are not there, such as {missing[0]}")
+    with TemporaryDirectory(prefix="photoorg-evaluate-") as scratch:
+        plain = session.config(
+            encoder={"space": args.space}, dedup={"confidence": args.confidence}
+        )
+        with running_database(_throw_away(plain, scratch)) as config:
+            summary = ingest(config, [str(folder)])
+            scan: dict[str, Any] = load("pipelines.dedup:run")(config)
+            photos, together, scored = found_pairs(config, bursts=args.bursts)
+    labelled = {path: label for path, label in truth.items() if path.is_file()}
+    labels, pairs, confidence = by_file(labelled, photos, together, scored)
+    scores = score(labels, pairs, confidence)
+    data = {
+        "precision": round(scores.precision, 4),
+        "recall": round(scores.recall, 4),
+        "f1": round(scores.f1, 4),
+        "roc_auc": None if scores.roc_auc is None else round(scores.roc_auc, 4),
+        "files": scores.n,
+        "true_pairs": scores.positives,
+        "found_pairs": scores.found,
+        "groups": scan["groups"],
+        "rejects": summary.rejects,
+        "space": summary.space,
+        "confidence": config.dedup.confidence,
+        "seconds": round(time.monotonic() - started, 2),
+    }
+    area = "-" if scores.roc_auc is None else f"{scores.roc_auc:.4f}"
+    session.out.reply(
+        data,
+        f"precision {scores.precision:.3f}  recall {scores.recall:.3f}  F1 {scores.f1:.3f}  "
+        f"ROC-AUC {area}\n{scores.n} files, {scores.positives} true pairs, {scores.found} found "
+        f"in {data['seconds']:.1f} s, space {summary.space}",
+    )
+
+
+def by_file(
+    labelled: dict[Path, str],
+    photos: dict[str, str],
+    together: dict[tuple[str, str], float],
+    scored: dict[tuple[str, str], float],
+) -> tuple[list[str], set[tuple[int, int]], dict[tuple[int, int], float]]:
+    """Labels, found pairs and confidences over files; files of the same bytes are sure pairs.
+
+    A file that could not be read is in no pair. A group's pair is at least as sure as any other.
+    """
+    files = list(labelled)
+    of_photo: dict[str, list[int]] = {}
+    for number, path in enumerate(files):
+        photo = photos.get(str(path))
+        if photo is not None:
+            of_photo.setdefault(photo, []).append(number)
+    found: set[tuple[int, int]] = set()
+    confidence: dict[tuple[int, int], float] = {}
+
+    def files_of(pair: tuple[str, str]) -> Iterator[tuple[int, int]]:
+        for x, y in product(of_photo.get(pair[0], ()), of_photo.get(pair[1], ())):
+            yield min(x, y), max(x, y)
+
+    for pair, value in scored.items():
+        confidence |= dict.fromkeys(files_of(pair), value)
+    for pair, value in together.items():
+        for files_pair in files_of(pair):
+            found.add(files_pair)
+            # Members meet through their keeper, and are then as sure as the group.
+            confidence[files_pair] = max(confidence.get(files_pair, 0.0), value)
+    for numbers in of_photo.values():
+        for same in combinations(numbers, 2):
+            found.add(same)
+            confidence[same] = 1.0
+    return [labelled[path] for path in files], found, confidence
+
+
+def _throw_away(config: PhotoOrgConfig, folder: str) -> PhotoOrgConfig:
+    """The same encoder and limits over an empty store and catalog of its own in `folder`.
+
+    All scored pairs are kept, so that the curve over every threshold can be measured.
+    """
+    data = config.model_dump()
+    data["storage"] = {"root": folder}
+    data["database"] |= {"url": None, "embedded_dir": None}
+    data["ingest"] |= {"stages": STAGES, "originals": "reference", "part_rows": 128}
+    data["faces"] |= {"enabled": False}
+    data["dedup"] |= {"floor": 0.0}
+    return override(parse(data))

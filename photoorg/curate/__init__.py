@@ -1,0 +1,1 @@
+"""Organising a library: duplicates found, judged, grouped, and one of each kept."""

@@ -1,0 +1,109 @@
+"""One calibrated confidence from the evidence of a pair: logistic regression (Platt, 1999).
+
+The coefficients were fitted by `python -m benchmarks.dedup_quality --fit` to edits of photographs
+that scikit-image and scikit-learn ship, against other shots and unrelated photographs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photoorg.curate.evidence import SAME_SHOT_S, Evidence
+
+Floats = NDArray[np.float64]
+FEATURES = (
+    "pdq",
+    "phash",
+    "cosine",
+    "aligned",
+    "not_aligned",
+    "aligned_and_near",
+    "shape",
+    "same_shot",
+    "other_shot",
+)
+OTHER_SHOT_S = 0.4
+"""Copies may have lost the fraction of the second; two shots are further apart than that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """P(same picture) = 1 / (1 + exp(-(weights . features + bias)))."""
+
+    weights: tuple[float, ...]
+    bias: float
+
+    def confidence(self, evidence: Evidence) -> Floats:
+        """How likely each pair is the same picture, 0..1."""
+        return self._of(features(evidence))
+
+    def alike(self, evidence: Evidence) -> Floats:
+        """The same, whatever the clocks say: how likely they would be taken for one picture."""
+        x_nf = features(evidence)
+        x_nf[:, [FEATURES.index("same_shot"), FEATURES.index("other_shot")]] = 0.0
+        return self._of(x_nf)
+
+    def _of(self, x_nf: Floats) -> Floats:
+        logits = np.clip(x_nf @ np.asarray(self.weights) + self.bias, -30, 30)
+        result: Floats = 1 / (1 + np.exp(-logits))
+        return result
+
+
+def features(evidence: Evidence) -> Floats:
+    """FEATURES [n, f], each 0..1 and 0 where nothing is known."""
+    pdq = _near(evidence.pdq, 40.0)
+    aligned = np.clip((evidence.aligned - 0.35) / 0.5, 0.0, 1.0)
+    with np.errstate(invalid="ignore"):
+        same_shot = (evidence.camera == 1) & (evidence.seconds <= SAME_SHOT_S)
+        other_shot = (evidence.camera == 0) | (evidence.seconds >= OTHER_SHOT_S)
+    known = np.nan_to_num(aligned)
+    columns = [
+        pdq,
+        _near(evidence.phash, 12.0),
+        np.nan_to_num(np.clip(evidence.cosine, 0.0, 1.0)),
+        known,
+        np.nan_to_num(1.0 - aligned),
+        known * np.maximum(pdq, np.nan_to_num(np.clip(evidence.cosine, 0.0, 1.0))),
+        np.minimum(evidence.shape / 0.3, 1.0) * (1.0 - known),
+        same_shot.astype(np.float64),
+        other_shot.astype(np.float64),
+    ]
+    return np.stack(columns, axis=1)
+
+
+def fit(x_nf: Floats, same_n: NDArray[np.bool_], start: Model, *, strength: float = 1.0) -> Model:
+    """Weights that make the labelled pairs most likely, held near `start` by L2 of `strength`.
+
+    Newton's method; a clock that says "another shot" is never taken for a sign of sameness.
+    """
+    x = np.concatenate([x_nf, np.ones((len(x_nf), 1))], axis=1)
+    origin = np.asarray([*start.weights, start.bias])
+    weights = origin.copy()
+    penalty = np.full(len(weights), strength)
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-np.clip(x @ weights, -30, 30)))
+        gradient = x.T @ (p - same_n) + penalty * (weights - origin)
+        hessian = (x * (p * (1 - p))[:, None]).T @ x + np.diag(penalty)
+        step = np.linalg.solve(hessian, gradient)
+        weights = weights - step
+        if np.abs(step).max() < 1e-6:
+            break
+    return Model(tuple(float(w) for w in weights[:-1]), float(weights[-1]))
+
+
+def model_of(numbers: Sequence[float] | None) -> Model:
+    """The model of a configuration: the weights of FEATURES and the bias, or the fitted ones."""
+    if numbers is None:
+        return FITTED
+    return Model(tuple(numbers[:-1]), numbers[-1])
+
+
+def _near(bits: Floats, scale: float) -> Floats:
+    return np.nan_to_num(np.exp(-((bits / scale) ** 2)))
+
+
+FITTED = Model((5.0, 1.5, 1.0, 6.0, -4.0, 2.0, -1.0, 1.0, -6.0), -3.5)

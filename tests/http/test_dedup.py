@@ -1,0 +1,109 @@
+"""/v1/dedup over a real catalog."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from photoorg.config import DedupConfig, SearchConfig
+from photoorg.curate.sweep import sweep
+from photoorg.search.service import SearchService
+from photoorg.store.catalog import Catalog, trash
+from serve.api.app import create_app
+from serve.auth import fixed_tenant
+from serve.dedup import CatalogDedup
+from tests.catalog import rows
+from tests.catalog.test_duplicates import copies, load
+from tests.fakes.http import World
+
+pytestmark = pytest.mark.postgres
+CONFIG = DedupConfig(neighbours=0, looks=0)
+
+
+@pytest.fixture
+async def api(catalog: Catalog, world: World) -> AsyncIterator[httpx.AsyncClient]:
+    load(catalog, "r", *copies("x", 3), *copies("y", 2), rows.photo("z"))
+    sweep(catalog, "a", CONFIG)
+    dedup = CatalogDedup(catalog, CONFIG)
+    app = create_app(
+        SearchService(world.embedder, world.slots, world.photos, SearchConfig()),
+        world.library,
+        world.library,
+        world.fetcher,
+        world.health,
+        tenant_of=fixed_tenant("a"),
+        serve=world.serve,
+        search=SearchConfig(),
+        dedup=dedup,
+    )
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        yield client
+    dedup.close()
+
+
+async def test_suggestions_are_paged_and_say_what_to_keep(api: httpx.AsyncClient) -> None:
+    first = (await api.get("/v1/dedup/suggestions", params={"limit": 1})).json()
+    rest = (
+        await api.get(
+            "/v1/dedup/suggestions", params={"limit": 1, "cursor": first["next_cursor"]}
+        )
+    ).json()
+    assert rest["next_cursor"] is None
+    both = first["suggestions"] + rest["suggestions"]
+    assert sorted(len(g["members"]) for g in both) == [2, 3]
+    assert all(g["reason"].startswith("highest resolution") for g in both)
+    assert all(m["evidence"] for g in both for m in g["members"])
+    one = await api.get(f"/v1/dedup/suggestions/{both[0]['duplicateset_id']}")
+    assert one.json() == both[0]
+
+
+async def test_resolve_and_undo(api: httpx.AsyncClient, catalog: Catalog) -> None:
+    group = (await api.get("/v1/dedup/suggestions")).json()["suggestions"][0]
+    keep = group["members"][-1]["photo_id"]
+    body = {
+        "duplicateset_id": group["duplicateset_id"],
+        "action": "merge",
+        "keep_photo_id": keep,
+    }
+    done = (await api.post("/v1/dedup/resolve", json=body)).json()
+    assert (done["status"], done["kept"]) == ("ok", keep)
+    with catalog.tenant("a") as tx:
+        assert sorted(done["removed"]) == trash.ids(tx)
+    again = await api.post("/v1/dedup/resolve", json=body)
+    assert (again.status_code, again.json()["code"]) == (422, "input-invalid")
+    undone = (await api.post("/v1/dedup/undo", json={"undo_token": done["undo_token"]})).json()
+    assert sorted(undone["restored"]) == sorted(done["removed"])
+    stats = (await api.get("/v1/dedup/stats")).json()
+    assert stats["groups"]["open"]["groups"] == 2
+
+
+async def test_preview_counts_by_threshold(api: httpx.AsyncClient) -> None:
+    answer = await api.get("/v1/dedup/preview", params={"confidence": [0.8, 1.0]})
+    low, high = answer.json()["thresholds"]
+    assert (low["groups"], low["photos"]) == (2, 3)
+    assert high["groups"] == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("GET", "/v1/dedup/suggestions/99999", None, 404),
+        ("GET", "/v1/dedup/suggestions?cursor=x!", None, 422),
+        ("GET", "/v1/dedup/suggestions?confidence_min=2", None, 422),
+        ("GET", "/v1/dedup/preview", None, 422),
+        ("GET", "/v1/dedup/preview?confidence=7", None, 422),
+        ("POST", "/v1/dedup/resolve", {"duplicateset_id": 99999, "action": "merge"}, 404),
+        ("POST", "/v1/dedup/resolve", {"duplicateset_id": 1, "action": "shred"}, 422),
+        ("POST", "/v1/dedup/undo", {"undo_token": "made-up"}, 404),
+    ],
+)
+async def test_wrong_requests_are_problems(
+    api: httpx.AsyncClient, method: str, path: str, body: object, status: int
+) -> None:
+    answer = await api.request(method, path, json=body)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["detail"]
