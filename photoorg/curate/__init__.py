@@ -1,0 +1,1 @@
+"""Putting a library in order: duplicates, events, people, scenes, anomalies and rules."""
