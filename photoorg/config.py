@@ -153,6 +153,16 @@ class FacesConfig(Section):
     min_score: Fraction = 0.5
 
 
+class EventsConfig(Section):
+    """Event detection: pauses that part events, and what counts as home."""
+
+    min_gap_minutes: float = Field(40.0, gt=0)
+    usual_gap_hours: float = Field(2.0, gt=0)
+    max_gap_hours: float = Field(8.0, gt=0)
+    home_radius_km: float = Field(30.0, gt=0)
+    visual_up_to: int = Field(200_000, ge=0)
+
+
 class ComponentConfig(Section):
     """Whether a serving component runs inside the ingress or as a deployment of its own."""
 
@@ -203,6 +213,7 @@ class PhotoOrgConfig(Section):
     index: IndexConfig = IndexConfig()
     search: SearchConfig = SearchConfig()
     faces: FacesConfig = FacesConfig()
+    events: EventsConfig = EventsConfig()
     serve: ServeConfig = ServeConfig()
 
 
