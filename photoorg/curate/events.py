@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from photoorg.config import EventsConfig
 from photoorg.curate.clocks import ClockShift, clock_shifts, shifted
 from photoorg.curate.landing import land
-from photoorg.curate.pauses import local_limit, log_limits, valley
+from photoorg.curate.pauses import local_limit, local_mean, log_limits, valley
 from photoorg.curate.timeline import Floats, Ints, Mask, Timeline, distance_km
 
 FIX_KEPT_S = 3600.0
@@ -98,8 +98,12 @@ def _place_change(t: Floats, lat: Floats, lon: Floats) -> Floats:
     usable = (before >= 0) & (after < len(t))
     before, after = np.maximum(before, 0), np.minimum(after, len(t) - 1)
     usable &= (t[:-1] - t[before] <= FIX_KEPT_S) & (t[after] - t[1:] <= FIX_KEPT_S)
-    km = distance_km(lat[before], lon[before], lat[after], lon[after])
-    change = np.interp(np.log10(np.maximum(np.nan_to_num(km), 1e-3)), (-0.7, 0.0, 1.3), (-0.7, 0, 1.2))
+    km = np.nan_to_num(distance_km(lat[before], lon[before], lat[after], lon[after]))
+    logs = np.log10(np.maximum(km, 0.05))
+    change = np.interp(logs, (-0.7, 0.0, 1.3), (-0.7, 0.0, 1.2))
+    # On the road every step is far: what counts is a step that is far for its neighbourhood.
+    usual = local_mean(np.where(usable, logs, -1.0))
+    change = np.where(change > 0, change * np.clip(logs - usual, 0.0, 1.0), change)
     return np.where(usable, change, 0.0)
 
 

@@ -34,13 +34,18 @@ def valley(gaps: Floats, config: EventsConfig) -> float:
 def local_limit(logs: Floats, config: EventsConfig) -> Floats:
     """The log pause that is 17 times the local (geometric) mean, inside the configured limits.
 
-    The mean is over ten pauses on either side, fewer at the ends; very short ones count as 15 s.
+    Pauses shorter than 15 s count as 15 s.
     """
-    sums = np.concatenate([[0.0], np.cumsum(np.maximum(logs, np.log(15.0)))])
-    at = np.arange(len(logs))
-    first, last = np.maximum(at - LOCAL, 0), np.minimum(at + LOCAL + 1, len(logs))
-    mean = (sums[last] - sums[first]) / (last - first)
+    mean = local_mean(np.maximum(logs, np.log(15.0)))
     return np.asarray(np.clip(mean + LOG_PLATT, *log_limits(config)))
+
+
+def local_mean(values: Floats) -> Floats:
+    """The mean over ten values on either side and the value itself, fewer at the ends."""
+    sums = np.concatenate([[0.0], np.cumsum(values)])
+    at = np.arange(len(values))
+    first, last = np.maximum(at - LOCAL, 0), np.minimum(at + LOCAL + 1, len(values))
+    return np.asarray((sums[last] - sums[first]) / (last - first))
 
 
 def log_limits(config: EventsConfig) -> tuple[float, float]:
