@@ -12,6 +12,7 @@ import argparse
 import io
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -76,17 +77,21 @@ def ingest(photos: Path, storage: Path, stages: str) -> tuple[dict[str, float], 
     return run(["photoorg.cli", "ingest", str(photos), "--json"], environment)
 
 
-def decode_speedup(grain: float, repeats: int = 7) -> dict[str, float]:
+def decode_speedup(grain: float, repeats: int = 15) -> dict[str, float]:
     """Whole Pillow to an RGB array against our scaled decode of a 12-megapixel JPEG.
 
     Both end in an array, as every stage needs one. How much scaling saves depends on the grain: the
-    entropy-coded data must be read whole either way.
+    entropy-coded data must be read whole either way. The two take turns, and medians count, so that
+    both meet the same machine.
     """
     data = jpeg(photograph(1, *TWELVE, grain=grain))
     decoder = GuardedDecoder(ImagingConfig())
     short_side = ImagingConfig().short_side
-    whole = _best(lambda: np.asarray(Image.open(io.BytesIO(data)).convert("RGB")), repeats)
-    scaled = _best(lambda: decoder.decode(data, short_side=short_side), repeats)
+    wholes, scaleds = [], []
+    for _ in range(repeats):
+        wholes.append(_ms(lambda: np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))))
+        scaleds.append(_ms(lambda: decoder.decode(data, short_side=short_side)))
+    whole, scaled = statistics.median(wholes), statistics.median(scaleds)
     return {
         "ratio": whole / scaled,
         "pillow_ms": whole,
@@ -95,14 +100,10 @@ def decode_speedup(grain: float, repeats: int = 7) -> dict[str, float]:
     }
 
 
-def _best(work: Callable[[], object], repeats: int) -> float:
-    """Milliseconds of the quickest of several runs."""
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - started)
-    return min(times) * 1000
+def _ms(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return (time.perf_counter() - started) * 1000
 
 
 def main() -> None:

@@ -13,10 +13,8 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset
 from ray.exceptions import RayError
 
+from photoorg import local_ray
 from photoorg.errors import PhotoOrgError, ResourceError
-
-log = logging.getLogger(__name__)
-START_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,8 @@ def connect() -> Cluster:
         if "RAY_ADDRESS" in os.environ:
             _join(os.environ["RAY_ADDRESS"])
         else:
-            _start()
+            local_ray.prepare()
+            local_ray.start(ray.init, ray.shutdown, cpus=max(2, os.cpu_count() or 2))
     offered = ray.cluster_resources()
     return Cluster(offered.get("CPU", 0.0), offered.get("GPU", 0.0))
 
@@ -58,29 +57,6 @@ def _join(address: str) -> None:
             f"The Ray cluster at {address} cannot be joined: {error}.",
             fix="Check RAY_ADDRESS, or unset it to start Ray on this machine.",
         ) from error
-
-
-def _start() -> None:
-    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-    # Ray's C++ core writes alarms about sound plans to stderr; it also logs to its files.
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
-    for left in reversed(range(START_ATTEMPTS)):
-        try:
-            ray.init(
-                num_cpus=max(2, os.cpu_count() or 2),
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.WARNING,
-            )
-            return
-        except Exception as error:  # Ray raises bare Exception where its daemon is late
-            ray.shutdown()
-            if not left:
-                raise ResourceError(
-                    f"Ray could not be started on this machine: {error}.",
-                    fix="Wait until the machine is less busy, or join a cluster by RAY_ADDRESS.",
-                ) from error
-            log.warning("Ray did not come up in time; trying again.")
 
 
 def numbers(values: Sequence[int]) -> Dataset:

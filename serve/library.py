@@ -11,7 +11,8 @@ from typing import Any
 from photoorg.errors import NotFoundError
 from photoorg.imaging.sniff import sniff
 from photoorg.models import Photo
-from photoorg.store.catalog import Catalog, delta, photos, uploads
+from photoorg.store.catalog import Catalog, audit, delta, pairs, photos, trash, uploads
+from photoorg.store.catalog.pairs import StoredPair
 from photoorg.store.layout import blob_path, thumb_path
 from photoorg.store.objects import ObjectStore
 from serve.ports import Accepted
@@ -43,6 +44,18 @@ class Library:
     async def thumbnail(self, tenant: str, photo_id: str) -> bytes:
         """WebP bytes, or NotFoundError."""
         return await self._in_thread(self._thumbnail, tenant, photo_id)
+
+    async def pairs(self, tenant: str, photo_id: str) -> list[StoredPair]:
+        """What belongs together with the photo; NotFoundError."""
+        return await self._in_thread(self._pairs, tenant, photo_id)
+
+    async def trash(self, tenant: str, photo_id: str) -> Photo:
+        """Hide the photo from searches and lists until it is restored; NotFoundError."""
+        return await self._in_thread(self._set_trashed, tenant, photo_id, True)
+
+    async def restore(self, tenant: str, photo_id: str) -> Photo:
+        """Take the photo out of the trash; NotFoundError."""
+        return await self._in_thread(self._set_trashed, tenant, photo_id, False)
 
     async def delete(self, tenant: str, photo_id: str) -> None:
         """Remove the row (the photo is gone for every query from here on), then its files."""
@@ -86,6 +99,19 @@ class Library:
             )
         return self._store.read(thumb_path(tenant, photo_id))
 
+    def _pairs(self, tenant: str, photo_id: str) -> list[StoredPair]:
+        self._get(tenant, photo_id)
+        with self._catalog.tenant(tenant) as tx:
+            return pairs.of_photo(tx, photo_id)
+
+    def _set_trashed(self, tenant: str, photo_id: str, trashed: bool) -> Photo:
+        with self._catalog.tenant(tenant) as tx:
+            changed = (trash.put if trashed else trash.restore)(tx, [photo_id])
+            if changed:
+                action = "photo.trash" if trashed else "photo.restore"
+                audit.record(tx, "api", action, "photo", photo_id, {})
+        return self._get(tenant, photo_id)
+
     def _delete(self, tenant: str, photo_id: str) -> None:
         """The row first; then the files, unless the same bytes were uploaded again meanwhile."""
         with self._catalog.tenant(tenant) as tx:
@@ -114,6 +140,7 @@ class Library:
             status = uploads.enqueue(
                 tx, photo_id=photo_id, uri=path, mime=mime, size=len(data), filename=filename[-255:]
             )
+            trash.restore(tx, [photo_id])
         return Accepted(photo_id, status)
 
     def _depth(self) -> int:

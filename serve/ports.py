@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from photoorg.models import Photo, PhotoStatus
+from photoorg.store.catalog.pairs import StoredPair
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,15 @@ class Photos(Protocol):
 
     async def thumbnail(self, tenant: str, photo_id: str) -> bytes:
         """WebP bytes, or NotFoundError."""
+
+    async def pairs(self, tenant: str, photo_id: str) -> list[StoredPair]:
+        """What belongs together with the photo; NotFoundError."""
+
+    async def trash(self, tenant: str, photo_id: str) -> Photo:
+        """Hide the photo from searches and lists until it is restored; NotFoundError."""
+
+    async def restore(self, tenant: str, photo_id: str) -> Photo:
+        """Take the photo out of the trash; NotFoundError."""
 
     async def delete(self, tenant: str, photo_id: str) -> None:
         """Remove the photo everywhere, at once; NotFoundError."""

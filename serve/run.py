@@ -6,7 +6,6 @@ import atexit
 import contextlib
 import logging
 import os
-import secrets
 import shutil
 import signal
 import socket
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import httpx
 
+from photoorg import local_ray
 from photoorg.config import PhotoOrgConfig, ServeConfig, load
 from photoorg.errors import ConfigError, PhotoOrgError, ResourceError
 from photoorg.store.embedded import database_url
@@ -28,8 +28,6 @@ from serve.environment import free_port, missing, serve_environment
 
 log = logging.getLogger(__name__)
 START_S = 180.0
-START_ATTEMPTS = 2
-LOGICAL_CPUS = 4
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -88,10 +86,7 @@ def start_ray(config: ServeConfig) -> None:
     Ray that this process started before for something else is restarted: Ray Serve reads its
     settings only once.
     """
-    if "RAY_ADDRESS" not in os.environ and "RAY_AUTH_MODE" not in os.environ:
-        # Ray reads these when it is imported.
-        os.environ["RAY_AUTH_MODE"] = "disabled" if "ray" in sys.modules else "token"
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    local_ray.prepare()
     import ray
 
     if "RAY_ADDRESS" in os.environ:
@@ -105,24 +100,8 @@ def start_ray(config: ServeConfig) -> None:
         ray.shutdown()
     for name in missing(values):
         os.environ[name] = values[name]
-    for attempt in range(START_ATTEMPTS):
-        try:
-            ray.init(
-                address="local",
-                num_cpus=max(LOGICAL_CPUS, os.cpu_count() or 1),
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.WARNING,
-            )
-            return
-        except Exception as error:  # Ray raises plain Exception when a daemon of its is late
-            ray.shutdown()
-            if attempt + 1 == START_ATTEMPTS:
-                raise ResourceError(
-                    f"Ray did not start: {error}",
-                    fix="It gives its daemons 30 s: is this machine overloaded or out of memory?",
-                ) from error
-            log.warning("Ray did not start, trying again: %s", error)
+    cpus = max(local_ray.LOGICAL_CPUS, os.cpu_count() or 1)
+    local_ray.start(ray.init, ray.shutdown, cpus=cpus)
 
 
 def claim_port(config: ServeConfig) -> int:

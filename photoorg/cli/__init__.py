@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 
+from photoorg import local_ray
 from photoorg.cli.output import Output, results_stream
 from photoorg.cli.parser import UsageError, build_parser
 from photoorg.cli.session import Session
@@ -39,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace, out: Output) -> int:
     _log_to_stderr(debug=args.debug)
+    local_ray.prepare()
     session = Session(out, config_path=args.config, tenant=getattr(args, "tenant", None))
     status: int | None = args.run(args, session)
     return status or 0

@@ -44,7 +44,7 @@ def add_to(commands: Commands) -> None:
     merge = group.add("merge", "put events into one", "photoorg events merge 12 13", _merge)
     merge.add_argument("events", type=int, nargs="+", metavar="EVENT", help="the first one stays")
     rename = group.add(
-        "rename", "name an event", 'photoorg events rename 12 "Anna\'s wedding"', _rename
+        "rename", "name an event", "photoorg events rename 12 Wedding", _rename
     )
     rename.add_argument("event", type=int, metavar="EVENT")
     rename.add_argument("title", help='"" gives it back the title it has by itself')

@@ -101,5 +101,5 @@ def _ingest(args: argparse.Namespace, session: Session) -> None:
     )
     lines = rejected(config, summary)
     if lines:
-        session.out.note("\n".join(["rejected:", *lines]))
+        session.out.note("\n".join(["rejected (all of them: `photoorg rejects`):", *lines]))
     session.out.reply(summary.to_dict(), summary_line(summary))

@@ -43,8 +43,6 @@ def _up(args: argparse.Namespace, session: Session) -> None:
     require_files(config, [args.path])
     with running_database(config) as config:
         load("serve.run:claim_port")(config.serve)
-        # Ray's C++ core writes alarms about sound plans to stderr; its log files keep them.
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         load("serve.run:start_ray")(config.serve)
         summary = ingest(_one_worker_a_core(config), [args.path])
         for line in (summary_line(summary), *rejected(config, summary)):

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, HttpUrl
 
 from photoorg.models import Hit, Photo, PhotoStatus
 from photoorg.search.ports import Box, SearchAnswer
+from photoorg.store.catalog.pairs import StoredPair
 
 PHOTO_ID = r"^[0-9a-f]{64}$"
 PhotoId = Annotated[
@@ -99,6 +100,31 @@ class QualityView(BaseModel):
     score: float
 
 
+class PairView(BaseModel):
+    """Two photos that belong together."""
+
+    kind: str = Field(description="raw_jpeg, live or burst.")
+    first_id: PhotoId = Field(description="The RAW, or the earlier frame.")
+    second_id: PhotoId
+    confidence: float = Field(ge=0, le=1)
+    evidence: list[str] = Field(description="Why, in words.")
+
+    @classmethod
+    def of(cls, pair: StoredPair) -> PairView:
+        """The view of a catalog record."""
+        return cls(
+            **{name: getattr(pair, name) for name in ("kind", "first_id", "second_id")},
+            confidence=pair.confidence,
+            evidence=list(pair.evidence),
+        )
+
+
+class PairList(BaseModel):
+    """Everything that belongs together with one photo."""
+
+    pairs: list[PairView]
+
+
 class PhotoView(BaseModel):
     """One photo and what is known about it."""
 
@@ -111,6 +137,8 @@ class PhotoView(BaseModel):
     status: PhotoStatus
     reason: str | None = Field(None, description="Why the photo failed or is only partial.")
     created_at: datetime
+    trashed_at: datetime | None = Field(None, description="Since when it is in the trash.")
+    favourite: bool = False
     exif: Capture
     hashes: HashesView | None
     quality: QualityView | None
@@ -130,6 +158,8 @@ class PhotoView(BaseModel):
             status=photo.status,
             reason=photo.reason,
             created_at=photo.created_at,
+            trashed_at=photo.trashed_at,
+            favourite=photo.favourite,
             exif=Capture(**{name: getattr(exif, name) for name in Capture.model_fields}),
             hashes=hashes
             and HashesView(

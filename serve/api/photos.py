@@ -9,7 +9,15 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from photoorg.errors import OverloadedError
 from serve.api.body import file_of, form, inline, json_body, media_type, request_body, wrong_type
-from serve.api.models import PHOTO_ID, PhotoAccepted, PhotoPage, PhotoView, UrlUpload
+from serve.api.models import (
+    PHOTO_ID,
+    PairList,
+    PairView,
+    PhotoAccepted,
+    PhotoPage,
+    PhotoView,
+    UrlUpload,
+)
 from serve.auth import TenantOf
 from serve.ports import Fetcher, Photos, Uploads
 from serve.problems import responses
@@ -106,6 +114,36 @@ def photos_router(
             return Response(status_code=304, headers=cached)
         data = await photos.thumbnail(tenant, photo_id)
         return Response(data, media_type="image/webp", headers=cached)
+
+    @router.get(
+        "/{photo_id}/pairs",
+        summary="List what belongs together with a photo",
+        response_model=PairList,
+        responses=responses(404, 422, 503),
+    )
+    async def pairs(photo_id: Id, tenant: str = tenant_dep) -> PairList:
+        """Its RAW or JPEG twin and other frames of its burst, with the evidence."""
+        return PairList(pairs=[PairView.of(pair) for pair in await photos.pairs(tenant, photo_id)])
+
+    @router.post(
+        "/{photo_id}/trash",
+        summary="Move a photo to the trash",
+        response_model=PhotoView,
+        responses=responses(404, 422, 503),
+    )
+    async def trash(photo_id: Id, tenant: str = tenant_dep) -> PhotoView:
+        """Hidden from the next query on, and restored whole by /restore."""
+        return PhotoView.of(await photos.trash(tenant, photo_id))
+
+    @router.post(
+        "/{photo_id}/restore",
+        summary="Take a photo out of the trash",
+        response_model=PhotoView,
+        responses=responses(404, 422, 503),
+    )
+    async def restore(photo_id: Id, tenant: str = tenant_dep) -> PhotoView:
+        """Found again from the next query on; a photo that is not in the trash stays as it is."""
+        return PhotoView.of(await photos.restore(tenant, photo_id))
 
     @router.delete(
         "/{photo_id}",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 import httpx
 
@@ -11,6 +12,7 @@ from photoorg.config import SearchConfig, ServeConfig
 from photoorg.errors import NotFoundError, UnsupportedMediaError
 from photoorg.models import Photo
 from photoorg.search.service import SearchService
+from photoorg.store.catalog.pairs import StoredPair
 from serve.api.app import create_app
 from serve.auth import fixed_tenant
 from serve.metrics import Metrics
@@ -27,6 +29,7 @@ class FakeLibrary:
         self.photos, self.slots = photos, slots
         self.thumbnails: dict[str, bytes] = {}
         self.accepted: list[tuple[bytes, str]] = []
+        self.paired: list[StoredPair] = []
         self.broken: Exception | None = None
 
     async def get(self, tenant: str, photo_id: str) -> Photo:
@@ -47,6 +50,20 @@ class FakeLibrary:
         if photo_id not in self.thumbnails:
             raise NotFoundError("no thumbnail")
         return self.thumbnails[photo_id]
+
+    async def pairs(self, tenant: str, photo_id: str) -> list[StoredPair]:
+        await self.get(tenant, photo_id)
+        return [pair for pair in self.paired if photo_id in (pair.first_id, pair.second_id)]
+
+    async def trash(self, tenant: str, photo_id: str) -> Photo:
+        found = replace(await self.get(tenant, photo_id), trashed_at=datetime.now(UTC))
+        self.photos.known[photo_id] = found
+        return found
+
+    async def restore(self, tenant: str, photo_id: str) -> Photo:
+        found = replace(await self.get(tenant, photo_id), trashed_at=None)
+        self.photos.known[photo_id] = found
+        return found
 
     async def delete(self, tenant: str, photo_id: str) -> None:
         await self.get(tenant, photo_id)

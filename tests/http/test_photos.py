@@ -7,6 +7,7 @@ import pytest
 
 from photoorg.config import ServeConfig
 from photoorg.errors import StorageError
+from photoorg.store.catalog.pairs import StoredPair
 from tests.fakes.http import NAMES, World
 from tests.fakes.search import jpeg, photo_id
 
@@ -183,3 +184,33 @@ async def test_a_failing_store_is_unavailable_and_may_be_retried(client, world):
     answer = await client.get(f"/v1/photos/{ONE}")
     assert answer.status_code == 503 and answer.headers["retry-after"] == "1"
     assert answer.json()["fix"] == "Look at it."
+
+
+async def test_a_trashed_photo_says_since_when_and_comes_back_whole(client, world):
+    trashed = await client.post(f"/v1/photos/{ONE}/trash")
+    assert trashed.status_code == 200 and trashed.json()["trashed_at"] is not None
+    restored = await client.post(f"/v1/photos/{ONE}/restore")
+    assert restored.status_code == 200 and restored.json()["trashed_at"] is None
+
+
+async def test_what_belongs_together_is_listed_with_its_evidence(client, world):
+    other = photo_id(NAMES[1])
+    world.library.paired = [StoredPair("burst", ONE, other, 0.9, ("0.2 s apart",))]
+    answer = await client.get(f"/v1/photos/{other}/pairs")
+    assert answer.json() == {
+        "pairs": [
+            {
+                "kind": "burst",
+                "first_id": ONE,
+                "second_id": other,
+                "confidence": 0.9,
+                "evidence": ["0.2 s apart"],
+            }
+        ]
+    }
+
+
+@pytest.mark.parametrize("path", ["trash", "restore"])
+async def test_the_trash_takes_only_photos_there_are(client, path):
+    answer = await client.post(f"/v1/photos/{photo_id('none')}/{path}")
+    assert answer.status_code == 404
