@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from photoorg.config import PhotoOrgConfig
 from photoorg.curate.detecting import DetectSummary, detect_events
-from photoorg.curate.places import gazetteer
+from photoorg.curate.geography import gazetteer
 from photoorg.registry import load
 from photoorg.stages.publish import new_version
 from photoorg.stages.vectors import VectorSnapshot

@@ -36,6 +36,7 @@ from photoorg.store.catalog import Catalog
 from photoorg.store.objects import ObjectStore
 from serve.api.app import create_app
 from serve.auth import fixed_tenant
+from serve.curation import curation_routers
 from serve.fetch import UrlFetcher
 from serve.health import HealthChecks, looks
 from serve.ingestor import Ingestor
@@ -43,6 +44,7 @@ from serve.library import Library
 from serve.metrics import Metrics
 from serve.middleware import log_json
 from serve.remote import Remote
+from serve.threads import CatalogThreads
 
 BATCH = 16
 BATCH_WAIT_S = 0.005
@@ -72,11 +74,13 @@ class Ingress:
         self._slots = [Remote(handle) for handle in shards] or self._local
         self._ingestor, self._wake = self._ingestor_of(ingestor)
         self._library = Library(self._catalog, self._store, wake=self._wake)
+        self._curation = CatalogThreads(self._catalog)
         self._background: set[asyncio.Task[Any]] = set()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Called by Ray Serve when the constructor is done."""
         config = self._config
+        tenant_of = fixed_tenant(config.tenant)
         return create_app(
             SearchService(self._embedder, self._slots, self._reader, config.search),
             self._library,
@@ -87,12 +91,13 @@ class Ingress:
                 allow_private=config.serve.allow_private_urls,
             ),
             HealthChecks(looks(self._catalog, self._store, self._embedder, self._slots)),
-            tenant_of=fixed_tenant(config.tenant),
+            tenant_of=tenant_of,
             serve=config.serve,
             search=config.search,
             metrics=self._metrics,
             lifespan=self._lifespan,
             send_request_id=False,
+            routers=curation_routers(self._curation, tenant_of),
         )
 
     @asynccontextmanager
@@ -106,7 +111,7 @@ class Ingress:
         finally:
             if self._ingestor is not None:
                 await self._ingestor.stop()
-            for part in (*self._local, self._reader, self._library):
+            for part in (*self._local, self._reader, self._library, self._curation):
                 part.close()
             self._stack.close()
 

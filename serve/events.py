@@ -1,28 +1,22 @@
-"""Events over the catalog, on threads of their own."""
+"""Events over the catalog."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 from photoorg.curate.event_edits import EventEdits, require
-from photoorg.store.catalog import Catalog, event_decisions, events
+from photoorg.store.catalog import event_decisions, events
 from photoorg.store.catalog.connection import Transaction
 from photoorg.store.catalog.event_decisions import Decision
 from photoorg.store.catalog.events import Event
-
-T = TypeVar("T")
-THREADS = 4
+from serve.threads import CatalogThreads
 
 
 class EventsOfCatalog:
     """A tenant's events: look and change."""
 
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="events")
+    def __init__(self, threads: CatalogThreads) -> None:
+        self._with = threads.run
 
     async def page(
         self, tenant: str, *, after: str | None, limit: int
@@ -49,7 +43,7 @@ class EventsOfCatalog:
             tenant, lambda tx: getattr(EventEdits(tx, actor), method)(*args, **options)
         )
 
-    async def undo(self, tenant: str, actor: str, decision_id: int) -> Sequence[int]:
+    async def undo(self, tenant: str, actor: str, decision_id: int) -> list[int]:
         """Take a decision back; the events that changed."""
         return await self._with(tenant, lambda tx: EventEdits(tx, actor).undo(decision_id))
 
@@ -60,14 +54,3 @@ class EventsOfCatalog:
         return await self._with(
             tenant, lambda tx: event_decisions.page(tx, before=before, limit=limit)
         )
-
-    def close(self) -> None:
-        """Let the threads end."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-    async def _with(self, tenant: str, work: Callable[[Transaction], T]) -> T:
-        def run() -> T:
-            with self._catalog.tenant(tenant) as tx:
-                return work(tx)
-
-        return await asyncio.get_running_loop().run_in_executor(self._threads, run)

@@ -79,14 +79,16 @@ def _home(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--show-home", action="store_true", help="also tell which events are home")
 
 
-def _limit(args: argparse.Namespace) -> int:
+def limit_of(args: argparse.Namespace) -> int:
+    """--limit, or InputError if it is out of range."""
     if not 1 <= args.limit <= 500:
         raise InputError(f"--limit must be between 1 and 500, not {args.limit}.")
     return int(args.limit)
 
 
 @contextmanager
-def _transaction(session: Session) -> Iterator[Transaction]:
+def catalog_transaction(session: Session) -> Iterator[Transaction]:
+    """A transaction of the session's tenant on the configured or embedded database."""
     from photoorg.store.catalog import Catalog
 
     with (
@@ -115,8 +117,8 @@ def _detect(args: argparse.Namespace, session: Session) -> None:
 def _list(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import events
 
-    with _transaction(session) as tx:
-        found, following = events.page(tx, after=args.after, limit=_limit(args))
+    with catalog_transaction(session) as tx:
+        found, following = events.page(tx, after=args.after, limit=limit_of(args))
     views = [event_view(event, show_home=args.show_home) for event in found]
     rows = [(e["event_id"], e["title"], e["photos"], e["kind"], e["trip_title"]) for e in views]
     text = table(rows, ("event", "title", "photos", "kind", "trip")) if rows else (
@@ -131,10 +133,10 @@ def _show(args: argparse.Namespace, session: Session) -> None:
     from photoorg.curate.event_edits import require
     from photoorg.store.catalog import events
 
-    with _transaction(session) as tx:
+    with catalog_transaction(session) as tx:
         event = require(tx, args.event)
         photos, following = events.photo_page(
-            tx, args.event, after=args.after, limit=_limit(args)
+            tx, args.event, after=args.after, limit=limit_of(args)
         )
     view = event_view(event, show_home=args.show_home)
     lines = [f"{event.title}: {event.photos} photos", *photos]
@@ -163,7 +165,7 @@ def _move(args: argparse.Namespace, session: Session) -> None:
 def _change(session: Session, method: str, *args: Any, **options: Any) -> None:
     from photoorg.curate.event_edits import EventEdits
 
-    with _transaction(session) as tx:
+    with catalog_transaction(session) as tx:
         event, decision = getattr(EventEdits(tx, ACTOR), method)(*args, **options)
     session.out.reply(
         {"event": event_view(event, show_home=False), "decision": decision},
@@ -175,8 +177,8 @@ def _change(session: Session, method: str, *args: Any, **options: Any) -> None:
 def _history(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import event_decisions
 
-    with _transaction(session) as tx:
-        found, following = event_decisions.page(tx, before=args.after, limit=_limit(args))
+    with catalog_transaction(session) as tx:
+        found, following = event_decisions.page(tx, before=args.after, limit=limit_of(args))
     views = [{n: getattr(d, n) for n in type(d).__slots__} for d in found]
     rows = [(d.decision_id, d.kind, d.event_id, d.actor, d.at, d.undone_at or "") for d in found]
     header = ("decision", "kind", "event", "by", "at", "undone")
@@ -187,7 +189,7 @@ def _history(args: argparse.Namespace, session: Session) -> None:
 def _undo(args: argparse.Namespace, session: Session) -> None:
     from photoorg.curate.event_edits import EventEdits
 
-    with _transaction(session) as tx:
+    with catalog_transaction(session) as tx:
         changed = EventEdits(tx, ACTOR).undo(args.decision)
     session.out.reply(
         {"undone": args.decision, "events": changed}, f"decision {args.decision} is taken back"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from photoorg.config import EventsConfig
 from photoorg.curate.events import Detected, detect
-from photoorg.curate.places import Gazetteer, Place, home, kinds, place_name
+from photoorg.curate.geography import Gazetteer, Place, home, kinds, place_name
 from photoorg.curate.reconcile import reconcile
 from photoorg.curate.timeline import Floats, Ints, Shot, Timeline, timeline
 from photoorg.curate.titles import coordinates, title, trip_title

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from photoorg import __version__
@@ -39,10 +39,12 @@ def create_app(
     metrics: Metrics | None = None,
     lifespan: Lifespan | None = None,
     send_request_id: bool = True,
+    routers: Sequence[APIRouter] = (),
 ) -> FastAPI:
     """The application over its parts; `lifespan` starts and stops what runs beside it.
 
-    `send_request_id` False where the server around it puts X-Request-ID into responses.
+    `send_request_id` False where the server around it puts X-Request-ID into responses; `routers`
+    are further parts of the interface, such as curation_routers.
     """
     metrics = metrics or Metrics()
     app = FastAPI(
@@ -60,6 +62,8 @@ def create_app(
             photos, uploads, fetcher, tenant_of, uploads_at_once=serve.max_uploads_at_once
         )
     )
+    for router in routers:
+        app.include_router(router)
     app.include_router(health_router(health, uploads, metrics))
     app.add_middleware(
         Requests,

@@ -24,7 +24,7 @@ from serve.api.event_models import (
 from serve.auth import TenantOf
 from serve.problems import responses
 
-ACTOR = "http"
+ACTOR = "api"
 Number = Annotated[int, Path(ge=1, le=2**63 - 1)]
 Cursor = Annotated[str | None, Query(description="next_cursor of the page before.")]
 Limit = Annotated[int, Query(ge=1, le=500)]
@@ -105,7 +105,7 @@ def events_router(events: Events, tenant_of: TenantOf) -> APIRouter:
     async def undo(decision_id: Number, tenant: str = tenant_dep) -> EventsUndone:
         """Photos and names are as they were; the latest change to the same photos goes first."""
         changed = await events.undo(tenant, ACTOR, decision_id)
-        return EventsUndone(undone=decision_id, events=list(changed))
+        return EventsUndone(undone=decision_id, events=changed)
 
     @router.post(
         "/merge",
