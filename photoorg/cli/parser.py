@@ -73,6 +73,7 @@ class Commands:
 def build_parser() -> Parser:
     """The whole grammar."""
     from photoorg.cli import (
+        anomalies,
         config,
         doctor,
         evaluate,
@@ -80,6 +81,7 @@ def build_parser() -> Parser:
         index,
         ingest,
         rejects,
+        rules,
         search,
         serve,
     )
@@ -92,6 +94,7 @@ def build_parser() -> Parser:
         allow_abbrev=False,
     )
     commands = Commands(parser.add_subparsers(metavar="COMMAND", required=True, dest="command"))
-    for module in (serve, ingest, rejects, index, search, events, evaluate, config, doctor):
+    organise = (events, anomalies, rules)
+    for module in (serve, ingest, rejects, index, search, *organise, evaluate, config, doctor):
         module.add_to(commands)
     return parser

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from photoorg.errors import InputError, NotFoundError
-from photoorg.store.catalog.rule_sql import NUMBERS, TEXTS, YES_NO, Where
+from photoorg.store.catalog.rule_sql import NUMBERS, TEXTS, TIMES, YES_NO, Where
 
 Action = Literal["archive", "trash", "tag", "favourite"]
-DEEPEST = 8
+DEEPEST = 24
 
 
 class _Strict(BaseModel):
@@ -129,10 +136,34 @@ class NotThis(_Strict):
         return Where.negated(self.no.where())
 
 
-Condition = (
-    NumberCondition | TextCondition | TimeCondition | YesNoCondition | AllOf | AnyOf | NotThis
-)
-FIELDS = {*NUMBERS, *TEXTS, *YES_NO, "captured_at", "created_at"}
+FIELDS = {*NUMBERS, *TEXTS, *YES_NO, *TIMES}
+
+
+def _kind(value: Any) -> str | None:
+    """Which kind of condition is meant, so that errors are about that kind only."""
+    if not isinstance(value, dict):
+        return None
+    for joint in ("all", "any", "not"):
+        if joint in value:
+            return joint
+    kinds = ((NUMBERS, "number"), (TEXTS, "text"), (TIMES, "time"), (YES_NO, "yes_no"))
+    return next((kind for names, kind in kinds if value.get("field") in names), None)
+
+
+Condition = Annotated[
+    Annotated[NumberCondition, Tag("number")]
+    | Annotated[TextCondition, Tag("text")]
+    | Annotated[TimeCondition, Tag("time")]
+    | Annotated[YesNoCondition, Tag("yes_no")]
+    | Annotated[AllOf, Tag("all")]
+    | Annotated[AnyOf, Tag("any")]
+    | Annotated[NotThis, Tag("not")],
+    Discriminator(
+        _kind,
+        custom_error_type="condition",
+        custom_error_message="a condition has all, any, not, or a field that there is",
+    ),
+]
 
 
 class Rule(_Strict):
@@ -183,41 +214,35 @@ def parse_rules(data: Any) -> RuleBook:
         data = {"rules": data}
     elif isinstance(data, dict) and "rules" not in data:
         data = {"rules": [data]}
-    _check_fields(data, 0, lambda place: place)
+    _check_fields(data, 0)
     try:
         return RuleBook.model_validate(data)
     except ValidationError as error:
-        faults = {f"{_place(e['loc'])}: {e['msg']}" for e in error.errors() if _telling(e)}
+        faults = [f"{_place(e['loc'])}: {e['msg']}" for e in error.errors()]
         raise InputError(
-            "The rules are not valid: " + "; ".join(sorted(faults)[:10]) + ".",
+            "The rules are not valid: " + "; ".join(faults[:10]) + ".",
             fix="See `photoorg rules check --help` for an example.",
         ) from None
 
 
-def _check_fields(node: Any, depth: int, where: Callable[[str], str], place: str = "") -> None:
-    """Refuse unknown fields and too deep nesting, which the union's errors would tell badly."""
-    if depth > 2 * DEEPEST + 4:
+def _check_fields(node: Any, depth: int) -> None:
+    """Refuse fields there are none of by name, and nesting no person would write."""
+    if depth > DEEPEST:
         raise InputError("The rules nest their conditions too deeply.", fix="Use fewer levels.")
     if isinstance(node, dict):
         name = node.get("field")
-        if name is not None and name not in FIELDS:
+        if name is not None and (not isinstance(name, str) or name not in FIELDS):
             raise InputError(
                 f"There is no field {name!r} to ask for.",
                 fix="Fields: " + ", ".join(sorted(FIELDS)) + ".",
             )
-        for key, value in node.items():
-            _check_fields(value, depth + 1, where, f"{place}.{key}")
+        for value in node.values():
+            _check_fields(value, depth + 1)
     elif isinstance(node, list):
-        for number, value in enumerate(node):
-            _check_fields(value, depth + 1, where, f"{place}[{number}]")
+        for value in node:
+            _check_fields(value, depth + 1)
 
 
 def _place(loc: tuple[Any, ...]) -> str:
-    return ".".join(str(part) for part in loc if not str(part).endswith(("Condition", "Of", "This")))
-
-
-def _telling(error: Any) -> bool:
-    """Whether an error is about the kind of condition that was meant, not another of the union."""
-    return not (
-        error["type"] == "literal_error" and error["loc"][-1] == "field"
-    ) and error["type"] != "extra_forbidden" or len(error["loc"]) <= 3
+    kinds = {"number", "text", "time", "yes_no"}
+    return ".".join(str(part) for part in loc if part not in kinds) or "(top level)"
