@@ -74,6 +74,7 @@ def build_parser() -> Parser:
     """The whole grammar."""
     from photoorg.cli import (
         anomalies,
+        calibrate,
         config,
         doctor,
         evaluate,
@@ -94,7 +95,7 @@ def build_parser() -> Parser:
         allow_abbrev=False,
     )
     commands = Commands(parser.add_subparsers(metavar="COMMAND", required=True, dest="command"))
-    organise = (events, anomalies, rules)
+    organise = (events, anomalies, rules, calibrate)
     for module in (serve, ingest, rejects, index, search, *organise, evaluate, config, doctor):
         module.add_to(commands)
     return parser

@@ -48,6 +48,7 @@ def test_the_commands_are_those_of_the_manual():
         "rules run",
         "rules runs",
         "rules undo",
+        "calibrate feedback",
         "config check",
         "config show",
         "doctor",
