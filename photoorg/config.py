@@ -231,6 +231,16 @@ class DedupConfig(Section):
     weights: Annotated[tuple[float, ...], Field(min_length=10, max_length=10)] | None = None
 
 
+class EventsConfig(Section):
+    """Event detection: pauses that part events, and what counts as home."""
+
+    min_gap_minutes: float = Field(40.0, gt=0)
+    usual_gap_hours: float = Field(2.0, gt=0)
+    max_gap_hours: float = Field(8.0, gt=0)
+    home_radius_km: float = Field(30.0, gt=0)
+    visual_up_to: int = Field(200_000, ge=0)
+
+
 class ComponentConfig(Section):
     """Whether a serving component runs inside the ingress or as a deployment of its own."""
 
@@ -283,6 +293,7 @@ class PhotoOrgConfig(Section):
     faces: FacesConfig = FacesConfig()
     migration: MigrationConfig = MigrationConfig()
     dedup: DedupConfig = DedupConfig()
+    events: EventsConfig = EventsConfig()
     serve: ServeConfig = ServeConfig()
 
 

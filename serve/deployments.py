@@ -40,7 +40,10 @@ from photoorg.store.catalog import Catalog
 from photoorg.store.objects import ObjectStore
 from serve.administration import Administration
 from serve.api.app import create_app
+from serve.api.dedup import dedup_router
+from serve.api.indexes import indexes_router
 from serve.auth import fixed_tenant
+from serve.curation import curation_routers
 from serve.dedup import CatalogDedup
 from serve.fetch import UrlFetcher
 from serve.health import HealthChecks, looks
@@ -49,6 +52,7 @@ from serve.library import Library
 from serve.metrics import Metrics
 from serve.middleware import log_json
 from serve.remote import Remote
+from serve.threads import CatalogThreads
 
 BATCH = 16
 BATCH_WAIT_S = 0.005
@@ -81,11 +85,13 @@ class Ingress:
         self._library = Library(self._catalog, self._store, wake=self._wake)
         self._indexes = Administration(config, self._catalog, self._store)
         self._dedup = CatalogDedup(self._catalog, config.dedup)
+        self._curation = CatalogThreads(self._catalog)
         self._background: set[asyncio.Task[Any]] = set()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Called by Ray Serve when the constructor is done."""
         config = self._config
+        tenant_of = fixed_tenant(config.tenant)
         return create_app(
             local_service(config, self._embedder, self._slots, self._reader),
             self._library,
@@ -96,14 +102,17 @@ class Ingress:
                 allow_private=config.serve.allow_private_urls,
             ),
             HealthChecks(looks(self._catalog, self._store, self._embedder, self._slots)),
-            tenant_of=fixed_tenant(config.tenant),
+            tenant_of=tenant_of,
             serve=config.serve,
             search=config.search,
             metrics=self._metrics,
-            indexes=self._indexes,
             lifespan=self._lifespan,
             send_request_id=False,
-            dedup=self._dedup,
+            routers=[
+                indexes_router(self._indexes, tenant_of),
+                dedup_router(self._dedup, tenant_of),
+                *curation_routers(self._curation, tenant_of),
+            ],
         )
 
     @asynccontextmanager
@@ -117,7 +126,7 @@ class Ingress:
         finally:
             if self._ingestor is not None:
                 await self._ingestor.stop()
-            areas = (self._library, self._indexes, self._dedup)
+            areas = (self._library, self._indexes, self._dedup, self._curation)
             for part in (*self._local, self._watch, self._reader, *areas):
                 if part is not None:
                     part.close()

@@ -24,17 +24,20 @@ PREVIEWED = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 def add_to(commands: Commands) -> None:
     """Add `dedup scan|list|show|resolve|undo|preview|stats`."""
     group = commands.group("dedup", "find and resolve duplicates", "photoorg dedup scan")
-    scan = group.add(
-        "scan", "look for duplicates among all photos", "photoorg dedup scan", _scan
-    )
+    scan = group.add("scan", "look for duplicates among all photos", "photoorg dedup scan", _scan)
     scan.add_argument(
-        "--confidence", type=float, metavar="X", help="suggest from X on, 0..1 (default: configured)"
+        "--confidence",
+        type=float,
+        metavar="X",
+        help="suggest from X on, 0..1 (default: configured)",
     )
     scan.add_argument(
         "--hashes-only", action="store_true", help="neither vectors nor pictures: the quickest"
     )
     listing = group.add(
-        "list", "list groups of duplicates, the surest first", "photoorg dedup list --limit 20",
+        "list",
+        "list groups of duplicates, the surest first",
+        "photoorg dedup list --limit 20",
         _list,
     )
     listing.add_argument("--limit", type=int, default=50, metavar="N")

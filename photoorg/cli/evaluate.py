@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from photoorg.cli import evaluate_dedup
+from photoorg.cli import evaluate_dedup, evaluate_events
 from photoorg.cli.ingest import ingest
 from photoorg.cli.parser import Commands
 from photoorg.cli.session import Session
@@ -21,7 +21,7 @@ from photoorg.errors import InputError, NotFoundError
 
 
 def add_to(commands: Commands) -> None:
-    """Add `evaluate retrieval` and `evaluate dedup`."""
+    """Add `evaluate retrieval` and the evaluations of other modules."""
     group = commands.group(
         "evaluate", "measure the answers on labelled photos", "photoorg evaluate retrieval DIR"
     )
@@ -35,6 +35,7 @@ def add_to(commands: Commands) -> None:
     parser.add_argument("folder", metavar="DIR", help="a folder with one folder per class")
     parser.add_argument("--space", metavar="FILE", help="space file or name (default: configured)")
     evaluate_dedup.add_to(group)
+    evaluate_events.add_to(group)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""Organising a library: duplicates found, judged, grouped, and one of each kept."""
+"""Putting a library in order: duplicates, events, people, scenes, anomalies and rules."""

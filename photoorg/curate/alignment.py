@@ -143,9 +143,7 @@ def _places(field: Prepared, other: Prepared) -> list[_Place]:
         # A small template fits somewhere by chance.
         score = float(scores[angle, y, x]) * (area / (field.shape[0] * field.shape[1])) ** 0.1
         middle = y + (template.height - 1) / 2, x + (template.width - 1) / 2
-        places.append(
-            _Place(score, field, other, template.scale, template.angles[angle], *middle)
-        )
+        places.append(_Place(score, field, other, template.scale, template.angles[angle], *middle))
     places.sort(key=lambda place: -place.score)
     return places[:PLACES]
 

@@ -59,7 +59,12 @@ class Chunk:
 
 
 def near_pairs(
-    codes_nw: Words, radius: int, *, per_row: int = 256, threads: int = 2, others: Words | None = None
+    codes_nw: Words,
+    radius: int,
+    *,
+    per_row: int = 256,
+    threads: int = 2,
+    others: Words | None = None,
 ) -> NearPairs:
     """All pairs of rows within `radius` bits; codes are [n, words] of 64 bits.
 

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from photoorg import __version__
 from photoorg.config import SearchConfig, ServeConfig
 from photoorg.search.service import SearchService
-from serve.api.dedup import Dedup, dedup_router
 from serve.api.health import health_router
-from serve.api.indexes import indexes_router
 from serve.api.models import Problem
 from serve.api.photos import photos_router
 from serve.api.search import search_router
 from serve.auth import TenantOf
 from serve.metrics import Metrics
 from serve.middleware import Requests
-from serve.ports import Fetcher, Health, Indexes, Photos, Uploads
+from serve.ports import Fetcher, Health, Photos, Uploads
 from serve.problems import install
 
 FORM_OVERHEAD = 1_000_000
@@ -39,14 +37,14 @@ def create_app(
     serve: ServeConfig,
     search: SearchConfig,
     metrics: Metrics | None = None,
-    indexes: Indexes | None = None,
     lifespan: Lifespan | None = None,
     send_request_id: bool = True,
-    dedup: Dedup | None = None,
+    routers: Sequence[APIRouter] = (),
 ) -> FastAPI:
     """The application over its parts; `lifespan` starts and stops what runs beside it.
 
-    `send_request_id` False where the server around it puts X-Request-ID into responses.
+    `send_request_id` False where the server around it puts X-Request-ID into responses; `routers`
+    are further parts of the interface, such as curation_routers.
     """
     metrics = metrics or Metrics()
     app = FastAPI(
@@ -64,11 +62,9 @@ def create_app(
             photos, uploads, fetcher, tenant_of, uploads_at_once=serve.max_uploads_at_once
         )
     )
-    if dedup is not None:
-        app.include_router(dedup_router(dedup, tenant_of))
+    for router in routers:
+        app.include_router(router)
     app.include_router(health_router(health, uploads, metrics))
-    if indexes is not None:
-        app.include_router(indexes_router(indexes, tenant_of))
     app.add_middleware(
         Requests,
         metrics=metrics,

@@ -145,9 +145,7 @@ class PreviewView(BaseModel):
     def of(cls, effects: list[Effect]) -> PreviewView:
         """The view of effects."""
         names = EffectView.model_fields
-        return cls(
-            thresholds=[EffectView(**{n: getattr(e, n) for n in names}) for e in effects]
-        )
+        return cls(thresholds=[EffectView(**{n: getattr(e, n) for n in names}) for e in effects])
 
 
 class StatusCount(BaseModel):

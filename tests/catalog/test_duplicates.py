@@ -190,9 +190,13 @@ def test_what_a_person_changed_after_a_merge_survives_the_undo(catalog: Catalog)
     scan(catalog)
     keeper, other = ids("x-0", "x-1")
     with catalog.tenant("a") as tx:
-        tx.conn.execute("UPDATE photos SET title = 'Old' WHERE photo_id = decode(%s, 'hex')", [other])
+        tx.conn.execute(
+            "UPDATE photos SET title = 'Old' WHERE photo_id = decode(%s, 'hex')", [other]
+        )
         done = resolutions.resolve(tx, groups(catalog)[0].group_id, "merge")
-        tx.conn.execute("UPDATE photos SET title = 'New' WHERE photo_id = decode(%s, 'hex')", [keeper])
+        tx.conn.execute(
+            "UPDATE photos SET title = 'New' WHERE photo_id = decode(%s, 'hex')", [keeper]
+        )
         resolutions.undo(tx, done.undo_token)
     assert facts_of(catalog, keeper)["row"][1] == "New"
 
@@ -247,7 +251,8 @@ def test_two_merges_at_once_never_trash_both_copies(catalog: Catalog) -> None:
                         [gone[:16], kept, token],
                     )
                     tx.conn.execute(
-                        "INSERT INTO duplicate_trashed VALUES ('a', %s, %s, %s)", [gone, kept, token]
+                        "INSERT INTO duplicate_trashed VALUES ('a', %s, %s, %s)",
+                        [gone, kept, token],
                     )
                     tx.conn.execute(
                         "UPDATE photos SET trashed_at = now() WHERE tenant_id = 'a'"
@@ -270,8 +275,17 @@ def test_a_chain_of_merges_cannot_lose_the_copy_in_the_middle(catalog: Catalog) 
     scan(catalog)
     with catalog.tenant("a") as tx:
         resolutions.resolve(tx, groups(catalog)[0].group_id, "merge")
-    load(catalog, "s", rows.photo("better.jpg", width=8000, height=6000,
-                                  pdq=copies("x", 1)[0]["pdq"], phash=copies("x", 1)[0]["phash"]))
+    load(
+        catalog,
+        "s",
+        rows.photo(
+            "better.jpg",
+            width=8000,
+            height=6000,
+            pdq=copies("x", 1)[0]["pdq"],
+            phash=copies("x", 1)[0]["phash"],
+        ),
+    )
     scan(catalog)
     (group,) = groups(catalog)
     assert group.keeper_id == ids("better")[0]

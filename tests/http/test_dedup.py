@@ -12,6 +12,7 @@ from photoorg.curate.sweep import sweep
 from photoorg.search.service import SearchService
 from photoorg.store.catalog import Catalog, trash
 from serve.api.app import create_app
+from serve.api.dedup import dedup_router
 from serve.auth import fixed_tenant
 from serve.dedup import CatalogDedup
 from tests.catalog import rows
@@ -36,7 +37,7 @@ async def api(catalog: Catalog, world: World) -> AsyncIterator[httpx.AsyncClient
         tenant_of=fixed_tenant("a"),
         serve=world.serve,
         search=SearchConfig(),
-        dedup=dedup,
+        routers=[dedup_router(dedup, fixed_tenant("a"))],
     )
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
@@ -47,9 +48,7 @@ async def api(catalog: Catalog, world: World) -> AsyncIterator[httpx.AsyncClient
 async def test_suggestions_are_paged_and_say_what_to_keep(api: httpx.AsyncClient) -> None:
     first = (await api.get("/v1/dedup/suggestions", params={"limit": 1})).json()
     rest = (
-        await api.get(
-            "/v1/dedup/suggestions", params={"limit": 1, "cursor": first["next_cursor"]}
-        )
+        await api.get("/v1/dedup/suggestions", params={"limit": 1, "cursor": first["next_cursor"]})
     ).json()
     assert rest["next_cursor"] is None
     both = first["suggestions"] + rest["suggestions"]

@@ -11,6 +11,7 @@ from photoorg.store.catalog import spaces
 from photoorg.store.objects import ObjectStore
 from serve.administration import Administration
 from serve.api.app import create_app
+from serve.api.indexes import indexes_router
 from serve.auth import fixed_tenant
 from tests.fakes.http import FakeFetcher, FakeHealth, FakeLibrary
 from tests.fakes.search import MUTE, SPACE, FakeEmbedder, FakePhotos, photo_id
@@ -45,7 +46,7 @@ async def client(tmp_path, catalog):
         tenant_of=fixed_tenant(T),
         serve=ServeConfig(),
         search=SearchConfig(),
-        indexes=indexes,
+        routers=[indexes_router(indexes, fixed_tenant(T))],
     )
     headers = {"X-User-ID": "ann"}
     async with httpx.AsyncClient(

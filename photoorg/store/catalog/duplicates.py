@@ -40,9 +40,7 @@ COPY_GROUPS = (
     "COPY scanned_groups (signature, kind, confidence, keeper_id, reason, bytes, members)"
     " FROM STDIN"
 )
-COPY_MEMBERS = (
-    "COPY scanned_members (signature, photo_id, kind, confidence, evidence) FROM STDIN"
-)
+COPY_MEMBERS = "COPY scanned_members (signature, photo_id, kind, confidence, evidence) FROM STDIN"
 FORGET = """
 DELETE FROM duplicate_groups WHERE tenant_id = %s AND status = 'open'
     AND signature NOT IN (SELECT signature FROM scanned_groups)

@@ -1,0 +1,196 @@
+"""Events: pairwise F1 on made-up libraries with a fixed-gap baseline beside it, and speed.
+
+python -m benchmarks.events --json [--n 100000] [--seeds 5]
+
+Each library has two cameras (a phone with GPS gaps; a camera without GPS whose clock is off by
+hours), single wrong clocks (years 1970 and 2099, resets) and positions 0,0, in several kinds of
+life: dense and sparse shooting, several events a day, trips. The baseline parts photos at pauses of
+FIXED_GAP_S as their clocks show them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from benchmarks.report import finish, print_table
+from photoorg.config import EventsConfig
+from photoorg.curate.events import detect
+from photoorg.curate.timeline import Shot, timeline
+from photoorg.evaluate.clustering import scores
+
+FIXED_GAP_S = 4 * 3600
+START = datetime(2019, 1, 5, 9)
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """How somebody takes photos: hours between events, hours they last, minutes between photos."""
+
+    name: str
+    pause_h: tuple[float, float]
+    length_h: tuple[float, float]
+    step_min: float
+    at_home: float = 0.5
+    gps_gap: float = 0.3
+    clock_h: float = 5.25
+    names: str = "usual"
+
+
+LIVES = (
+    Life("usual", (10, 120), (0.5, 4), 3),
+    Life("dense", (6, 48), (0.3, 2), 0.3, clock_h=1.0),
+    Life("sparse", (24, 300), (1, 6), 25, clock_h=-8.0),
+    Life("busy days", (3, 16), (0.5, 2), 2, at_home=0.2, clock_h=12.0),
+    Life("no GPS", (10, 120), (0.5, 4), 3, gps_gap=1.0, clock_h=3.5),
+    Life("shuffled names", (10, 120), (0.5, 4), 3, clock_h=0.5, names="shuffled"),
+)
+
+
+def make(life: Life, events: int, seed: int) -> tuple[list[Shot], list[int]]:
+    """A library and the event of each photo."""
+    rng = np.random.default_rng(seed)
+    home = np.array([48.1, 11.5])
+    shots: list[Shot] = []
+    truth: list[int] = []
+    counters = [int(rng.integers(1, 3_000)), int(rng.integers(1, 3_000))]
+    clock = START
+    for event in range(events):
+        clock += timedelta(hours=float(rng.uniform(*life.pause_h)))
+        length = float(rng.uniform(*life.length_h)) * 60
+        spread = rng.uniform(-1, 1, 2) * rng.choice([0.2, 2.0, 20.0])
+        centre = home + (rng.normal(0, 0.002, 2) if rng.random() < life.at_home else spread)
+        gps_lost = rng.random() < life.gps_gap / 2
+        minutes = np.cumsum(rng.exponential(life.step_min, max(2, int(length / life.step_min))))
+        for minute in minutes[(minutes < length) | (np.arange(len(minutes)) < 2)]:
+            camera = int(rng.random() < 0.35)
+            taken = clock + timedelta(minutes=float(minute))
+            place = centre + rng.normal(0, 0.003, 2)
+            counters[camera] += 1
+            shots.append(_shot(life, rng, taken, place, camera, counters[camera], gps_lost))
+            truth.append(event)
+        clock += timedelta(minutes=float(minutes[-1]))
+    return shots, truth
+
+
+def _shot(
+    life: Life,
+    rng: np.random.Generator,
+    taken: datetime,
+    place: Any,
+    camera: int,
+    number: int,
+    gps_lost: bool,
+) -> Shot:
+    located = camera == 0 and not gps_lost and rng.random() > life.gps_gap
+    lat, lon = (float(place[0]), float(place[1])) if located else (None, None)
+    if not located and rng.random() < 0.05:
+        lat, lon = 0.0, 0.0
+    if camera == 1:
+        taken += timedelta(hours=life.clock_h)
+    wrong = rng.random()
+    if wrong < 0.005:
+        taken = datetime(1970, 1, 1) + timedelta(seconds=int(rng.integers(0, 7_200)))
+    elif wrong < 0.007:
+        taken = taken.replace(year=2099, day=min(taken.day, 28))
+    name = f"IMG_{number:05d}.jpg" if camera == 0 else f"DSC{number:05d}.JPG"
+    if life.names == "shuffled":
+        name = ("a" if camera == 0 else "b") + f"{int(rng.integers(0, 10**8)):08d}.jpg"
+    return Shot(name, taken, None, "exif_local", lat, lon)
+
+
+def fixed_gap(shots: list[Shot], seconds: float) -> list[int]:
+    """Events parted at pauses longer than `seconds`."""
+    moments = np.array([s.taken.timestamp() if s.taken else 0.0 for s in shots])
+    order = np.argsort(moments, kind="stable")
+    labels = np.empty(len(shots), np.int64)
+    labels[order] = np.cumsum(np.insert(np.diff(moments[order]) > seconds, 0, False))
+    return [int(label) for label in labels]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.events", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="kept for symmetry: always printed")
+    parser.add_argument("--n", type=int, default=100_000)
+    parser.add_argument("--seeds", type=int, default=5)
+    options = parser.parse_args()
+    lives: dict[str, Any] = {}
+    for life in LIVES:
+        lives[life.name] = _quality(life, options.seeds)
+    speed = _speed(options.n)
+    rows = [
+        (name, f"F1 {v['f1']:.3f} (lowest {v['lowest']:.3f})  fixed gap {v['fixed_gap_f1']:.3f}")
+        for name, v in lives.items()
+    ]
+    print_table("events", [*rows, *speed.items()])
+    finish(
+        "events",
+        {
+            "pairwise_f1": float(np.mean([v["f1"] for v in lives.values()])),
+            "lowest_f1": min(v["lowest"] for v in lives.values()),
+            "fixed_gap_f1": float(np.mean([v["fixed_gap_f1"] for v in lives.values()])),
+            "limit_f1": 0.95,
+            **speed,
+            "limit_seconds": 2.0,
+            "lives": lives,
+            "seeds": options.seeds,
+        },
+    )
+
+
+def _quality(life: Life, seeds: int) -> dict[str, Any]:
+    ours, fixed, shifts = [], [], []
+    for seed in range(seeds):
+        shots, truth = make(life, 60, seed)
+        detected = detect(timeline(shots), EventsConfig())
+        ours.append(scores(truth, detected.event_n.tolist()))
+        fixed.append(scores(truth, fixed_gap(shots, FIXED_GAP_S)))
+        shifts.append([round(s.seconds / 3600, 2) for s in detected.shifts if s.trusted])
+    return {
+        "f1": round(float(np.mean([s.pairwise_f1 for s in ours])), 4),
+        "lowest": round(min(s.pairwise_f1 for s in ours), 4),
+        "precision": round(float(np.mean([s.pairwise_precision for s in ours])), 4),
+        "recall": round(float(np.mean([s.pairwise_recall for s in ours])), 4),
+        "fixed_gap_f1": round(float(np.mean([s.pairwise_f1 for s in fixed])), 4),
+        "clock_off_h": life.clock_h,
+        "shifts_h": shifts,
+    }
+
+
+def _speed(n: int) -> dict[str, Any]:
+    shots: list[Shot] = []
+    truth: list[int] = []
+    events = 600
+    while len(shots) < n:
+        shots, truth = make(LIVES[0], events, 99)
+        events = int(events * max(1.1, 1.05 * n / max(1, len(shots))))
+    shots, truth = shots[:n], truth[:n]
+    started = time.perf_counter()
+    line = timeline(shots)
+    read = time.perf_counter() - started
+    started = time.perf_counter()
+    detected = detect(line, EventsConfig())
+    seconds = time.perf_counter() - started
+    started = time.perf_counter()
+    fixed = fixed_gap(shots, FIXED_GAP_S)
+    fixed_s = time.perf_counter() - started
+    return {
+        "n": n,
+        "detect_seconds": seconds,
+        "arrays_seconds": read,
+        "seconds": seconds + read,
+        "fixed_gap_seconds": fixed_s,
+        "f1_at_n": scores(truth, detected.event_n.tolist()).pairwise_f1,
+        "fixed_gap_f1_at_n": scores(truth, fixed).pairwise_f1,
+        "events_found": int(detected.event_n.max()) + 1,
+        "events_true": len(set(truth)),
+    }
+
+
+if __name__ == "__main__":
+    main()

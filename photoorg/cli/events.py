@@ -1,0 +1,194 @@
+"""`photoorg events`: find events, look at them, and put them right."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from photoorg.cli.output import table
+from photoorg.cli.parser import Commands
+from photoorg.cli.session import Session, running_database
+from photoorg.errors import InputError
+from photoorg.registry import load
+
+if TYPE_CHECKING:
+    from photoorg.store.catalog.connection import Transaction
+    from photoorg.store.catalog.events import Event
+
+ACTOR = "cli"
+
+
+def add_to(commands: Commands) -> None:
+    """Add `events` with its commands."""
+    group = commands.group(
+        "events", "occasions: runs of photos that belong together", "photoorg events detect"
+    )
+    found = group.add("detect", "find the events anew", "photoorg events detect", _detect)
+    found.add_argument("--no-visual", action="store_true", help="do not look at what photos show")
+    listed = group.add("list", "list events, the latest first", "photoorg events list", _list)
+    _paged(listed)
+    _home(listed)
+    shown = group.add("show", "one event and its photos", "photoorg events show 12", _show)
+    shown.add_argument("event", type=int, metavar="EVENT")
+    _paged(shown)
+    _home(shown)
+    split = group.add(
+        "split", "part an event in two", "photoorg events split 12 --at 3f9a... ", _split
+    )
+    split.add_argument("event", type=int, metavar="EVENT")
+    where = split.add_mutually_exclusive_group(required=True)
+    where.add_argument("--at", metavar="PHOTO_ID", help="the first photo of the new event")
+    where.add_argument("--photos", nargs="+", metavar="PHOTO_ID", help="photos of the new event")
+    merge = group.add("merge", "put events into one", "photoorg events merge 12 13", _merge)
+    merge.add_argument("events", type=int, nargs="+", metavar="EVENT", help="the first one stays")
+    rename = group.add("rename", "name an event", "photoorg events rename 12 Wedding", _rename)
+    rename.add_argument("event", type=int, metavar="EVENT")
+    rename.add_argument("title", help='"" gives it back the title it has by itself')
+    move = group.add(
+        "move", "put photos into another event", "photoorg events move 3f9a... --to 12", _move
+    )
+    move.add_argument("photos", nargs="+", metavar="PHOTO_ID")
+    move.add_argument("--to", type=int, metavar="EVENT", help="default: a new event")
+    history = group.add("history", "list what people decided", "photoorg events history", _history)
+    history.add_argument("--limit", type=int, default=50, metavar="N")
+    history.add_argument("--after", type=int, metavar="DECISION", help="the last one seen")
+    undo = group.add("undo", "take a decision back", "photoorg events undo 7", _undo)
+    undo.add_argument("decision", type=int, metavar="DECISION")
+
+
+def event_view(event: Event, *, show_home: bool) -> dict[str, Any]:
+    """An event as plain JSON; what would tell where home is only with `show_home`."""
+    data: dict[str, Any] = {name: getattr(event, name) for name in type(event).__slots__}
+    if event.kind == "home" and not show_home:
+        data |= {"latitude": None, "longitude": None, "place": None, "kind": "local"}
+    return data
+
+
+def _paged(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--limit", type=int, default=50, metavar="N", help="how many (50)")
+    parser.add_argument("--after", metavar="CURSOR", help="next_cursor of the page before")
+
+
+def _home(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--show-home", action="store_true", help="also tell which events are home")
+
+
+def limit_of(args: argparse.Namespace) -> int:
+    """--limit, or InputError if it is out of range."""
+    if not 1 <= args.limit <= 500:
+        raise InputError(f"--limit must be between 1 and 500, not {args.limit}.")
+    return int(args.limit)
+
+
+@contextmanager
+def catalog_transaction(session: Session) -> Iterator[Transaction]:
+    """A transaction of the session's tenant on the configured or embedded database."""
+    from photoorg.store.catalog import Catalog
+
+    with (
+        running_database(session.config()) as config,
+        Catalog(str(config.database.url.get_secret_value()), config.database) as catalog,  # type: ignore[union-attr]
+    ):
+        catalog.migrate()
+        with catalog.tenant(config.tenant) as tx:
+            yield tx
+
+
+def _detect(args: argparse.Namespace, session: Session) -> None:
+    summary = load("pipelines.events:run")(session.config(), visual=not args.no_visual)
+    clocks = "".join(
+        f"\nthe clock of {c['camera']} was put right by {c['seconds'] / 60:.0f} min "
+        f"({c['photos']} photos)"
+        for c in summary.clocks
+    )
+    session.out.reply(
+        summary.to_dict(),
+        f"{summary.events} events ({summary.new} new, {summary.trips} trips) of {summary.photos} "
+        f"photos in {summary.seconds:.1f} s; {summary.undated} photos have no time{clocks}",
+    )
+
+
+def _list(args: argparse.Namespace, session: Session) -> None:
+    from photoorg.store.catalog import events
+
+    with catalog_transaction(session) as tx:
+        found, following = events.page(tx, after=args.after, limit=limit_of(args))
+    views = [event_view(event, show_home=args.show_home) for event in found]
+    rows = [(e["event_id"], e["title"], e["photos"], e["kind"], e["trip_title"]) for e in views]
+    text = (
+        table(rows, ("event", "title", "photos", "kind", "trip"))
+        if rows
+        else ("There are no events yet: `photoorg events detect`.")
+    )
+    if following:
+        text += f"\nmore: --after {following}"
+    session.out.reply({"events": views, "next_cursor": following}, text)
+
+
+def _show(args: argparse.Namespace, session: Session) -> None:
+    from photoorg.curate.event_edits import require
+    from photoorg.store.catalog import events
+
+    with catalog_transaction(session) as tx:
+        event = require(tx, args.event)
+        photos, following = events.photo_page(
+            tx, args.event, after=args.after, limit=limit_of(args)
+        )
+    view = event_view(event, show_home=args.show_home)
+    lines = [f"{event.title}: {event.photos} photos", *photos]
+    if following:
+        lines.append(f"more: --after {following}")
+    data = {"event": view, "photo_ids": photos, "next_cursor": following}
+    session.out.reply(data, "\n".join(lines))
+
+
+def _split(args: argparse.Namespace, session: Session) -> None:
+    _change(session, "split", args.event, at=args.at, photo_ids=args.photos or ())
+
+
+def _merge(args: argparse.Namespace, session: Session) -> None:
+    _change(session, "merge", args.events)
+
+
+def _rename(args: argparse.Namespace, session: Session) -> None:
+    _change(session, "rename", args.event, args.title)
+
+
+def _move(args: argparse.Namespace, session: Session) -> None:
+    _change(session, "move", args.photos, args.to)
+
+
+def _change(session: Session, method: str, *args: Any, **options: Any) -> None:
+    from photoorg.curate.event_edits import EventEdits
+
+    with catalog_transaction(session) as tx:
+        event, decision = getattr(EventEdits(tx, ACTOR), method)(*args, **options)
+    session.out.reply(
+        {"event": event_view(event, show_home=False), "decision": decision},
+        f"event {event.event_id}: {event.title}, {event.photos} photos\n"
+        f"to take it back: photoorg events undo {decision}",
+    )
+
+
+def _history(args: argparse.Namespace, session: Session) -> None:
+    from photoorg.store.catalog import event_decisions
+
+    with catalog_transaction(session) as tx:
+        found, following = event_decisions.page(tx, before=args.after, limit=limit_of(args))
+    views = [{n: getattr(d, n) for n in type(d).__slots__} for d in found]
+    rows = [(d.decision_id, d.kind, d.event_id, d.actor, d.at, d.undone_at or "") for d in found]
+    header = ("decision", "kind", "event", "by", "at", "undone")
+    text = table(rows, header) if rows else "Nobody has changed an event yet."
+    session.out.reply({"decisions": views, "next_cursor": following}, text)
+
+
+def _undo(args: argparse.Namespace, session: Session) -> None:
+    from photoorg.curate.event_edits import EventEdits
+
+    with catalog_transaction(session) as tx:
+        changed = EventEdits(tx, ACTOR).undo(args.decision)
+    session.out.reply(
+        {"undone": args.decision, "events": changed}, f"decision {args.decision} is taken back"
+    )

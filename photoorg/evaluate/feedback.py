@@ -1,0 +1,64 @@
+"""Re-fitting a tenant's thresholds to its feedback, and putting them in force."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from photoorg.errors import NotFoundError
+from photoorg.evaluate.refit import Refit, refit
+from photoorg.store.catalog import audit, feedback, spaces, thresholds
+from photoorg.store.catalog.connection import Transaction
+
+KINDS = ("search", "similar", "duplicate", "person")
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What the feedback in a space says; `changes` are (in force, fitted) values by name."""
+
+    space: str
+    fits: tuple[Refit, ...]
+    changes: dict[str, tuple[float | None, float]]
+    mean_click_position: float | None
+
+
+def fit_feedback(tx: Transaction) -> Fitted:
+    """Fit every kind of verdict with enough of them; writes nothing.
+
+    NotFoundError before the tenant has an embedding space.
+    """
+    space = spaces.get_default(tx, "image")
+    if space is None:
+        raise NotFoundError("No space is known yet.", fix="Run `photoorg ingest` first.")
+    in_force = thresholds.get_all(tx, space.id)
+    verdicts = feedback.verdicts(tx, space.id)
+    fits = []
+    for kind in KINDS:
+        own = [(v, v.score) for v in verdicts if v.kind == kind and v.score is not None]
+        fit = refit(
+            kind,
+            [score for _, score in own],
+            [v.accepted for v, _ in own],
+            [v.signals for v, _ in own],
+            in_force,
+        )
+        if fit is not None:
+            fits.append(fit)
+    changes = {
+        name: (in_force.get(name), value)
+        for fit in fits
+        for name, value in fit.values.items()
+        if in_force.get(name) != value
+    }
+    clicks = feedback.positions(tx)
+    mean = round(sum(clicks) / len(clicks), 3) if clicks else None
+    return Fitted(space.id, tuple(fits), changes, mean)
+
+
+def apply(tx: Transaction, fitted: Fitted, actor: str) -> None:
+    """Put the fitted values in force; the audit log keeps what was there before."""
+    for name, (before, after) in fitted.changes.items():
+        thresholds.put(tx, fitted.space, name, after)
+        detail: dict[str, Any] = {"name": name, "before": before, "after": after}
+        audit.record(tx, actor, "threshold.set", "space", fitted.space, detail)

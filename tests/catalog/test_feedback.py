@@ -1,0 +1,76 @@
+"""Feedback and clicks in the catalog, and what is fitted to them."""
+
+import pytest
+
+from photoorg.errors import NotFoundError
+from photoorg.evaluate.feedback import apply, fit_feedback
+from photoorg.store.catalog import Catalog, feedback, photos, spaces, thresholds
+from tests.catalog import rows
+from tests.fakes.search import SPACE
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+def library(catalog: Catalog) -> Catalog:
+    made = [rows.photo(f"p{n}") for n in range(60)]
+    with catalog.tenant("a") as tx:
+        photos.copy_part(tx, "run", 0, rows.photos(*made), rows.rejects())
+        spaces.register(tx, SPACE)
+        spaces.set_default(tx, SPACE.id, SPACE.kind)
+    return catalog
+
+
+def judge(catalog: Catalog, number: int, *, accepted: bool, kind: str = "duplicate") -> int:
+    with catalog.tenant("a") as tx:
+        return feedback.add(
+            tx,
+            kind,
+            rows.photo_id(f"p{number}"),
+            accepted=accepted,
+            actor="anna",
+            score=number / 60,
+        )
+
+
+def test_a_fit_changes_nothing_until_it_is_applied(library):
+    for number in range(60):
+        judge(library, number, accepted=number >= 40)
+    with library.tenant("a") as tx:
+        fitted = fit_feedback(tx)
+        assert thresholds.get_all(tx, SPACE.id) == {}
+        ((name, (before, after)),) = fitted.changes.items()
+        assert (name, before) == ("duplicate.accept", None) and 39 / 60 < after < 40 / 60
+        apply(tx, fitted, "anna")
+        assert thresholds.get_all(tx, SPACE.id) == {name: after}
+        assert fit_feedback(tx).changes == {}
+        told = tx.conn.execute("SELECT action, detail->>'name' FROM audit_log").fetchall()
+        assert told == [("threshold.set", name)]
+        assert thresholds.remove(tx, SPACE.id, name)
+        assert thresholds.get_all(tx, SPACE.id) == {}
+
+
+def test_the_last_word_on_an_answer_counts_and_can_be_withdrawn(library):
+    judge(library, 1, accepted=False)
+    second = judge(library, 1, accepted=True)
+    with library.tenant("a") as tx:
+        assert [v.accepted for v in feedback.verdicts(tx, SPACE.id)] == [True]
+        assert feedback.withdraw(tx, second) and not feedback.withdraw(tx, second)
+        assert [v.accepted for v in feedback.verdicts(tx, SPACE.id)] == [False]
+
+
+def test_clicks_tell_where_people_look(library):
+    with library.tenant("a") as tx:
+        for position in (1, 4):
+            feedback.add_click(tx, rows.photo_id("p1"), position=position, shown=10, actor="anna")
+        assert feedback.positions(tx) == [1, 4]
+        assert fit_feedback(tx).mean_click_position == 2.5
+
+
+def test_photos_there_are_not_and_tenants_without_a_space_are_refused(library):
+    with library.tenant("a") as tx, pytest.raises(NotFoundError):
+        feedback.add(tx, "search", rows.photo_id("nobody"), accepted=True, actor="anna")
+    with library.tenant("b") as tx:
+        assert feedback.positions(tx) == []
+        with pytest.raises(NotFoundError):
+            fit_feedback(tx)
