@@ -1,0 +1,1 @@
+"""Organising a library: people, scenes, and what else groups photos."""
