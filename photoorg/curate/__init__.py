@@ -1,1 +1,1 @@
-"""Organising a library: people, scenes, and what else groups photos."""
+"""Putting a library in order: duplicates, events, people, scenes, anomalies and rules."""
