@@ -31,8 +31,8 @@ from photoorg.search.ports import Box, ImageQuery, SlotAnswer, Vector
 from photoorg.search.service import SearchService
 from photoorg.space import EmbeddingSpace
 from photoorg.stages.ingest import Models, open_models
-from photoorg.stages.online import OnlineIngest
-from photoorg.store.catalog import Catalog
+from photoorg.stages.online import ConsentedIngest
+from photoorg.store.catalog import Catalog, consent
 from photoorg.store.objects import ObjectStore
 from serve.api.app import create_app
 from serve.auth import fixed_tenant
@@ -245,8 +245,12 @@ def make_ingestor(
         models = open_models(config)
     logging.getLogger(__name__).info("uploads are embedded in %s", models.space)
 
-    def line_of(tenant: str) -> OnlineIngest:
-        return OnlineIngest(config.model_copy(update={"tenant": tenant}), store, models)
+    def line_of(tenant: str) -> ConsentedIngest:
+        def agreed() -> bool:
+            with catalog.tenant(tenant) as tx:
+                return consent.agreed(tx, config.people.user)
+
+        return ConsentedIngest(config.model_copy(update={"tenant": tenant}), store, models, agreed)
 
     return Ingestor(
         catalog,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from photoorg.curate.density import nearest
 
 NONE = -1
+_BLOCK = 512
 Vectors = NDArray[np.float32]
 
 
@@ -46,6 +47,26 @@ def core_distances(x_nd: Vectors, min_samples: int) -> NDArray[np.float64]:
     return np.asarray(distances[:, -1])
 
 
+def born(
+    x_nd: Vectors, labels_n: NDArray[np.int64], cores_n: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """1 / lambda_birth of each cluster: the mutual reachability distance to the nearest other.
+
+    That is where single linkage, which HDBSCAN's tree is made of, joins the cluster with another;
+    inf where there is no other.
+    """
+    radii = np.full(int(labels_n.max(initial=-1)) + 1, np.inf)
+    cores = cores_n.astype(np.float32)
+    for start in range(0, len(x_nd), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        away = np.sqrt(np.maximum(0.0, 2.0 - 2.0 * (x_nd[rows] @ x_nd.T)))
+        np.maximum(away, cores[None, :], out=away)
+        np.maximum(away, cores[rows, None], out=away)
+        away[labels_n[rows, None] == labels_n[None, :]] = np.inf
+        np.minimum.at(radii, labels_n[rows], away.min(axis=1))
+    return radii
+
+
 def assign(x_nd: Vectors, model: ClusterModel, *, reach: float, ball: float) -> Assignment:
     """Place rows by approximate prediction first, by the epsilon-ball of a cluster then.
 
@@ -72,7 +93,7 @@ def assign(x_nd: Vectors, model: ClusterModel, *, reach: float, ball: float) -> 
 
 
 def predict(x_nd: Vectors, model: ClusterModel, reach: float) -> NDArray[np.int64]:
-    """hdbscan's approximate_predict (McInnes, Healy and Astels, 2017) over plain arrays.
+    """Hdbscan's approximate_predict (McInnes, Healy and Astels, 2017) over plain arrays.
 
     Of a selected cluster only its birth matters: a row whose mutual reachability distance to the
     nearest member is above 1 / lambda_birth would join the cluster's parent, which is none.
@@ -87,4 +108,4 @@ def predict(x_nd: Vectors, model: ClusterModel, reach: float) -> NDArray[np.int6
     labels_n = model.labels_n[rows[at, first_n]].copy()
     limit_n = np.where(labels_n >= 0, np.minimum(model.radii_k[np.maximum(labels_n, 0)], reach), 0)
     labels_n[reach_nk[at, first_n] > limit_n] = NONE
-    return labels_n
+    return np.asarray(labels_n, np.int64)

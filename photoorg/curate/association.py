@@ -110,7 +110,8 @@ def _means(
     means = np.zeros((len(groups), centroids_kd.shape[1]), np.float32)
     for number, members in enumerate(groups):
         means[number] = (centroids_kd[members] * sizes_k[members, None]).sum(axis=0)
-    return means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
+    lengths = np.linalg.norm(means, axis=1, keepdims=True)
+    return np.asarray(means / np.maximum(lengths, 1e-12), np.float32)
 
 
 def _pairs(means_gd: NDArray[np.float32], least: float) -> list[tuple[int, int, float]]:

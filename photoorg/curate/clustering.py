@@ -104,9 +104,9 @@ class Dbscan:
         if not len(x_nd):
             return nothing_found(0)
         if on_gpu(self.device):
-            from cuml.cluster import DBSCAN as Model  # noqa: N811
+            from cuml.cluster import DBSCAN as Model
         else:
-            from sklearn.cluster import DBSCAN as Model  # noqa: N811
+            from sklearn.cluster import DBSCAN as Model
         labels_n = np.asarray(
             Model(eps=self.epsilon, min_samples=self.min_samples).fit_predict(x_nd), np.int64
         )

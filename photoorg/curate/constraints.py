@@ -38,13 +38,15 @@ def settle(
     scores_n: NDArray[np.float32],
     photos_n: NDArray[np.int64],
     constraints: Constraints,
+    kept_n: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.int64]:
     """The person of each row such that every constraint holds; NOBODY where none is left.
 
     Rows that must go together take the person they are confirmed to be, else the one most of them
     are proposed to be. Then the surest are served first: a row that may not share a person with one
     served before it is left out. That no person is twice in one photo is a rule of the same
-    kind, from which a confirmation or a must-link frees (a mirror, a collage).
+    kind, from which a confirmation or a must-link frees (a mirror, a collage), and which takes
+    nothing away from a person that people put together (`kept_n`).
     """
     teams = _teams(len(proposed_n), constraints)
     team_of = {row: number for number, rows in enumerate(teams) for row in rows}
@@ -60,8 +62,9 @@ def settle(
     for number in sorted(range(len(teams)), key=lambda t: (-sure[t], teams[t][0])):
         rows = teams[number]
         told = any(row in constraints.confirmed for row in rows)
+        kept = kept_n is not None and bool(kept_n[rows].any())
         for person in _candidates(rows, proposed_n, scores_n, constraints):
-            twice = any((int(photos_n[row]), person) in in_photo for row in rows)
+            twice = not kept and any((int(photos_n[row]), person) in in_photo for row in rows)
             beside = any(given[foe] == person for foe in foes[number])
             if told or not (twice or beside):
                 given[number] = person

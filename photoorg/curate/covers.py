@@ -28,4 +28,4 @@ def mean_direction(x_nd: NDArray[np.float32]) -> NDArray[np.float32]:
     """The unit vector along the sum of unit vectors [n, dim]; the first row if they cancel out."""
     total = x_nd.sum(axis=0, dtype=np.float64)
     length = float(np.linalg.norm(total))
-    return x_nd[0] if length < 1e-9 else (total / length).astype(np.float32)
+    return np.asarray(x_nd[0] if length < 1e-9 else total / length, np.float32)

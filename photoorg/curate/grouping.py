@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoorg.config import PeopleConfig
-from photoorg.curate.assignment import NONE, ClusterModel, assign, core_distances
+from photoorg.curate.assignment import NONE, ClusterModel, assign, born, core_distances
 from photoorg.curate.association import Suggestion, associate
-from photoorg.curate.cohesion import coherent, divide, small_groups
 from photoorg.curate.clustering import Hdbscan, euclidean
+from photoorg.curate.cohesion import coherent, divide, small_groups
 from photoorg.curate.constraints import NOBODY, Constraints, settle
 from photoorg.curate.covers import mean_direction, medoid
 
@@ -90,7 +90,7 @@ def regroup(faces: FaceSet, told: Constraints, config: PeopleConfig) -> Grouping
     persons_g = _persons_of_groups(found.group_k, persons_k)
     core_n = np.full(len(faces), np.nan)
     core_n[built] = core_distances(faces.x_nd[built], config.min_samples)
-    radii_k = np.full(k, euclidean(config.related))
+    radii_k = born(faces.x_nd[built], labels_n[built], core_n[built])
     model = ClusterModel(
         faces.x_nd[built],
         labels_n[built],
@@ -99,7 +99,7 @@ def regroup(faces: FaceSet, told: Constraints, config: PeopleConfig) -> Grouping
         radii_k,
         config.min_samples,
     )
-    reach = euclidean(config.related)
+    reach = euclidean(config.same_face)
     cluster_n = labels_n.copy()
     cluster_n[~built] = assign(faces.x_nd[~built], model, reach=reach, ball=reach).labels_n
     person_k = persons_g[found.group_k] if k else np.zeros(0, np.int64)
@@ -116,7 +116,7 @@ def place(
 ) -> Grouping:
     """Faces that have no person yet to the clusters of `model`; the others keep theirs."""
     fresh = faces.before_n == NOBODY
-    reach = euclidean(config.related)
+    reach = euclidean(config.same_face)
     placed = assign(faces.x_nd[fresh], model, reach=reach, ball=reach)
     cluster_n = np.full(len(faces), NONE, np.int64)
     cluster_n[fresh] = placed.labels_n
@@ -206,8 +206,7 @@ class _Apart:
         self._told = told
         self._labels = labels_n
         self._photos = [
-            frozenset(faces.photos_n[labels_n == label].tolist())
-            for label in range(len(persons_k))
+            frozenset(faces.photos_n[labels_n == label].tolist()) for label in range(len(persons_k))
         ]
         self._cannot = {
             frozenset((int(labels_n[a]), int(labels_n[b])))
@@ -261,7 +260,9 @@ def _settled(
         confidence_n[hit] = np.einsum("nd,nd->n", faces.x_nd[hit], centroids_kd[cluster_n[hit]])
     kept = ~hit & (faces.before_n != NOBODY)
     scores_n = np.where(kept, 1.0, np.clip(confidence_n, 0.0, 1.0)).astype(np.float32)
-    person_n = settle(proposed_n, scores_n, faces.photos_n, told)
+    held = np.array(sorted(faces.held), np.int64)
+    vouched_n = np.isin(faces.before_n, held) & (proposed_n == faces.before_n)
+    person_n = settle(proposed_n, scores_n, faces.photos_n, told, vouched_n)
     cluster_n = np.where(person_n == proposed_n, cluster_n, NONE)
     return Grouping(person_n, cluster_n, confidence_n, core_n)
 
@@ -285,7 +286,9 @@ def _summed_up(
         centre = mean_direction(faces.x_nd[rows])
         cluster_n[rows] = len(clusters)
         clusters.append(
-            Cluster(int(person_k[label]), centre, float(radii_k[label]), len(rows), int(rows[cover]))
+            Cluster(
+                int(person_k[label]), centre, float(radii_k[label]), len(rows), int(rows[cover])
+            )
         )
     alive = set(grouping.person_n.tolist())
     asked = tuple(s for s in asked if s.first in alive and s.second in alive)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -13,6 +14,7 @@ from photoorg import schema
 from photoorg.config import PhotoOrgConfig
 from photoorg.models import Rejection
 from photoorg.stages import rows
+from photoorg.stages.consenting import without_faces
 from photoorg.stages.ingest import Models, cpu_stages, made_by, model_stages, run_stages
 from photoorg.stages.parts import finish
 from photoorg.store.objects import ObjectStore
@@ -55,3 +57,27 @@ class OnlineIngest:
             values = part.vectors["vector"].combine_chunks().values
             vector = values.to_numpy(zero_copy_only=False).astype(np.float32)
         return OnlineResult(part.photos, vector, None)
+
+
+class ConsentedIngest:
+    """OnlineIngest with faces or without them, as consent stands when a photo comes."""
+
+    def __init__(
+        self,
+        config: PhotoOrgConfig,
+        store: ObjectStore,
+        models: Models,
+        agreed: Callable[[], bool],
+    ) -> None:
+        plain = Models(encoder=models.encoder)
+        self._plain = OnlineIngest(without_faces(config), store, plain)
+        self._faces = None if models.faces is None else OnlineIngest(config, store, models)
+        self._agreed = agreed
+
+    def process(
+        self, data: bytes, *, uri: str, filename: str, uploaded_at: datetime | None = None
+    ) -> OnlineResult:
+        """As OnlineIngest."""
+        faces = self._faces if self._faces is not None and self._agreed() else None
+        line = faces or self._plain
+        return line.process(data, uri=uri, filename=filename, uploaded_at=uploaded_at)
