@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from photoorg.cli import evaluate_faces
 from photoorg.cli.ingest import ingest
 from photoorg.cli.parser import Commands
 from photoorg.cli.session import Session
@@ -33,6 +34,7 @@ def add_to(commands: Commands) -> None:
     )
     parser.add_argument("folder", metavar="DIR", help="a folder with one folder per class")
     parser.add_argument("--space", metavar="FILE", help="space file or name (default: configured)")
+    evaluate_faces.add_to(group)
 
 
 @dataclass(frozen=True, slots=True)

@@ -247,7 +247,9 @@ def _merge(args: argparse.Namespace, session: Session) -> None:
         merge = people.merge(tx, args.kept, args.merged, ACTOR)
         person = people.get(tx, args.kept)
     undo = f"`photoorg people unmerge {args.merged}` takes it back."
-    session.out.reply({"merge": asdict(merge), "person": asdict(person)}, _title(person) + f" {undo}")
+    session.out.reply(
+        {"merge": asdict(merge), "person": asdict(person)}, _title(person) + f" {undo}"
+    )
 
 
 def _unmerge(args: argparse.Namespace, session: Session) -> None:
@@ -321,5 +323,3 @@ def _title(person: Person) -> str:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
-
-
