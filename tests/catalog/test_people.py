@@ -236,9 +236,7 @@ def test_confirmed_faces_and_links_hold(catalog: Catalog, found: People) -> None
 def test_nobody_is_twice_in_one_photo_unless_somebody_says_so(catalog: Catalog) -> None:
     agree(catalog)
     both = vectors(1, 2, seed=3)
-    pair = rows.photo(
-        "pair.jpg", faces=[face(both[0]), face(both[1], (0.6, 0.2, 0.3, 0.4))]
-    )
+    pair = rows.photo("pair.jpg", faces=[face(both[0]), face(both[1], (0.6, 0.2, 0.3, 0.4))])
     load(catalog, "run", *portraits(1, 6), pair)
     service = People(catalog, T, PeopleConfig(device="cpu"), "tester")
     service.cluster()
@@ -269,7 +267,12 @@ def test_withdrawing_consent_deletes_everything_and_refuses_more(
     assert gone.faces == 10
     with catalog.tenant(T) as tx:
         for name in (
-            "faces", "face_people", "face_decisions", "face_memories", "face_clusters", "persons"
+            "faces",
+            "face_people",
+            "face_decisions",
+            "face_memories",
+            "face_clusters",
+            "persons",
         ):
             assert tx.conn.execute(f"SELECT count(*) FROM {name}").fetchone() == (0,), name
     load(catalog, "late", *portraits(1, 2, seed=4))
