@@ -34,7 +34,10 @@ from photoorg.stages.ingest import Models, open_models
 from photoorg.stages.online import ConsentedIngest
 from photoorg.store.catalog import Catalog, consent
 from photoorg.store.objects import ObjectStore
+from serve.api.albums import albums_router, clusters_router
 from serve.api.app import create_app
+from serve.api.faces import faces_router
+from serve.api.people import people_router
 from serve.auth import fixed_tenant
 from serve.fetch import UrlFetcher
 from serve.health import HealthChecks, looks
@@ -42,6 +45,7 @@ from serve.ingestor import Ingestor
 from serve.library import Library
 from serve.metrics import Metrics
 from serve.middleware import log_json
+from serve.organised import Organised
 from serve.remote import Remote
 
 BATCH = 16
@@ -72,11 +76,13 @@ class Ingress:
         self._slots = [Remote(handle) for handle in shards] or self._local
         self._ingestor, self._wake = self._ingestor_of(ingestor)
         self._library = Library(self._catalog, self._store, wake=self._wake)
+        self._organised = Organised(self._catalog, self._store, config)
         self._background: set[asyncio.Task[Any]] = set()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Called by Ray Serve when the constructor is done."""
         config = self._config
+        tenant_of = fixed_tenant(config.tenant)
         return create_app(
             SearchService(self._embedder, self._slots, self._reader, config.search),
             self._library,
@@ -87,7 +93,11 @@ class Ingress:
                 allow_private=config.serve.allow_private_urls,
             ),
             HealthChecks(looks(self._catalog, self._store, self._embedder, self._slots)),
-            tenant_of=fixed_tenant(config.tenant),
+            tenant_of=tenant_of,
+            more=[
+                make(self._organised, tenant_of)
+                for make in (people_router, faces_router, clusters_router, albums_router)
+            ],
             serve=config.serve,
             search=config.search,
             metrics=self._metrics,
@@ -106,7 +116,7 @@ class Ingress:
         finally:
             if self._ingestor is not None:
                 await self._ingestor.stop()
-            for part in (*self._local, self._reader, self._library):
+            for part in (*self._local, self._reader, self._library, self._organised):
                 part.close()
             self._stack.close()
 

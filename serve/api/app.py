@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from photoorg import __version__
@@ -36,11 +36,14 @@ def create_app(
     tenant_of: TenantOf,
     serve: ServeConfig,
     search: SearchConfig,
+    more: Sequence[APIRouter] = (),
     metrics: Metrics | None = None,
     lifespan: Lifespan | None = None,
     send_request_id: bool = True,
 ) -> FastAPI:
     """The application over its parts; `lifespan` starts and stops what runs beside it.
+
+    `more` are routers of further areas, such as people and albums.
 
     `send_request_id` False where the server around it puts X-Request-ID into responses.
     """
@@ -60,6 +63,8 @@ def create_app(
             photos, uploads, fetcher, tenant_of, uploads_at_once=serve.max_uploads_at_once
         )
     )
+    for router in more:
+        app.include_router(router)
     app.include_router(health_router(health, uploads, metrics))
     app.add_middleware(
         Requests,
