@@ -158,7 +158,7 @@ class Agglomerative:
     device: Device = "auto"
 
     def fit(self, x_nd: Vectors) -> Clustering:
-        """See Clusterer; InputError above AGGLOMERATIVE_LIMIT rows."""
+        """See Clusterer; InputError above AGGLOMERATIVE_LIMIT rows. At most as many as differ."""
         _require((self.k is None) != (self.distance is None), "Give either k or a distance.")
         _require(
             len(x_nd) <= AGGLOMERATIVE_LIMIT,
@@ -167,7 +167,7 @@ class Agglomerative:
         )
         if len(x_nd) < 2:
             return _around_centres(x_nd, np.zeros(len(x_nd), np.int64))
-        k = None if self.k is None else min(self.k, len(x_nd))
+        k = None if self.k is None else min(self.k, len(np.unique(x_nd, axis=0)))
         if k is not None and self.linkage == "single" and on_gpu(self.device):
             from cuml.cluster import AgglomerativeClustering as Single
 
