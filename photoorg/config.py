@@ -241,6 +241,38 @@ class EventsConfig(Section):
     visual_up_to: int = Field(200_000, ge=0)
 
 
+class PeopleConfig(Section):
+    """Grouping of faces into persons; `user` is whose consent covers the photos read here.
+
+    The cosines follow published practice for ArcFace-style embeddings, whose strangers centre on 0:
+    verification thresholds lie at 0.3 to 0.4, photo managers group faces at 0.5. `same_face` and
+    `related` compare faces, `same_person` and `maybe_person` means of clusters.
+    """
+
+    user: str = Field("owner", pattern=r"^[^\s\x00-\x1f]{1,200}$")
+    min_quality: Fraction = 0.35
+    min_cluster_size: Annotated[int, Field(ge=2)] = 3
+    min_samples: Positive = 2
+    min_faces: Annotated[int, Field(ge=2)] = 2
+    related: Fraction = 0.35
+    same_face: Fraction = 0.5
+    same_person: Fraction = 0.6
+    maybe_person: Fraction = 0.45
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class ScenesConfig(Section):
+    """Grouping of photos into scenes; `clusters` is k, or auto."""
+
+    method: Literal["hdbscan", "kmeans", "agglomerative"] = "hdbscan"
+    linkage: Literal["complete", "average", "single", "ward"] = "average"
+    clusters: Positive | Literal["auto"] = "auto"
+    min_cluster_size: Annotated[int, Field(ge=2)] = 5
+    min_samples: Positive = 3
+    album_photos: Annotated[int, Field(ge=2)] = 8
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
 class ComponentConfig(Section):
     """Whether a serving component runs inside the ingress or as a deployment of its own."""
 
@@ -294,6 +326,8 @@ class PhotoOrgConfig(Section):
     migration: MigrationConfig = MigrationConfig()
     dedup: DedupConfig = DedupConfig()
     events: EventsConfig = EventsConfig()
+    people: PeopleConfig = PeopleConfig()
+    scenes: ScenesConfig = ScenesConfig()
     serve: ServeConfig = ServeConfig()
 
 

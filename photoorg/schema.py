@@ -134,11 +134,13 @@ def vectors(space: EmbeddingSpace) -> pa.Schema:
     )
 
 
-def photos(stages: Sequence[str], face_space_id: str = "") -> pa.Schema:
-    """PHOTOS; the metadata says which optional stages ran, and the space of the faces if any."""
+def photos(stages: Sequence[str], face_space_id: str = "", face_user: str = "") -> pa.Schema:
+    """PHOTOS; the metadata says which optional stages ran, and of faces the space and consent."""
     metadata = {"photoorg.schema": SCHEMA_VERSION, "photoorg.stages": ",".join(stages)}
     if face_space_id:
         metadata["photoorg.faces_space"] = face_space_id
+    if face_user:
+        metadata["photoorg.faces_user"] = face_user
     return PHOTOS.with_metadata(metadata)
 
 

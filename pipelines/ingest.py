@@ -14,6 +14,7 @@ import pyarrow as pa
 from photoorg.config import PhotoOrgConfig
 from photoorg.encoders.settling import settled
 from photoorg.registry import load
+from photoorg.stages.consenting import consented
 from photoorg.stages.decode import Fetch
 from photoorg.stages.ingest import (
     MODEL_STAGES,
@@ -116,7 +117,7 @@ def run(
     store.check()
     with database_url(config) as url, Catalog(url, config.database) as catalog:
         catalog.migrate()
-        config = settled(config, catalog)
+        config = consented(settled(config, catalog), catalog)
         execution = Execution(config, open_models(config))
         job = IngestJob(config, store, catalog, execution.space)
         with catalog.listing(config.tenant) as listing:

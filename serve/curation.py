@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from serve.api.albums import albums_router, clusters_router
 from serve.api.events import events_router
+from serve.api.faces import faces_router
+from serve.api.people import people_router
 from serve.auth import TenantOf
 from serve.events import EventsOfCatalog
+from serve.organised import Organised
 from serve.threads import CatalogThreads
 
 
 def curation_routers(threads: CatalogThreads, tenant_of: TenantOf) -> list[APIRouter]:
     """Events, for create_app."""
     return [events_router(EventsOfCatalog(threads), tenant_of)]
+
+
+def organised_routers(organised: Organised, tenant_of: TenantOf) -> list[APIRouter]:
+    """People, faces, clusters and albums over HTTP."""
+    areas = (people_router, faces_router, clusters_router, albums_router)
+    return [router(organised, tenant_of) for router in areas]

@@ -35,15 +35,15 @@ from photoorg.search.ports import Box, ImageQuery, SlotAnswer, Vector
 from photoorg.search.warming import EncoderWatch
 from photoorg.space import EmbeddingSpace
 from photoorg.stages.ingest import Models, open_models
-from photoorg.stages.online import OnlineIngest
-from photoorg.store.catalog import Catalog
+from photoorg.stages.online import ConsentedIngest
+from photoorg.store.catalog import Catalog, consent
 from photoorg.store.objects import ObjectStore
 from serve.administration import Administration
 from serve.api.app import create_app
 from serve.api.dedup import dedup_router
 from serve.api.indexes import indexes_router
 from serve.auth import fixed_tenant
-from serve.curation import curation_routers
+from serve.curation import curation_routers, organised_routers
 from serve.dedup import CatalogDedup
 from serve.fetch import UrlFetcher
 from serve.health import HealthChecks, looks
@@ -51,6 +51,7 @@ from serve.ingestor import Ingestor
 from serve.library import Library
 from serve.metrics import Metrics
 from serve.middleware import log_json
+from serve.organised import Organised
 from serve.remote import Remote
 from serve.threads import CatalogThreads
 
@@ -86,6 +87,7 @@ class Ingress:
         self._indexes = Administration(config, self._catalog, self._store)
         self._dedup = CatalogDedup(self._catalog, config.dedup)
         self._curation = CatalogThreads(self._catalog)
+        self._organised = Organised(self._catalog, self._store, config)
         self._background: set[asyncio.Task[Any]] = set()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -112,6 +114,7 @@ class Ingress:
                 indexes_router(self._indexes, tenant_of),
                 dedup_router(self._dedup, tenant_of),
                 *curation_routers(self._curation, tenant_of),
+                *organised_routers(self._organised, tenant_of),
             ],
         )
 
@@ -126,7 +129,7 @@ class Ingress:
         finally:
             if self._ingestor is not None:
                 await self._ingestor.stop()
-            areas = (self._library, self._indexes, self._dedup, self._curation)
+            areas = (self._library, self._indexes, self._dedup, self._curation, self._organised)
             for part in (*self._local, self._watch, self._reader, *areas):
                 if part is not None:
                     part.close()
@@ -293,8 +296,12 @@ def make_ingestor(
         models = open_models(config)
     logging.getLogger(__name__).info("uploads are embedded in %s", models.space)
 
-    def line_of(tenant: str) -> OnlineIngest:
-        return OnlineIngest(config.model_copy(update={"tenant": tenant}), store, models)
+    def line_of(tenant: str) -> ConsentedIngest:
+        def agreed() -> bool:
+            with catalog.tenant(tenant) as tx:
+                return consent.agreed(tx, config.people.user)
+
+        return ConsentedIngest(config.model_copy(update={"tenant": tenant}), store, models, agreed)
 
     return Ingestor(
         catalog,

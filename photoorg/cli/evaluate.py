@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from photoorg.cli import evaluate_dedup, evaluate_events
+from photoorg.cli import evaluate_dedup, evaluate_events, evaluate_faces
 from photoorg.cli.ingest import ingest
 from photoorg.cli.parser import Commands
 from photoorg.cli.session import Session
@@ -36,6 +36,7 @@ def add_to(commands: Commands) -> None:
     parser.add_argument("--space", metavar="FILE", help="space file or name (default: configured)")
     evaluate_dedup.add_to(group)
     evaluate_events.add_to(group)
+    evaluate_faces.add_to(group)
 
 
 @dataclass(frozen=True, slots=True)

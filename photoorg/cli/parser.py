@@ -24,6 +24,8 @@ MODULES = (
     "search",
     "dedup",
     "events",
+    "people",
+    "scenes",
     "anomalies",
     "rules",
     "calibrate",

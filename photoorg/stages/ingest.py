@@ -62,6 +62,7 @@ def made_by(config: PhotoOrgConfig, models: Models) -> Made:
         wanted(config),
         models.space,
         models.faces.space.id if models.faces is not None else "",
+        config.people.user if models.faces is not None else "",
     )
 
 

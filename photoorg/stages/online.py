@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -15,6 +15,7 @@ from photoorg.config import PhotoOrgConfig
 from photoorg.encoders.base import Encoder
 from photoorg.models import Rejection
 from photoorg.stages import rows
+from photoorg.stages.consenting import without_faces
 from photoorg.stages.embed import Embed
 from photoorg.stages.ingest import Models, cpu_stages, made_by, model_stages, run_stages
 from photoorg.stages.parts import finish
@@ -73,6 +74,36 @@ class OnlineIngest:
         return OnlineResult(
             part.photos, vector, None, {i: x_d for i, x_d in others.items() if x_d is not None}
         )
+
+
+class ConsentedIngest:
+    """OnlineIngest with faces or without them, as consent stands when a photo comes."""
+
+    def __init__(
+        self,
+        config: PhotoOrgConfig,
+        store: ObjectStore,
+        models: Models,
+        agreed: Callable[[], bool],
+    ) -> None:
+        plain = Models(encoder=models.encoder)
+        self._plain = OnlineIngest(without_faces(config), store, plain)
+        self._faces = None if models.faces is None else OnlineIngest(config, store, models)
+        self._agreed = agreed
+
+    def process(
+        self,
+        data: bytes,
+        *,
+        uri: str,
+        filename: str,
+        uploaded_at: datetime | None = None,
+        also: Sequence[Encoder] = (),
+    ) -> OnlineResult:
+        """As OnlineIngest."""
+        faces = self._faces if self._faces is not None and self._agreed() else None
+        line = faces or self._plain
+        return line.process(data, uri=uri, filename=filename, uploaded_at=uploaded_at, also=also)
 
 
 def _vector(table: pa.Table) -> NDArray[np.float32] | None:

@@ -35,12 +35,13 @@ class Made:
     """What a line of stages makes: which optional stages ran, and the spaces of its vectors.
 
     `space` is that of the photo vectors, None where they were not asked for; `face_space_id` that
-    of the faces, empty without them.
+    of the faces, empty without them; `face_user` whose consent covers them.
     """
 
     stages: tuple[str, ...]
     space: EmbeddingSpace | None = None
     face_space_id: str = ""
+    face_user: str = ""
 
 
 def finish(table: pa.Table, made: Made) -> Part:
@@ -66,7 +67,7 @@ def _photos(good: pa.Table, made: Made) -> pa.Table:
             columns.append(pa.array([False] * len(good), pa.bool_()))
         else:
             columns.append(pa.nulls(len(good), field.type))
-    return pa.table(columns, schema=schema.photos(made.stages, made.face_space_id))
+    return pa.table(columns, schema=schema.photos(made.stages, made.face_space_id, made.face_user))
 
 
 def _vectors(good: pa.Table, space: EmbeddingSpace) -> pa.Table:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from photoorg.config import PhotoOrgConfig, parse
-from photoorg.store.catalog import Catalog, photos
+from photoorg.store.catalog import Catalog, consent, photos
 from photoorg.store.catalog.faces import of_photo
 from photoorg.store.objects import ObjectStore
 from photoorg.store.runs import find_runs
@@ -71,6 +71,11 @@ def test_faces_are_found_only_where_they_are_switched_on(
     ingest.run(config, [str(folder)])
     assert _faces(catalog, config) == []
     opted_in = configured(str(tmp_path / "store"), catalog_url, **sections, faces={"enabled": True})
+    ingest.run(opted_in, [str(folder)], force=True)
+    assert _faces(catalog, config) == []
+    with catalog.tenant(config.tenant) as tx:
+        for user in (consent.TENANT, opted_in.people.user):
+            consent.agree(tx, user, "test")
     ingest.run(opted_in, [str(folder)], force=True)
     found = _faces(catalog, config)
     assert len(found) >= 4

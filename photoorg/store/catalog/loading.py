@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from photoorg import schema
 from photoorg.store import layout
+from photoorg.store.catalog import consent
 from photoorg.store.catalog.connection import Transaction
 from photoorg.store.catalog.keys import filename, photo_key, uri_key
 from photoorg.store.catalog.staging import float16_bytes, hex_column, stage
@@ -128,8 +129,8 @@ DELETE FROM faces f USING staged_photos s
 WHERE f.tenant_id = %(tenant)s AND f.photo_id = s.photo_id AND s.has_faces
 """
 INSERT_FACES = """
-INSERT INTO faces (tenant_id, {columns})
-SELECT %(tenant)s, {columns} FROM staged_faces ORDER BY photo_id, face_no
+INSERT INTO faces (tenant_id, user_id, {columns})
+SELECT %(tenant)s, %(user)s, {columns} FROM staged_faces ORDER BY photo_id, face_no
 ON CONFLICT DO NOTHING
 """
 FORGET_FAILURES = """
@@ -198,7 +199,9 @@ def upsert_photos(
         stage(tx, "staged_failures", FAILURE_COLUMNS, [failures])
         tx.conn.execute(INSERT_FAILURES, values)
     tx.conn.execute(STILL_PARTIAL, values)
+    table = consent.covered(tx, table)
     if table["faces"].null_count < len(table):
+        values["user"] = consent.user_of(table) or ""
         space = face_space or (table.schema.metadata or {}).get(FACE_SPACE, b"").decode()
         tx.conn.execute(FORGET_FACES, values)
         stage(tx, "staged_faces", FACE_COLUMNS, [_faces(table, space)])

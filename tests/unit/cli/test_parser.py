@@ -17,6 +17,10 @@ def commands(parser: Parser, words: tuple[str, ...] = ()) -> list[tuple[tuple[st
     ]
 
 
+PEOPLE = (
+    "enable disable cluster list show suggestions name merge unmerge hide split remove confirm"
+).split()
+SCENES = "cluster list show suggest-albums accept refuse plot".split()
 ALL = commands(build_parser())
 
 
@@ -58,6 +62,9 @@ def test_the_commands_are_those_of_the_manual():
         "rules runs",
         "rules undo",
         "calibrate feedback",
+        "evaluate faces",
+        *(f"people {name}" for name in PEOPLE),
+        *(f"scenes {name}" for name in SCENES),
         "config check",
         "config show",
         "doctor",

@@ -1,0 +1,364 @@
+"""People: who is in the photos, found by clustering and corrected by people, in the catalog."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from photoorg.config import PeopleConfig
+from photoorg.curate import face_rows
+from photoorg.curate.assignment import ClusterModel
+from photoorg.curate.constraints import NOBODY
+from photoorg.curate.covers import medoid
+from photoorg.curate.face_rows import FaceRows
+from photoorg.curate.persons import FIRST_NEW, Grouping, place, regroup
+from photoorg.errors import InputError
+from photoorg.store.catalog import (
+    Catalog,
+    Transaction,
+    audit,
+    consent,
+    face_decisions,
+    faces_of_people,
+    people,
+)
+from photoorg.store.catalog.faces_of_people import Assigned, StoredCluster, StoredFace
+
+ATTEMPTS = 3
+STALE = 0.25
+FaceKey = tuple[str, int]
+"""A face by its photo's id and its number there."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleSummary:
+    """What a grouping came to; `stale`: so many faces are new that clustering anew pays."""
+
+    faces: int
+    known: int
+    unknown: int
+    persons: int
+    new_persons: int
+    clusters: int
+    suggestions: int
+    space: str | None
+    seconds: float
+    stale: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON form."""
+        return asdict(self)
+
+
+class People:
+    """A tenant's persons. Every change is audited under `actor` and can be taken back."""
+
+    def __init__(self, catalog: Catalog, tenant: str, config: PeopleConfig, actor: str) -> None:
+        self._catalog = catalog
+        self._tenant = tenant
+        self._config = config
+        self._actor = actor
+
+    def cluster(self, space_id: str | None = None) -> PeopleSummary:
+        """Cluster every face of a space anew (None: the one most faces are embedded in).
+
+        Names, merges, confirmations and removals hold. Nobody waits for the arithmetic: what people
+        change meanwhile makes it start over, in the end with the changers waiting.
+        """
+        return self._group(space_id, anew=True)
+
+    def place_new(self, space_id: str | None = None) -> PeopleSummary:
+        """Give faces without a person to the clusters there are; cluster if there are none."""
+        return self._group(space_id, anew=False)
+
+    def remove(self, faces: Sequence[FaceKey], person_id: int) -> int:
+        """Take faces away from a person; they never come back by themselves. How many."""
+        with self._catalog.tenant(self._tenant) as tx:
+            people.lock(tx)
+            people.living(tx, person_id)
+            found = _faces(tx, faces)
+            for face in found:
+                self._deny(tx, face, person_id)
+            gone = [f for f in found if f.person_id == person_id]
+            faces_of_people.assign(tx, [_nobody(f) for f in gone])
+            self._noted(tx, "faces.remove", person_id, faces)
+        return len(gone)
+
+    def confirm(self, faces: Sequence[FaceKey], person_id: int | None, name: str | None) -> int:
+        """Say that faces are a person (None: a new one, called `name`); the person's id."""
+        with self._catalog.tenant(self._tenant) as tx:
+            people.lock(tx)
+            found = _faces(tx, faces)
+            if person_id is None:
+                person_id = people.create(tx, vouched=True)
+            people.living(tx, person_id)
+            self._give(tx, found, person_id)
+            if name is not None:
+                people.rename(tx, person_id, name, self._actor)
+            self._noted(tx, "faces.confirm", person_id, faces)
+        return person_id
+
+    def split(self, person_id: int, faces: Sequence[FaceKey], name: str | None = None) -> int:
+        """Make a new person of some faces of another; the new person's id.
+
+        The two are strangers from then on. InputError if a face is not the person's.
+        """
+        with self._catalog.tenant(self._tenant) as tx:
+            people.lock(tx)
+            people.living(tx, person_id)
+            found = _faces(tx, faces)
+            others = [f for f in found if f.person_id != person_id]
+            if others:
+                raise InputError(
+                    f"Face {others[0].face_no} of photo {others[0].photo_id} is not of person"
+                    f" {person_id}.",
+                    fix="`photoorg people show` lists the faces of a person.",
+                )
+            new = people.create(tx, vouched=True)
+            for face in found:
+                self._deny(tx, face, person_id)
+            self._give(tx, found, new)
+            tx.conn.execute(
+                "UPDATE persons SET vouched = true WHERE tenant_id = %s AND person_id = %s",
+                [tx.tenant, person_id],
+            )
+            people.strangers(tx, person_id, new, self._actor)
+            if name is not None:
+                people.rename(tx, new, name, self._actor)
+            self._noted(tx, "person.split", person_id, faces, new=new)
+        return new
+
+    def link(self, first: FaceKey, second: FaceKey, *, same: bool) -> None:
+        """Say that two faces are one person, or two, whoever they are; the next grouping obeys."""
+        with self._catalog.tenant(self._tenant) as tx:
+            people.lock(tx)
+            one, two = _faces(tx, [first]) + _faces(tx, [second])
+            face_decisions.link(tx, one, two, same=same, actor=self._actor)
+            self._noted(tx, "faces.link", 0, [first, second], same=same)
+
+    def _group(self, space_id: str | None, *, anew: bool) -> PeopleSummary:
+        started = time.monotonic()
+        for attempt in range(ATTEMPTS):
+            with self._catalog.tenant(self._tenant) as tx:
+                last = attempt == ATTEMPTS - 1
+                if last:
+                    people.lock(tx)
+                space = space_id or next((name for name, _ in faces_of_people.spaces(tx)), None)
+                seen = _changes(tx)
+                rows = face_rows.read(tx, space or "")
+                model = None if anew else _model(tx, rows, space or "", self._config)
+                if last:
+                    grouping = self._computed(rows, model)
+                    return self._written(tx, rows, grouping, model is None, space, started)
+            grouping = self._computed(rows, model)
+            with self._catalog.tenant(self._tenant) as tx:
+                people.lock(tx)
+                if _changes(tx) == seen:
+                    return self._written(tx, rows, grouping, model is None, space, started)
+        raise AssertionError("the last attempt returns")
+
+    def _computed(self, rows: FaceRows, model: _Model | None) -> Grouping:
+        if model is None:
+            return regroup(rows.faces, rows.told, self._config)
+        return place(rows.faces, rows.told, model.clusters, model.persons_k, self._config)
+
+    def _written(
+        self,
+        tx: Transaction,
+        rows: FaceRows,
+        grouping: Grouping,
+        anew: bool,
+        space: str | None,
+        started: float,
+    ) -> PeopleSummary:
+        numbers = np.unique(grouping.person_n[grouping.person_n <= FIRST_NEW])
+        new = {int(number): people.create(tx) for number in numbers[::-1]}
+        assigned = _assignments(rows, grouping, new, anew=anew)
+        faces_of_people.assign(tx, assigned)
+        face_decisions.forget_memories(tx, rows.recalled)
+        if anew and space is not None:
+            self._write_clusters(tx, rows, grouping, assigned, new, space)
+        consent.remove_empty(tx)
+        before_n = rows.faces.before_n
+        fresh = int((before_n == NOBODY).sum())
+        unknown = int((grouping.person_n == NOBODY).sum())
+        known = grouping.person_n[grouping.person_n != NOBODY]
+        summary = PeopleSummary(
+            faces=len(rows.stored),
+            known=len(rows.stored) - unknown,
+            unknown=unknown,
+            persons=len(np.unique(known)),
+            new_persons=len(new),
+            clusters=len(grouping.clusters),
+            suggestions=len(grouping.suggestions),
+            space=space,
+            seconds=round(time.monotonic() - started, 3),
+            stale=not anew and fresh > STALE * max(1, len(rows.stored)),
+        )
+        audit.record(tx, self._actor, "people.cluster", "faces", space or "", summary.to_dict())
+        return summary
+
+    def _write_clusters(
+        self,
+        tx: Transaction,
+        rows: FaceRows,
+        grouping: Grouping,
+        assigned: Sequence[Assigned],
+        new: dict[int, int],
+        space: str,
+    ) -> None:
+        origins: dict[int, Counter[int]] = {}
+        for row, given in zip(range(len(rows.stored)), assigned, strict=True):
+            if given.origin_id is not None:
+                origins.setdefault(int(grouping.cluster_n[row]), Counter())[given.origin_id] += 1
+        clusters = [
+            StoredCluster(
+                number, origins[number].most_common(1)[0][0], c.centroid, c.radius, c.size
+            )
+            for number, c in enumerate(grouping.clusters)
+        ]
+        faces_of_people.replace_clusters(tx, space, clusters)
+        faces_of_people.replace_suggestions(
+            tx,
+            (
+                (new.get(s.first, s.first), new.get(s.second, s.second), s.similarity)
+                for s in grouping.suggestions
+            ),
+        )
+        covers = []
+        for person in np.unique(grouping.person_n[grouping.person_n != NOBODY]).tolist():
+            at = np.flatnonzero(grouping.person_n == person)
+            best = at[medoid(rows.faces.x_nd[at], rows.faces.quality_n[at], 0.5)]
+            face = rows.stored[best]
+            covers.append((new.get(person, person), face.photo_id, face.face_no))
+        faces_of_people.set_covers(tx, covers)
+
+    def _deny(self, tx: Transaction, face: StoredFace, person_id: int) -> None:
+        face_decisions.decide(tx, face, person_id, same=False, actor=self._actor)
+        if face.origin_id not in (None, person_id) and face.person_id == person_id:
+            assert face.origin_id is not None
+            face_decisions.decide(tx, face, face.origin_id, same=False, actor=self._actor)
+
+    def _give(self, tx: Transaction, found: Sequence[StoredFace], person_id: int) -> None:
+        for face in found:
+            face_decisions.decide(tx, face, person_id, same=True, actor=self._actor)
+        faces_of_people.assign(
+            tx,
+            [Assigned(f.photo_id, f.face_no, person_id, person_id, "user", 1.0) for f in found],
+        )
+
+    def _noted(
+        self, tx: Transaction, action: str, person: int, faces: Sequence[FaceKey], **more: Any
+    ) -> None:
+        detail = {"faces": [list(face) for face in faces], **more}
+        audit.record(tx, self._actor, action, "person", str(person), detail)
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """Clusters of the last clustering, and whose they are."""
+
+    clusters: ClusterModel
+    persons_k: np.ndarray[Any, np.dtype[np.int64]]
+
+
+def _model(tx: Transaction, rows: FaceRows, space: str, config: PeopleConfig) -> _Model | None:
+    stored = faces_of_people.clusters(tx, space)
+    if not stored:
+        return None
+    at = {c.cluster_no: k for k, c in enumerate(stored)}
+    members = [
+        (row, at[f.cluster_no], f.core)
+        for row, f in enumerate(rows.stored)
+        if f.core is not None and f.cluster_no in at
+    ]
+    index = [row for row, _, _ in members]
+    clusters = ClusterModel(
+        rows.faces.x_nd[index],
+        np.array([k for _, k, _ in members], np.int64),
+        np.array([core for _, _, core in members], np.float64),
+        np.stack([c.centroid for c in stored]),
+        np.array([c.radius for c in stored]),
+        config.min_samples,
+    )
+    return _Model(clusters, np.array([rows.root(c.origin_id) for c in stored], np.int64))
+
+
+def _assignments(
+    rows: FaceRows, grouping: Grouping, new: dict[int, int], *, anew: bool
+) -> list[Assigned]:
+    """Who every row becomes.
+
+    A row that stays with its person keeps its origin; another takes that of most rows of its
+    cluster that are of the person, so that an un-merge takes it along.
+    """
+    persons = [None if p == NOBODY else new.get(int(p), int(p)) for p in grouping.person_n.tolist()]
+    votes: dict[tuple[int, int], Counter[int]] = {}
+    for row, person in enumerate(persons):
+        origin = rows.origins.get(row)
+        if person is not None and origin is not None and rows.root(origin) == person:
+            votes.setdefault((int(grouping.cluster_n[row]), person), Counter())[origin] += 1
+    made = []
+    for row, (face, person) in enumerate(zip(rows.stored, persons, strict=True)):
+        origin = rows.origins.get(row)
+        kept = person is not None and origin is not None and rows.root(origin) == person
+        if person is not None and not kept:
+            cluster = int(grouping.cluster_n[row])
+            tally = votes.get((cluster, person)) if cluster >= 0 else None
+            origin = tally.most_common(1)[0][0] if tally else person
+        if not anew and kept and face.person_id == person:
+            made.append(
+                Assigned(
+                    face.photo_id,
+                    face.face_no,
+                    person,
+                    origin,
+                    face.source or "assigned",
+                    face.confidence,
+                    face.cluster_no,
+                    face.core,
+                )
+            )
+            continue
+        core = float(grouping.core_n[row])
+        cluster = int(grouping.cluster_n[row])
+        source = "assigned" if np.isnan(core) else "cluster"
+        made.append(
+            Assigned(
+                face.photo_id,
+                face.face_no,
+                person,
+                origin if person is not None else None,
+                "user" if rows.told.confirmed.get(row) == person else source,
+                float(np.clip(grouping.confidence_n[row], 0.0, 1.0)),
+                cluster if cluster >= 0 else None,
+                core if cluster >= 0 and not np.isnan(core) else None,
+            )
+        )
+    return made
+
+
+def _faces(tx: Transaction, faces: Sequence[FaceKey]) -> list[StoredFace]:
+    if not faces:
+        raise InputError("No face is named.", fix="Name at least one, as PHOTO_ID:NUMBER.")
+    return [faces_of_people.get(tx, photo, number) for photo, number in dict.fromkeys(faces)]
+
+
+def _nobody(face: StoredFace) -> Assigned:
+    return Assigned(face.photo_id, face.face_no, None, None, "user")
+
+
+def _changes(tx: Transaction) -> int:
+    """A number that grows with every change people make."""
+    row = tx.conn.execute(
+        "SELECT coalesce(max(audit_id), 0) FROM audit_log WHERE tenant_id = %s"
+        " AND entity IN ('person', 'consent')",
+        [tx.tenant],
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
