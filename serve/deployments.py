@@ -30,7 +30,7 @@ from photoorg.search.local import (
 from photoorg.search.ports import Box, ImageQuery, SlotAnswer, Vector
 from photoorg.search.service import SearchService
 from photoorg.space import EmbeddingSpace
-from photoorg.stages.ingest import Models, open_models
+from photoorg.stages.ingest import open_models
 from photoorg.stages.online import OnlineIngest
 from photoorg.store.catalog import Catalog
 from photoorg.store.objects import ObjectStore
@@ -239,10 +239,7 @@ def make_ingestor(
     encoder: Any = None,
 ) -> Ingestor:
     """An Ingestor with its models; an encoder that is open already is used again."""
-    if encoder is not None and "embed" in config.ingest.stages and not config.faces.enabled:
-        models = Models(encoder=encoder)
-    else:
-        models = open_models(config)
+    models = open_models(config, encoder=encoder)
     logging.getLogger(__name__).info("uploads are embedded in %s", models.space)
 
     def line_of(tenant: str) -> OnlineIngest:
