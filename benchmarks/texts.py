@@ -55,9 +55,7 @@ def plain(seed: int, width: int, height: int) -> Image.Image:
     return image
 
 
-def _block(
-    lines: list[str], size: int, rng: np.random.Generator, *, plate: bool
-) -> Image.Image:
+def _block(lines: list[str], size: int, rng: np.random.Generator, *, plate: bool) -> Image.Image:
     font = ImageFont.load_default(size)
     boxes = [font.getbbox(line) for line in lines]
     step = int(size * 1.4)

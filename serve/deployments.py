@@ -43,6 +43,7 @@ from serve.library import Library
 from serve.metrics import Metrics
 from serve.middleware import log_json
 from serve.remote import Remote
+from serve.tags import TagLibrary
 
 BATCH = 16
 BATCH_WAIT_S = 0.005
@@ -72,6 +73,7 @@ class Ingress:
         self._slots = [Remote(handle) for handle in shards] or self._local
         self._ingestor, self._wake = self._ingestor_of(ingestor)
         self._library = Library(self._catalog, self._store, wake=self._wake)
+        self._tags = TagLibrary(self._catalog)
         self._background: set[asyncio.Task[Any]] = set()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -87,6 +89,7 @@ class Ingress:
                 allow_private=config.serve.allow_private_urls,
             ),
             HealthChecks(looks(self._catalog, self._store, self._embedder, self._slots)),
+            self._tags,
             tenant_of=fixed_tenant(config.tenant),
             serve=config.serve,
             search=config.search,
@@ -106,7 +109,7 @@ class Ingress:
         finally:
             if self._ingestor is not None:
                 await self._ingestor.stop()
-            for part in (*self._local, self._reader, self._library):
+            for part in (*self._local, self._reader, self._library, self._tags):
                 part.close()
             self._stack.close()
 

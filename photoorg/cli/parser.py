@@ -72,7 +72,7 @@ class Commands:
 
 def build_parser() -> Parser:
     """The whole grammar."""
-    from photoorg.cli import config, doctor, evaluate, index, ingest, rejects, search, serve
+    from photoorg.cli import config, doctor, evaluate, index, ingest, rejects, search, serve, tags
 
     parser = Parser(
         prog="photoorg",
@@ -82,6 +82,6 @@ def build_parser() -> Parser:
         allow_abbrev=False,
     )
     commands = Commands(parser.add_subparsers(metavar="COMMAND", required=True, dest="command"))
-    for module in (serve, ingest, rejects, index, search, evaluate, config, doctor):
+    for module in (serve, ingest, rejects, index, search, tags, evaluate, config, doctor):
         module.add_to(commands)
     return parser

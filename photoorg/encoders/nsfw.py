@@ -58,9 +58,7 @@ class NudeNetScorer:
     """
 
     def __init__(self, config: EnrichConfig, encoder: EncoderConfig) -> None:
-        self._session = open_session(
-            _weights(), device=encoder.device, threads=encoder.threads
-        )
+        self._session = open_session(_weights(), device=encoder.device, threads=encoder.threads)
         self._input = self._session.get_inputs()[0].name
         self._explicit = [_BOX + LABELS.index(name) for name in EXPLICIT]
 

@@ -120,10 +120,12 @@ class Tagger:
         x_nd = np.asarray(x_nd, np.float32)
         found: list[list[PhotoTag]] = [[] for _ in x_nd]
         for choices in self._choices:
-            score_nt = _probabilities(choices, x_nd)
+            cosine_nt = x_nd @ choices.tags_td.T
+            score_nt = _probabilities(choices, x_nd, cosine_nt)
             category = choices.category
             most = 1 if category.select == "single" else category.most
-            order_nt = np.argsort(-score_nt, axis=1, kind="stable")[:, :most]
+            # By cosine: probabilities near 1 are all the same number.
+            order_nt = np.argsort(-cosine_nt, axis=1, kind="stable")[:, :most]
             for tags, scores, order in zip(found, score_nt, order_nt, strict=True):
                 tags += [
                     PhotoTag(choices.labels[t], category.category, float(scores[t]), ZERO_SHOT)
@@ -143,18 +145,18 @@ def open_tagger(encoder: Encoder, categories: Sequence[Category]) -> Tagger:
     return Tagger(encoder.space, [_embedded(encoder, category) for category in categories])
 
 
-def _probabilities(choices: _Choices, x_nd: Floats) -> Floats:
+def _probabilities(choices: _Choices, x_nd: Floats, cosine_nt: Floats) -> Floats:
     """How probable each tag is [n, tags], 0..1; a vector that is no number is nothing."""
     heat = choices.category.temperature
-    tag_nt = x_nd @ choices.tags_td.T / heat
+    tag_nt = cosine_nt / heat
     none_n = x_nd @ choices.none_nd.T / heat
     if choices.category.select == "multi":
         margin = np.clip(tag_nt - none_n.max(axis=1, keepdims=True), -60, 60)
-        return np.nan_to_num(1 / (1 + np.exp(-margin)), nan=0.0)
+        return np.asarray(np.nan_to_num(1 / (1 + np.exp(-margin)), nan=0.0), np.float32)
     every = np.concatenate([tag_nt, none_n], axis=1)
     power = np.exp(every - every.max(axis=1, keepdims=True))
     share = power / power.sum(axis=1, keepdims=True)
-    return np.nan_to_num(share[:, : len(choices.labels)], nan=0.0)
+    return np.asarray(np.nan_to_num(share[:, : len(choices.labels)], nan=0.0), np.float32)
 
 
 def _embedded(encoder: TextEncoder, category: Category) -> _Choices:

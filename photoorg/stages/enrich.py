@@ -11,7 +11,7 @@ from photoorg import schema
 from photoorg.encoders.base import NsfwScorer, TextReader
 from photoorg.encoders.prompts import Tagger
 from photoorg.errors import NotFoundError
-from photoorg.models import PhotoTag
+from photoorg.models import PhotoTag, Rejection
 from photoorg.stages import rows
 
 
@@ -43,7 +43,8 @@ class ScoreNsfw:
         live = rows.live(table)
         try:
             scores = self._scorer.score([pixels[i] for i in live])
-            done, failed = dict(zip(live, map(float, scores), strict=True)), {}
+            done = dict(zip(live, map(float, scores), strict=True))
+            failed: dict[int, Rejection] = {}
         except Exception:  # one bad row must not cost the batch: find it by going row by row
             done, failed = rows.per_row(
                 table, "nsfw", live, lambda i: float(self._scorer.score([pixels[i]])[0])

@@ -16,10 +16,11 @@ from serve.api.health import health_router
 from serve.api.models import Problem
 from serve.api.photos import photos_router
 from serve.api.search import search_router
+from serve.api.tags import tags_router
 from serve.auth import TenantOf
 from serve.metrics import Metrics
 from serve.middleware import Requests
-from serve.ports import Fetcher, Health, Photos, Uploads
+from serve.ports import Fetcher, Health, Photos, Tags, Uploads
 from serve.problems import install
 
 FORM_OVERHEAD = 1_000_000
@@ -32,6 +33,7 @@ def create_app(
     uploads: Uploads,
     fetcher: Fetcher,
     health: Health,
+    tags: Tags,
     *,
     tenant_of: TenantOf,
     serve: ServeConfig,
@@ -60,6 +62,7 @@ def create_app(
             photos, uploads, fetcher, tenant_of, uploads_at_once=serve.max_uploads_at_once
         )
     )
+    app.include_router(tags_router(tags, tenant_of))
     app.include_router(health_router(health, uploads, metrics))
     app.add_middleware(
         Requests,
