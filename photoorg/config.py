@@ -17,7 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from photoorg.errors import ConfigError
 
 PREFIX = "PHOTOORG_"
-IngestStage = Literal["exif", "hash", "quality", "thumbnail", "embed", "faces"]
+IngestStage = Literal[
+    "exif", "hash", "quality", "thumbnail", "embed", "faces", "ocr", "nsfw", "tags"
+]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 TenantName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
@@ -273,6 +275,25 @@ class ScenesConfig(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
+class EnrichConfig(Section):
+    """What the stages ocr, nsfw and tags work with.
+
+    `ocr_long_side` is how large a photo is decoded for the recogniser, `ocr_detector_side` how
+    large it is looked over for lines of text, both pixels of the long side. `ocr_strokes` is the
+    density of letter-like strokes below which a photo is not looked over at all; 0 looks at every
+    photo. A line counts from `ocr_min_score` on. `prompts` is the folder of categories for tags:
+    "default" is configs/prompts.
+    """
+
+    ocr: str = "rapidocr"
+    ocr_long_side: Positive = 1280
+    ocr_detector_side: Annotated[int, Field(ge=32)] = 640
+    ocr_strokes: Fraction = 0.15
+    ocr_min_score: Fraction = 0.5
+    nsfw: str = "nudenet"
+    prompts: str = "default"
+
+
 class ComponentConfig(Section):
     """Whether a serving component runs inside the ingress or as a deployment of its own."""
 
@@ -328,6 +349,7 @@ class PhotoOrgConfig(Section):
     events: EventsConfig = EventsConfig()
     people: PeopleConfig = PeopleConfig()
     scenes: ScenesConfig = ScenesConfig()
+    enrich: EnrichConfig = EnrichConfig()
     serve: ServeConfig = ServeConfig()
 
 

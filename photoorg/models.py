@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 PhotoStatus = Literal["queued", "processing", "ready", "partial", "failed"]
 IndexStatus = Literal["building", "shadow", "active", "deprecated", "deleted"]
 
+ZERO_SHOT = "zero-shot"
+"""The source of tags that a model gave by comparing vectors with phrases."""
+
 Rgb = NDArray[np.uint8]
 """An upright sRGB image, shape [height, width, 3], uint8 0..255."""
 
@@ -126,6 +129,20 @@ class Face:
 
 
 @dataclass(frozen=True, slots=True)
+class PhotoTag:
+    """A tag of a photo.
+
+    `score` is the machine's confidence 0..1, None for a tag that a person gave. `source` is
+    "zero-shot" for a machine's tag, else "user". `category` is empty where the tag has none.
+    """
+
+    label: str
+    category: str = ""
+    score: float | None = None
+    source: str = "user"
+
+
+@dataclass(frozen=True, slots=True)
 class Photo:
     """One photo of a tenant as the catalog knows it, named by tenant and sha256 (hex)."""
 
@@ -147,6 +164,8 @@ class Photo:
     filename: str = ""
     trashed_at: datetime | None = None
     favourite: bool = False
+    ocr_text: str | None = None
+    nsfw: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

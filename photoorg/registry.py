@@ -16,6 +16,12 @@ ENCODERS: Mapping[str, str] = {
 FACE_ENCODERS: Mapping[str, str] = {
     "insightface": "photoorg.encoders.faces:InsightFaceEncoder",
 }
+TEXT_READERS: Mapping[str, str] = {
+    "rapidocr": "photoorg.encoders.ocr:RapidOcrReader",
+}
+NSFW_SCORERS: Mapping[str, str] = {
+    "nudenet": "photoorg.encoders.nsfw:NudeNetScorer",
+}
 INDEXES: Mapping[str, str] = {
     "flat": "photoorg.index.flat:FlatIndex",
     "ivfpq": "photoorg.index.ivfpq:IvfPqIndex",

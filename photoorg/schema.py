@@ -47,6 +47,17 @@ FACES = pa.list_(
     )
 )
 
+TAGS = pa.list_(
+    pa.struct(
+        [
+            pa.field("category", pa.string()),
+            pa.field("label", pa.string()),
+            pa.field("score", pa.float32()),
+        ]
+    )
+)
+"""What a zero-shot tagger found; empty: nothing, null: it did not run."""
+
 EXIF = (
     "captured_at",
     "captured_offset_minutes",
@@ -118,9 +129,16 @@ PHOTOS = pa.schema(
         pa.field("has_thumbnail", pa.bool_(), nullable=False),
         pa.field("failures", pa.list_(pa.struct(list(REJECTS)))),
         pa.field("faces", FACES),
+        pa.field("ocr_text", pa.string()),
+        pa.field("nsfw", pa.float32()),
+        pa.field("tags", TAGS),
     ]
 )
-"""One row per file that became a photo; `failures` says which optional stages failed and why."""
+"""One row per file that became a photo; `failures` says which optional stages failed and why.
+
+`ocr_text` is empty where no text was found; like `nsfw` and `tags` it is null where its stage did
+not run or failed.
+"""
 
 
 def vectors(space: EmbeddingSpace) -> pa.Schema:

@@ -34,7 +34,7 @@ from photoorg.search.local import (
 from photoorg.search.ports import Box, ImageQuery, SlotAnswer, Vector
 from photoorg.search.warming import EncoderWatch
 from photoorg.space import EmbeddingSpace
-from photoorg.stages.ingest import Models, open_models
+from photoorg.stages.ingest import open_models
 from photoorg.stages.online import ConsentedIngest
 from photoorg.store.catalog import Catalog, consent
 from photoorg.store.objects import ObjectStore
@@ -42,6 +42,7 @@ from serve.administration import Administration
 from serve.api.app import create_app
 from serve.api.dedup import dedup_router
 from serve.api.indexes import indexes_router
+from serve.api.tags import tags_router
 from serve.auth import fixed_tenant
 from serve.curation import curation_routers, organised_routers
 from serve.dedup import CatalogDedup
@@ -53,6 +54,7 @@ from serve.metrics import Metrics
 from serve.middleware import log_json
 from serve.organised import Organised
 from serve.remote import Remote
+from serve.tags import TagLibrary
 from serve.threads import CatalogThreads
 
 BATCH = 16
@@ -88,6 +90,7 @@ class Ingress:
         self._dedup = CatalogDedup(self._catalog, config.dedup)
         self._curation = CatalogThreads(self._catalog)
         self._organised = Organised(self._catalog, self._store, config)
+        self._tags = TagLibrary(self._catalog)
         self._background: set[asyncio.Task[Any]] = set()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -115,6 +118,7 @@ class Ingress:
                 dedup_router(self._dedup, tenant_of),
                 *curation_routers(self._curation, tenant_of),
                 *organised_routers(self._organised, tenant_of),
+                tags_router(self._tags, tenant_of),
             ],
         )
 
@@ -129,7 +133,8 @@ class Ingress:
         finally:
             if self._ingestor is not None:
                 await self._ingestor.stop()
-            areas = (self._library, self._indexes, self._dedup, self._curation, self._organised)
+            organising = (self._dedup, self._curation, self._organised, self._tags)
+            areas = (self._library, self._indexes, *organising)
             for part in (*self._local, self._watch, self._reader, *areas):
                 if part is not None:
                     part.close()
@@ -290,10 +295,7 @@ def make_ingestor(
     encoders: SpaceEncoders | None = None,
 ) -> Ingestor:
     """An Ingestor with its models; an encoder that is open already is used again."""
-    if encoder is not None and "embed" in config.ingest.stages and not config.faces.enabled:
-        models = Models(encoder=encoder)
-    else:
-        models = open_models(config)
+    models = open_models(config, encoder=encoder)
     logging.getLogger(__name__).info("uploads are embedded in %s", models.space)
 
     def line_of(tenant: str) -> ConsentedIngest:

@@ -66,6 +66,8 @@ PACKAGES = (
     Package("torch", "clip", False),
     Package("open-clip-torch", "clip", False),
     Package("insightface", "faces", False),
+    Package("rapidocr", "enrich", False),
+    Package("nudenet", "enrich", False),
 )
 NEEDS = {
     "openclip": (("torch", "open_clip"), "clip"),

@@ -26,6 +26,7 @@ MODULES = (
     "events",
     "people",
     "scenes",
+    "tags",
     "anomalies",
     "rules",
     "calibrate",

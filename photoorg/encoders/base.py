@@ -50,3 +50,27 @@ class FaceEncoder(Protocol):
 
     def detect(self, image: Rgb) -> list[Face]:
         """Faces of one upright photo, largest first; empty if there are none."""
+
+
+@runtime_checkable
+class TextReader(Protocol):
+    """Finds and reads what is written in a photo."""
+
+    @property
+    def long_side(self) -> int:
+        """Pixels the long side of an image should have, so that small letters can be read."""
+
+    def read(self, image: Rgb) -> str:
+        """The lines of text of one upright photo from top to bottom; empty if there are none."""
+
+
+@runtime_checkable
+class NsfwScorer(Protocol):
+    """Says how likely a photo shows nudity."""
+
+    @property
+    def short_side(self) -> int:
+        """Pixels the short side of an image should have at least."""
+
+    def score(self, images: Sequence[Rgb]) -> NDArray[np.float32]:
+        """One score 0..1 per upright photo [n]; 1 is surely explicit."""

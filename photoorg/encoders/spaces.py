@@ -178,7 +178,7 @@ def load_spec(
     try:
         return _CHECK.validate_python({"name": path.stem, **data})
     except ValidationError as error:
-        lines = [_explain(fault) for fault in error.errors()]
+        lines = [fault_line(fault) for fault in error.errors()]
         raise ConfigError(
             f"{path} does not describe a space:\n" + "\n".join(lines) + "\n",
             fix="The files in configs/spaces show every kind.",
@@ -187,7 +187,7 @@ def load_spec(
 
 def list_specs() -> list[str]:
     """Names of the spaces that can be loaded by name, sorted."""
-    folders = [folder for folder in _folders() if folder.is_dir()]
+    folders = [folder for folder in config_folders("spaces") if folder.is_dir()]
     return sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
 
 
@@ -287,7 +287,7 @@ def _find(name_or_path: str) -> Path:
         if not path.is_file():
             raise ConfigError(f"There is no space file {path}.")
         return path
-    for folder in _folders():
+    for folder in config_folders("spaces"):
         path = folder / f"{name_or_path}.yaml"
         if path.is_file():
             return path
@@ -298,17 +298,18 @@ def _find(name_or_path: str) -> Path:
     )
 
 
-def _folders() -> list[Path]:
-    """Where space files lie: beside the user, beside a checkout, or where a wheel puts them."""
+def config_folders(name: str) -> list[Path]:
+    """Where configs/`name` may lie: beside the user, beside a checkout, where a wheel puts it."""
     places = [
         Path.cwd(),
         Path(__file__).resolve().parents[2],
         Path(sysconfig.get_path("data")) / "share" / "photoorg",
     ]
-    return [place / "configs" / "spaces" for place in places]
+    return [place / "configs" / name for place in places]
 
 
-def _explain(fault: Any) -> str:
+def fault_line(fault: Any) -> str:
+    """One fault of a validated YAML file in a line: where, what, and what was there."""
     where = ".".join(str(part) for part in fault["loc"]) or "(top level)"
     if fault["type"] == "extra_forbidden":
         return f"  {where}: there is no such key"

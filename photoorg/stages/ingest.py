@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
+from photoorg import registry
 from photoorg.config import PhotoOrgConfig
-from photoorg.encoders.base import Encoder, FaceEncoder
+from photoorg.encoders.base import Encoder, FaceEncoder, NsfwScorer, TextReader
+from photoorg.encoders.prompts import Tagger, load_prompts, open_tagger
 from photoorg.encoders.spaces import open_encoder, open_face_encoder
 from photoorg.imaging.guard import GuardedDecoder
 from photoorg.space import EmbeddingSpace
 from photoorg.stages.decode import Decode, Fetch, KeepOriginal, ReadExif
 from photoorg.stages.embed import DetectFaces, Embed
+from photoorg.stages.enrich import ReadText, ScoreNsfw, Tag
 from photoorg.stages.measure import Hash, MakeThumbnail, MeasureQuality
 from photoorg.stages.parts import Made, Part, finish
 from photoorg.store.objects import ObjectStore
 
+log = logging.getLogger(__name__)
+
 Stage = Callable[[pa.Table], pa.Table]
 PIXELS = ("rgb", "rgb_height", "rgb_width")
-MODEL_STAGES = ("embed", "faces")
+MODEL_STAGES = ("embed", "faces", "ocr", "nsfw", "tags")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +37,9 @@ class Models:
 
     encoder: Encoder | None = None
     faces: FaceEncoder | None = None
+    reader: TextReader | None = None
+    nsfw: NsfwScorer | None = None
+    tagger: Tagger | None = None
 
     @property
     def space(self) -> EmbeddingSpace | None:
@@ -38,28 +48,41 @@ class Models:
 
 
 def wanted(config: PhotoOrgConfig) -> tuple[str, ...]:
-    """The optional stages to run; faces only where the tenant opted in."""
+    """The optional stages to run; faces only where the tenant opted in.
+
+    Tags are found from the vector, so the stage tags brings embed with it.
+    """
     stages = config.ingest.stages
     if config.faces.enabled and "faces" not in stages:
         stages = (*stages, "faces")
     if not config.faces.enabled:
         stages = tuple(s for s in stages if s != "faces")
+    if "tags" in stages and "embed" not in stages:
+        stages = (*stages, "embed")
     return tuple(stages)
 
 
-def open_models(config: PhotoOrgConfig) -> Models:
-    """Load the encoders that the configured stages need."""
+def open_models(config: PhotoOrgConfig, *, encoder: Encoder | None = None) -> Models:
+    """Load the encoders that the configured stages need; `encoder` is one that is open already."""
     stages = wanted(config)
+    if "embed" not in stages:
+        encoder = None
+    elif encoder is None:
+        encoder = open_encoder(config.encoder, config.models_dir)
     return Models(
-        encoder=open_encoder(config.encoder, config.models_dir) if "embed" in stages else None,
+        encoder=encoder,
         faces=_open_faces(config) if "faces" in stages else None,
+        reader=_open(registry.TEXT_READERS, config, config.enrich.ocr, "ocr", "text reader"),
+        nsfw=_open(registry.NSFW_SCORERS, config, config.enrich.nsfw, "nsfw", "nsfw scorer"),
+        tagger=_open_tagger(config, encoder) if "tags" in stages else None,
     )
 
 
 def made_by(config: PhotoOrgConfig, models: Models) -> Made:
     """What the configured line of stages makes with these models."""
+    stages = wanted(config)
     return Made(
-        wanted(config),
+        stages if models.tagger is not None else tuple(s for s in stages if s != "tags"),
         models.space,
         models.faces.space.id if models.faces is not None else "",
         config.people.user if models.faces is not None else "",
@@ -70,10 +93,31 @@ def _open_faces(config: PhotoOrgConfig) -> FaceEncoder:
     return open_face_encoder(config.encoder, config.models_dir, faces=config.faces)
 
 
+def _open(
+    table: Mapping[str, str], config: PhotoOrgConfig, name: str, stage: str, what: str
+) -> Any:
+    if stage not in wanted(config):
+        return None
+    return registry.resolve(table, name, what)(config.enrich, config.encoder)
+
+
+def _open_tagger(config: PhotoOrgConfig, encoder: Encoder | None) -> Tagger | None:
+    """None, with a warning, where the space has no text: the photos are not worse for it."""
+    categories = load_prompts(config.enrich.prompts)
+    assert encoder is not None, "the stage tags brings embed with it"
+    if encoder.space.has_text:
+        return open_tagger(encoder, categories)
+    log.warning(
+        "Photos get no tags: the space %s has no text. A CLIP model would have.", encoder.space.name
+    )
+    return None
+
+
 def decode_sides(config: PhotoOrgConfig) -> tuple[int, int]:
     """Short and long side in pixels that cover every enabled stage."""
-    long_side = config.imaging.faces_long_side if "faces" in wanted(config) else 0
-    return config.imaging.short_side, long_side
+    stages = wanted(config)
+    sides = {"faces": config.imaging.faces_long_side, "ocr": config.enrich.ocr_long_side}
+    return config.imaging.short_side, max((sides.get(s, 0) for s in stages), default=0)
 
 
 def cpu_stages(config: PhotoOrgConfig, store: ObjectStore, *, keep_data: bool) -> list[Stage]:
@@ -119,6 +163,12 @@ def model_stages(config: PhotoOrgConfig, models: Models) -> list[Stage]:
         line.append(Embed(models.encoder))
     if models.faces is not None:
         line.append(DetectFaces(models.faces, min_score=config.faces.min_score))
+    if models.reader is not None:
+        line.append(ReadText(models.reader))
+    if models.nsfw is not None:
+        line.append(ScoreNsfw(models.nsfw))
+    if models.tagger is not None:
+        line.append(Tag(models.tagger))
     return [*line, drop_pixels]
 
 
@@ -179,4 +229,7 @@ STAGE_VERSIONS = {
     "thumbnail": "1",
     "embed": "1",
     "faces": "1",
+    "ocr": "1",
+    "nsfw": "1",
+    "tags": "1",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -86,7 +86,7 @@ class ConsentedIngest:
         models: Models,
         agreed: Callable[[], bool],
     ) -> None:
-        plain = Models(encoder=models.encoder)
+        plain = replace(models, faces=None)
         self._plain = OnlineIngest(without_faces(config), store, plain)
         self._faces = None if models.faces is None else OnlineIngest(config, store, models)
         self._agreed = agreed

@@ -139,6 +139,10 @@ class PhotoView(BaseModel):
     created_at: datetime
     trashed_at: datetime | None = Field(None, description="Since when it is in the trash.")
     favourite: bool = False
+    ocr_text: str | None = Field(
+        None, description="What is written in it; empty: nothing, null: nobody looked."
+    )
+    nsfw: float | None = Field(None, description="How likely it shows nudity, 0..1.")
     exif: Capture
     hashes: HashesView | None
     quality: QualityView | None
@@ -160,6 +164,8 @@ class PhotoView(BaseModel):
             created_at=photo.created_at,
             trashed_at=photo.trashed_at,
             favourite=photo.favourite,
+            ocr_text=photo.ocr_text,
+            nsfw=photo.nsfw,
             exif=Capture(**{name: getattr(exif, name) for name in Capture.model_fields}),
             hashes=hashes
             and HashesView(

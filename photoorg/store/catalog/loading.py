@@ -7,8 +7,9 @@ from typing import Any
 import pyarrow as pa
 
 from photoorg import schema
+from photoorg.models import ZERO_SHOT, PhotoTag
 from photoorg.store import layout
-from photoorg.store.catalog import consent
+from photoorg.store.catalog import consent, tags
 from photoorg.store.catalog.connection import Transaction
 from photoorg.store.catalog.keys import filename, photo_key, uri_key
 from photoorg.store.catalog.staging import float16_bytes, hex_column, stage
@@ -19,7 +20,13 @@ STAGES = b"photoorg.stages"
 DECODED = ("mime", "size", "width", "height", "frames", "decoder")
 
 # A stage that ran fills its marker column; the columns of one that did not run keep what they had.
-GROUPS = {"captured_source": schema.EXIF, "pdq": schema.HASHES, "quality": schema.QUALITY}
+GROUPS = {
+    "captured_source": schema.EXIF,
+    "pdq": schema.HASHES,
+    "quality": schema.QUALITY,
+    "ocr_text": ("ocr_text",),
+    "nsfw": ("nsfw",),
+}
 
 PHOTO_COLUMNS = {
     "photo_id": "bytea",
@@ -64,6 +71,8 @@ PHOTO_COLUMNS = {
     "resolution": "real",
     "quality": "real",
     "has_thumbnail": "boolean",
+    "ocr_text": "text",
+    "nsfw": "real",
     "has_faces": "boolean",
 }
 FACE_COLUMNS = {
@@ -184,6 +193,7 @@ def upsert_photos(
     """
     if not len(table):
         return
+    table = _complete(table)
     values = {"tenant": tx.tenant, "run": run_id, "part": part, "stages": _stages(table)}
     stage(tx, STAGED, PHOTO_COLUMNS, [_staged(tx.tenant, table, stored)])
     columns = ", ".join(OWN)
@@ -206,6 +216,9 @@ def upsert_photos(
         tx.conn.execute(FORGET_FACES, values)
         stage(tx, "staged_faces", FACE_COLUMNS, [_faces(table, space)])
         tx.conn.execute(INSERT_FACES.format(columns=", ".join(FACE_COLUMNS)).encode(), values)
+    tagged = table.select(["photo_id", "tags"]).filter(table["tags"].is_valid())
+    if len(tagged):
+        tags.replace(tx, {i: _tags(found) for i, found in zip(*_lists(tagged), strict=True)})
 
 
 def upsert_rejects(
@@ -221,6 +234,14 @@ def upsert_rejects(
     stage(tx, "staged_rejects", REJECT_COLUMNS, [staged])
     tx.conn.execute(UPSERT_REJECTS, values)
     tx.conn.execute(FORGET_SOURCES, values)
+
+
+def _complete(table: pa.Table) -> pa.Table:
+    """The table with every column of PHOTOS; a part written by an older version lacks some."""
+    for field in schema.PHOTOS:
+        if field.name not in table.column_names:
+            table = table.append_column(field, pa.nulls(len(table), field.type))
+    return table
 
 
 def _stages(table: pa.Table) -> list[str] | None:
@@ -286,6 +307,14 @@ def _faces(table: pa.Table, space: str) -> pa.Table:
     text, real, raw = pa.string(), pa.float32(), pa.binary()
     types = [text, pa.int32(), text, text, real, real, real, text, text, raw]
     return pa.table([pa.array(v, t) for v, t in zip(rows.values(), types, strict=True)], list(rows))
+
+
+def _lists(table: pa.Table) -> list[list[Any]]:
+    return [column.to_pylist() for column in table.columns]
+
+
+def _tags(found: list[dict[str, Any]]) -> list[PhotoTag]:
+    return [PhotoTag(**tag, source=ZERO_SHOT) for tag in found]
 
 
 def _array(values: list[float] | None) -> str:

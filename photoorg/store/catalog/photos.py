@@ -191,6 +191,8 @@ def from_row(row: dict[str, Any]) -> Photo:
         filename=row["filename"],
         trashed_at=row["trashed_at"],
         favourite=row["favourite"],
+        ocr_text=row["ocr_text"],
+        nsfw=row["nsfw"],
     )
 
 

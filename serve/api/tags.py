@@ -1,0 +1,100 @@
+"""/v1/tags and the tags of single photos."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Query
+
+from serve.api.models import PHOTO_ID
+from serve.api.tag_models import (
+    Mapped,
+    MappingBody,
+    PhotoTags,
+    TagBody,
+    TagPage,
+    TagSummaryView,
+    TagView,
+)
+from serve.auth import TenantOf
+from serve.ports import Tags
+from serve.problems import responses
+
+Id = Annotated[str, Path(pattern=PHOTO_ID, description="SHA-256 of the photo's bytes in hex.")]
+Label = Annotated[str, Query(min_length=1, description="The tag.")]
+
+
+def tags_router(tags: Tags, tenant_of: TenantOf) -> APIRouter:
+    """Routes of tags; every change is written to the audit log."""
+    router = APIRouter(prefix="/v1", tags=["tags"])
+    tenant_dep = Depends(tenant_of)
+
+    @router.get(
+        "/tags",
+        summary="List tags by label",
+        response_model=TagPage,
+        responses=responses(422, 503),
+    )
+    async def page(
+        tenant: str = tenant_dep,
+        category: Annotated[str | None, Query(description="Only of this category.")] = None,
+        cursor: Annotated[str | None, Query(description="next_cursor of the page before.")] = None,
+        limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    ) -> TagPage:
+        """With their categories and how many photos have them."""
+        found, following = await tags.page(tenant, after=cursor, limit=limit, category=category)
+        return TagPage(tags=[TagSummaryView.of(t) for t in found], next_cursor=following)
+
+    @router.put(
+        "/tags/mapping",
+        summary="Let a tag belong to a category",
+        response_model=Mapped,
+        responses=responses(404, 422, 503),
+    )
+    async def map_category(body: MappingBody, tenant: str = tenant_dep) -> Mapped:
+        """On every photo, at once; no photo is looked at again."""
+        return Mapped(**await tags.map_category(tenant, body.label, body.category))
+
+    @router.delete(
+        "/tags/mapping",
+        summary="Give a tag its first category back",
+        response_model=Mapped,
+        responses=responses(404, 422, 503),
+    )
+    async def unmap_category(label: Label, tenant: str = tenant_dep) -> Mapped:
+        """The category its maker gave it; nothing changes if it was never mapped."""
+        return Mapped(**await tags.unmap_category(tenant, label))
+
+    @router.get(
+        "/photos/{photo_id}/tags",
+        summary="List the tags of a photo",
+        response_model=PhotoTags,
+        responses=responses(404, 422, 503),
+    )
+    async def of_photo(photo_id: Id, tenant: str = tenant_dep) -> PhotoTags:
+        """Those that people gave before those that a machine found, by category."""
+        return PhotoTags(tags=[TagView.of(t) for t in await tags.of_photo(tenant, photo_id)])
+
+    @router.post(
+        "/photos/{photo_id}/tags",
+        summary="Put a tag on a photo",
+        response_model=PhotoTags,
+        responses=responses(404, 422, 503),
+    )
+    async def add(photo_id: Id, body: TagBody, tenant: str = tenant_dep) -> PhotoTags:
+        """It stays, whatever machines find later. Putting it on twice changes nothing."""
+        found = await tags.add(tenant, photo_id, body.label, body.category)
+        return PhotoTags(tags=[TagView.of(t) for t in found])
+
+    @router.delete(
+        "/photos/{photo_id}/tags",
+        summary="Take a tag off a photo",
+        response_model=PhotoTags,
+        responses=responses(404, 422, 503),
+    )
+    async def remove(photo_id: Id, label: Label, tenant: str = tenant_dep) -> PhotoTags:
+        """No machine puts it on again; POST does, and lets machines again."""
+        found = await tags.remove(tenant, photo_id, label)
+        return PhotoTags(tags=[TagView.of(t) for t in found])
+
+    return router
