@@ -188,6 +188,20 @@ class MigrationConfig(Section):
     preload_timeout_s: float = Field(300.0, gt=0.0)
 
 
+class TrainConfig(Section):
+    """Training a projection head; `dim` None keeps the base space's dimension."""
+
+    photos: Positive = 5_000
+    epochs: Positive = 30
+    batch: Annotated[int, Field(ge=8)] = 256
+    hidden: Positive = 512
+    dim: int | None = Field(None, ge=8)
+    temperature: float = Field(0.1, gt=0)
+    rate: float = Field(1e-3, gt=0)
+    decay: float = Field(1e-2, ge=0)
+    seed: int = 0
+
+
 class FacesConfig(Section):
     """Face detection is opt-in; age and gender are switched on separately."""
 
@@ -350,6 +364,7 @@ class PhotoOrgConfig(Section):
     people: PeopleConfig = PeopleConfig()
     scenes: ScenesConfig = ScenesConfig()
     enrich: EnrichConfig = EnrichConfig()
+    train: TrainConfig = TrainConfig()
     serve: ServeConfig = ServeConfig()
 
 

@@ -12,6 +12,7 @@ ENCODERS: Mapping[str, str] = {
     "openclip": "photoorg.encoders.openclip:OpenClipEncoder",
     "onnx": "photoorg.encoders.onnx:OnnxEncoder",
     "builtin": "photoorg.encoders.builtin:BuiltinEncoder",
+    "projected": "photoorg.encoders.projected:ProjectedEncoder",
 }
 FACE_ENCODERS: Mapping[str, str] = {
     "insightface": "photoorg.encoders.faces:InsightFaceEncoder",

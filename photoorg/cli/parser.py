@@ -30,6 +30,7 @@ MODULES = (
     "anomalies",
     "rules",
     "calibrate",
+    "train",
     "evaluate",
     "config",
     "doctor",

@@ -130,6 +130,14 @@ class OnnxSpec(_Spec):
     output: str | int = 0
 
 
+class ProjectedSpec(_Spec):
+    """Another space's vectors (`base`, a name or path) through a head trained by photoorg."""
+
+    kind: Literal["projected"]
+    base: str
+    weights: ModelFile
+
+
 class InsightFaceSpec(_Spec):
     """Faces: an InsightFace pack (a folder or zip of ONNX files), or detector and recogniser.
 
@@ -155,15 +163,12 @@ class InsightFaceSpec(_Spec):
         return self
 
 
-SpaceSpec = Annotated[
-    BuiltinSpec | OpenClipSpec | OnnxSpec | InsightFaceSpec, Field(discriminator="kind")
-]
-ImageSpec = BuiltinSpec | OpenClipSpec | OnnxSpec
+ImageSpec = BuiltinSpec | OpenClipSpec | OnnxSpec | ProjectedSpec
+AnySpec = ImageSpec | InsightFaceSpec
+SpaceSpec = Annotated[AnySpec, Field(discriminator="kind")]
 
 
-def load_spec(
-    name_or_path: str | Path,
-) -> BuiltinSpec | OpenClipSpec | OnnxSpec | InsightFaceSpec:
+def load_spec(name_or_path: str | Path) -> AnySpec:
     """Read a space by its name in configs/spaces, or by the path of a YAML file.
 
     Raises ConfigError naming the file, every wrong key and what was expected.
@@ -245,9 +250,7 @@ def open_face_encoder(
     return encoder
 
 
-_CHECK: TypeAdapter[BuiltinSpec | OpenClipSpec | OnnxSpec | InsightFaceSpec] = TypeAdapter(
-    SpaceSpec
-)
+_CHECK: TypeAdapter[AnySpec] = TypeAdapter(SpaceSpec)
 
 
 def _construct(spec: ImageSpec, config: EncoderConfig, models_dir: str) -> Encoder:

@@ -1,0 +1,1 @@
+"""Learning from a library's own photos."""
