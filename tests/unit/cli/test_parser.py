@@ -1,4 +1,5 @@
 import argparse
+import shlex
 
 import pytest
 
@@ -20,6 +21,8 @@ def commands(parser: Parser, words: tuple[str, ...] = ()) -> list[tuple[tuple[st
 PEOPLE = (
     "enable disable cluster list show suggestions name merge unmerge hide split remove confirm"
 ).split()
+DEDUP = "scan list show resolve undo preview stats".split()
+TAGS = "list map unmap recompute".split()
 SCENES = "cluster list show suggest-albums accept refuse plot".split()
 ALL = commands(build_parser())
 
@@ -43,7 +46,11 @@ def test_the_commands_are_those_of_the_manual():
         "search",
         "serve",
         "evaluate retrieval",
+        "evaluate dedup",
         "evaluate events",
+        "train projection",
+        *(f"dedup {name}" for name in DEDUP),
+        *(f"tags {name}" for name in TAGS),
         "events detect",
         "events list",
         "events show",
@@ -75,7 +82,7 @@ def test_the_commands_are_those_of_the_manual():
 def test_every_command_has_json_config_and_an_example_that_parses(words, parser):
     text = parser.format_help()
     assert "--json" in text and "--config" in text
-    example = text.partition("example:\n")[2].splitlines()[0].split()
+    example = shlex.split(text.partition("example:\n")[2].splitlines()[0])
     assert tuple(example[1 : 1 + len(words)]) == words
     build_parser().parse_args(example[1:])
 
