@@ -142,6 +142,7 @@ class SearchConfig(Section):
     embed_deadline_ms: Positive = 15_000
     delta_poll_ms: Positive = 500
     cached_photos: Positive = 50_000
+    filter_memory_mb: Positive = 256
     cache_seconds: float = 30.0
 
 

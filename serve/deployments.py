@@ -27,7 +27,7 @@ from photoorg.search.local import (
     local_slot,
     open_catalog,
 )
-from photoorg.search.ports import Box, ImageQuery, SlotAnswer, Vector
+from photoorg.search.ports import EVERYTHING, Box, ImageQuery, Scope, SlotAnswer, Vector
 from photoorg.search.service import SearchService
 from photoorg.space import EmbeddingSpace
 from photoorg.stages.ingest import Models, open_models
@@ -186,10 +186,18 @@ class ShardDeployment:
         self._slot.start()
 
     async def search(
-        self, tenant: str, space: EmbeddingSpace, x_d: Vector, k: int, *, pool: int, seq: int
+        self,
+        tenant: str,
+        space: EmbeddingSpace,
+        x_d: Vector,
+        k: int,
+        *,
+        pool: int,
+        seq: int,
+        scope: Scope = EVERYTHING,
     ) -> SlotAnswer:
         """As LocalSlot, with vectors of half the size for the way."""
-        answer = await self._slot.search(tenant, space, x_d, k, pool=pool, seq=seq)
+        answer = await self._slot.search(tenant, space, x_d, k, pool=pool, seq=seq, scope=scope)
         return replace(answer, vectors=answer.vectors.astype(np.float16))
 
     async def vector(

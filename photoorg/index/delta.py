@@ -50,15 +50,18 @@ class DeltaView:
     ids: list[str]
     rows: dict[str, int]
 
-    def search(self, x_nd: FloatMatrix, k: int) -> list[list[Candidate]]:
-        """The k best live photos per query, in order of merge.rank."""
+    def search(
+        self, x_nd: FloatMatrix, k: int, allowed: Mask | None = None
+    ) -> list[list[Candidate]]:
+        """The k best live photos per query, in order of merge.rank; `allowed` masks rows."""
         if not len(self.live):
             return [[] for _ in x_nd]
-        scores_nm = np.where(self.live, x_nd @ self.x_nd.T, -np.inf)
-        return [self._best(scores_m, k) for scores_m in scores_nm]
+        live = self.live if allowed is None else self.live & allowed
+        scores_nm = np.where(live, x_nd @ self.x_nd.T, -np.inf)
+        return [self._best(scores_m, k, live) for scores_m in scores_nm]
 
-    def _best(self, scores_m: FloatMatrix, k: int) -> list[Candidate]:
-        rows = np.flatnonzero(self.live)
+    def _best(self, scores_m: FloatMatrix, k: int, live: Mask) -> list[Candidate]:
+        rows = np.flatnonzero(live)
         if len(rows) > k:
             # All that tie with the k-th stay in, so that the photo id decides among them.
             cut = np.partition(scores_m, -k)[-k]
