@@ -136,6 +136,12 @@ class SearchConfig(Section):
     fold_cosine: Fraction = 0.9
     hash_weight: Fraction = 0.3
     quality_weight: Fraction = 0.02
+    poor_quality: float = Field(0.35, gt=0.0, le=1.0)
+    poor_weight: Fraction = 0.1
+    poor_words_weight: Fraction = 0.5
+    fusion: Literal["rrf", "weights"] = "rrf"
+    vector_weight: Fraction = 1.0
+    text_weight: Fraction = 1.0
     time_weight: Fraction = 0.05
     place_weight: Fraction = 0.05
     deadline_ms: Positive = 2_000

@@ -20,6 +20,7 @@ from ray.serve.handle import DeploymentHandle
 
 from photoorg.config import PhotoOrgConfig
 from photoorg.models import Rgb
+from photoorg.search.catalog import CatalogQueries
 from photoorg.search.embedding import text_encoder
 from photoorg.search.local import (
     local_embedder,
@@ -66,6 +67,7 @@ class Ingress:
         self._catalog = await loop.run_in_executor(None, open_catalog, config, self._stack)
         self._store = ObjectStore(config.storage.root, config.storage)
         self._reader = local_reader(config, self._catalog, self._store)
+        self._queries = CatalogQueries(self._catalog)
         self._embedder = await self._embedder_of(embedder)
         # Inside one process one slot holds all shards: each slot more is a thread to wake.
         self._local = [] if shards else [local_slot(config, self._catalog, self._store, 0, 1)]
@@ -78,7 +80,7 @@ class Ingress:
         """Called by Ray Serve when the constructor is done."""
         config = self._config
         return create_app(
-            SearchService(self._embedder, self._slots, self._reader, config.search),
+            SearchService(self._embedder, self._slots, self._reader, config.search, self._queries),
             self._library,
             self._library,
             UrlFetcher(
@@ -106,7 +108,7 @@ class Ingress:
         finally:
             if self._ingestor is not None:
                 await self._ingestor.stop()
-            for part in (*self._local, self._reader, self._library):
+            for part in (*self._local, self._reader, self._queries, self._library):
                 part.close()
             self._stack.close()
 

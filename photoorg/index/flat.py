@@ -75,7 +75,12 @@ class FlatIndex:
             self._index.add(faiss_io.rows_of(x_nd, self.dim))
 
     def search(
-        self, x_nd: FloatMatrix, k: int, *, effort: int | None = None, allowed: Mask | Any | None = None
+        self,
+        x_nd: FloatMatrix,
+        k: int,
+        *,
+        effort: int | None = None,
+        allowed: Mask | Any | None = None,
     ) -> tuple[FloatMatrix, Ids]:
         """Scores and ids, both [n, k]; see Index.search."""
         return faiss_io.search(self._index, x_nd, k, self.search_parameters(effort, allowed))

@@ -74,7 +74,7 @@ def read_dates(text: str, now: datetime) -> DatedText:
     A question without one is given back as it is. Spans begin and end at midnight of the wall
     clock where a photo was taken.
     """
-    plain = text.lower().replace("\u2019", "'")  # noqa: RUF001 - a typographic apostrophe
+    plain = text.lower().replace("\u2019", "'")
     now = now.replace(tzinfo=None)
     if len(plain) != len(text):
         return DatedText(text)
@@ -162,9 +162,11 @@ def _relative(this: bool, what: str, today: datetime) -> Moments | None:
     if found is None:
         return None
     if re.fullmatch(DAYS, name):
-        return (found[0] + timedelta(days=7), found[1] + timedelta(days=7)) if (
-            this and found[0] < monday
-        ) else found
+        return (
+            (found[0] + timedelta(days=7), found[1] + timedelta(days=7))
+            if (this and found[0] < monday)
+            else found
+        )
     start = datetime(today.year, found[0].month, 1)
     if not this and start >= today.replace(day=1):
         start = start.replace(year=start.year - 1)

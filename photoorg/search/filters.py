@@ -188,8 +188,6 @@ def parse_filter(data: Any) -> Filter:
     return found
 
 
-
-
 def _explain(error: Any) -> str:
     where = ".".join(str(p) for p in error["loc"]) or "filter"
     message = str(error["msg"]).removeprefix("Value error, ")

@@ -10,6 +10,7 @@ from photoorg.config import PhotoOrgConfig
 from photoorg.encoders.settling import settled
 from photoorg.encoders.spaces import open_encoder
 from photoorg.imaging.guard import GuardedDecoder
+from photoorg.search.catalog import CatalogQueries
 from photoorg.search.embedding import LocalEmbedder
 from photoorg.search.reader import CatalogReader
 from photoorg.search.service import SearchService
@@ -30,9 +31,10 @@ def open_search(config: PhotoOrgConfig) -> Iterator[SearchService]:
         embedder = local_embedder(settled(config, catalog))
         reader = local_reader(config, catalog, store)
         slot = local_slot(config, catalog, store, 0, 1)
-        for part in (embedder, reader, slot):
+        queries = CatalogQueries(catalog)
+        for part in (embedder, reader, slot, queries):
             stack.callback(part.close)
-        yield SearchService(embedder, [slot], reader, config.search)
+        yield SearchService(embedder, [slot], reader, config.search, queries)
 
 
 def open_catalog(config: PhotoOrgConfig, stack: ExitStack) -> Catalog:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from photoorg.models import Hashes, Hit, Photo
 from photoorg.space import EmbeddingSpace
 
 Vector = NDArray[np.float32]
+Mode = Literal["hybrid", "keyword", "semantic"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class SearchAnswer:
     latency_ms: float
     next_cursor: str | None = None
     notes: tuple[str, ...] = ()
-    mode: str = "semantic"
+    mode: Mode = "semantic"
 
 
 class Embedder(Protocol):

@@ -1,11 +1,13 @@
-"""SearchService: the four kinds of query, from what was asked to ranked hits with reasons."""
+"""SearchService: the kinds of query, from what was asked to pages of hits with reasons."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Awaitable, Sequence
-from typing import TypeVar
+from dataclasses import replace
+from datetime import datetime
+from typing import TypeVar, get_args
 
 import numpy as np
 
@@ -19,22 +21,25 @@ from photoorg.errors import (
     SpaceMismatchError,
 )
 from photoorg.models import Photo
+from photoorg.search.cursor import decode, question_of
+from photoorg.search.dates import read_dates
 from photoorg.search.fanout import FanOut
-from photoorg.search.ports import Box, Embedder, PhotoReader, SearchAnswer, Slot, Vector
-from photoorg.search.rerank import Pool, QueryFacts, rank
+from photoorg.search.filters import Filter
+from photoorg.search.pages import LOWEST, Page, Pages, Queries, Question
+from photoorg.search.ports import Box, Embedder, Mode, PhotoReader, SearchAnswer, Slot, Vector
+from photoorg.search.rerank import QueryFacts
 from photoorg.space import EmbeddingSpace
 
 T = TypeVar("T")
-POOL_PER_HIT = 2
-POOL_MIN = 40
-POOL_GROWS = 4
-POOL_MOST = 16
-"""Candidates per hit, at first and at most; a pool that folds into too few hits grows."""
 TEXT_MAX = 2_000
 
 
 class SearchService:
-    """Searches one tenant's photos; holds no tenant's state and may be shared by all requests."""
+    """Searches one tenant's photos; holds no tenant's state and may be shared by all requests.
+
+    Every search takes a filter (`where`) and the cursor of the page before. Without `queries` there
+    are neither filters nor words.
+    """
 
     def __init__(
         self,
@@ -42,14 +47,24 @@ class SearchService:
         slots: Sequence[Slot],
         photos: PhotoReader,
         config: SearchConfig,
+        queries: Queries | None = None,
     ) -> None:
         self._embedder = embedder
         self._slots = FanOut(slots, config.deadline_ms / 1000)
         self._photos = photos
         self._config = config
+        self._queries = queries
+        self._pages = Pages(self._slots, photos, queries, config)
 
     async def similar(
-        self, tenant: str, photo_id: str, k: int | None = None, *, box: Box | None = None
+        self,
+        tenant: str,
+        photo_id: str,
+        k: int | None = None,
+        *,
+        box: Box | None = None,
+        where: Filter | None = None,
+        cursor: str | None = None,
     ) -> SearchAnswer:
         """Photos that look like one of the library's own, which is left out of the hits.
 
@@ -67,10 +82,30 @@ class SearchService:
         else:
             x_d = await self._vector_of(tenant, space, photo, seq)
         facts = QueryFacts.of(photo) if box is None else QueryFacts()
-        return await self._search(tenant, space, x_d, facts, k, start, seq, skip=photo_id)
+        name = question_of("photo", tenant, photo_id, box, where)
+        least = await self._least(tenant, space, "image")
+        q = Question(
+            name,
+            tenant,
+            space,
+            seq,
+            x_d,
+            facts=facts,
+            skip=photo_id,
+            chosen=where,
+            least=least,
+        )
+        return await self._vector_page(q, k, cursor, start)
 
     async def by_image(
-        self, tenant: str, data: bytes, k: int | None = None, *, box: Box | None = None
+        self,
+        tenant: str,
+        data: bytes,
+        k: int | None = None,
+        *,
+        box: Box | None = None,
+        where: Filter | None = None,
+        cursor: str | None = None,
     ) -> SearchAnswer:
         """Photos that look like an image given as a file's bytes, or like a box of it.
 
@@ -81,76 +116,104 @@ class SearchService:
         self._require_own(space)
         query = await self._embedded(self._embedder.embed_image(data, box))
         facts = QueryFacts(hashes=query.hashes)
-        return await self._search(tenant, space, query.vector, facts, k, start)
+        seq = await self._photos.head(tenant)
+        name = question_of("image", tenant, data, box, where)
+        least = await self._least(tenant, space, "image")
+        q = Question(name, tenant, space, seq, query.vector, facts=facts, chosen=where, least=least)
+        return await self._vector_page(q, k, cursor, start)
 
-    async def by_text(self, tenant: str, text: str, k: int | None = None) -> SearchAnswer:
-        """Photos that show what the text says; NoTextSearchError where the space has no text."""
+    async def by_text(
+        self,
+        tenant: str,
+        text: str,
+        k: int | None = None,
+        *,
+        mode: Mode | None = None,
+        where: Filter | None = None,
+        cursor: str | None = None,
+        now: datetime | None = None,
+    ) -> SearchAnswer:
+        """Photos that show what the text says (semantic), that have its words (keyword), or both.
+
+        Without a mode it is hybrid where words can be searched. A date in the text narrows the
+        search to the time it names; `now` is what a clock on the wall shows (default: here). In a
+        space without text hybrid becomes keyword and says so; semantic is NoTextSearchError.
+        """
         start, k = time.perf_counter(), self._checked_k(k)
+        mode = mode or ("semantic" if self._queries is None else "hybrid")
+        if mode not in get_args(Mode):
+            raise InputError(f"There is no mode {mode!r}.", fix="Use hybrid, keyword or semantic.")
         text = text.strip()
         if not text or len(text) > TEXT_MAX:
             raise InputError(
                 "The search text is empty." if not text else "The search text is too long.",
                 fix=f"Give between 1 and {TEXT_MAX} characters.",
             )
+        name = question_of("text", tenant, text, mode, where)
+        position = None if cursor is None else decode(cursor, name)
+        notes: list[str] = []
+        words = text
+        if self._queries is not None:
+            # A cursor keeps the day of its first page, so that "yesterday" stays the same day.
+            dated = read_dates(text, now or (position.at.astimezone() if position else _now()))
+            words = dated.text
+            if dated.span is not None:
+                where = Filter(taken=dated.span).also(where)
+                notes.append(dated.note)
         space = await self._space(tenant)
-        if not space.has_text:
+        if mode == "hybrid" and not space.has_text:
+            mode = "keyword"
+            notes.append(f"the space {space.name!r} has no text encoder: only words were searched")
+        if mode != "keyword" and not space.has_text:
             raise NoTextSearchError(
                 f"The photos were embedded in {space.name!r}, which has no text encoder.",
                 fix="Search by image or by photo id, or embed again with a CLIP space "
                 "(`encoder.space: openclip-vit-b-32`).",
             )
-        self._require_own(space)
-        x_d = await self._embedded(self._embedder.embed_text(text))
-        return await self._search(tenant, space, x_d, QueryFacts(), k, start)
+        if mode != "semantic" and self._queries is None:
+            raise InputError("This service searches no words.", fix="Use mode semantic.")
+        seq = await self._photos.head(tenant)
+        q = Question(name, tenant, space, seq, text=words, chosen=where)
+        if mode != "keyword" and words:
+            self._require_own(space)
+            x_d = await self._embedded(self._embedder.embed_text(words))
+            q = replace(q, x_d=x_d, least=await self._least(tenant, space, "text"))
+        if mode == "semantic" and q.x_d is not None:
+            page = await self._pages.by_vector(q, k, position)
+        else:
+            page = await self._pages.by_words(q, k, position)
+        return _answer(page, q, start, mode, notes)
 
     async def by_vector(
-        self, tenant: str, vector: Sequence[float], k: int | None = None
+        self,
+        tenant: str,
+        vector: Sequence[float],
+        k: int | None = None,
+        *,
+        where: Filter | None = None,
+        cursor: str | None = None,
     ) -> SearchAnswer:
         """Photos near a vector of the tenant's space; InputError if it is not one."""
         start, k = time.perf_counter(), self._checked_k(k)
         space = await self._space(tenant)
         x_d = _unit(vector, space)
-        return await self._search(tenant, space, x_d, QueryFacts(), k, start)
+        seq = await self._photos.head(tenant)
+        name = question_of("vector", tenant, x_d.tobytes(), where)
+        q = Question(name, tenant, space, seq, x_d, chosen=where)
+        return await self._vector_page(q, k, cursor, start)
 
-    async def _search(
-        self,
-        tenant: str,
-        space: EmbeddingSpace,
-        x_d: Vector,
-        facts: QueryFacts,
-        k: int,
-        start: float,
-        seq: int | None = None,
-        skip: str = "",
+    async def _vector_page(
+        self, q: Question, k: int, cursor: str | None, start: float
     ) -> SearchAnswer:
-        seq = await self._photos.head(tenant) if seq is None else seq
-        extra = bool(skip)
-        wanted = max(k, min(max(POOL_PER_HIT * k, POOL_MIN), self._config.candidates))
-        while True:
-            found = await self._slots.search(
-                tenant, space, x_d, k + extra, seq=seq, pool=wanted + extra
-            )
-            best = found.best
-            known = await self._photos.photos(tenant, best.ids)
-            rows = [i for i, p in enumerate(best.ids) if p in known and p != skip]
-            pool = Pool(
-                photos=[known[best.ids[i]] for i in rows],
-                cosines=best.scores[rows],
-                vectors=best.vectors[rows].astype(np.float32, copy=False),
-            )
-            hits = rank(facts, pool, k, self._config)
-            # Many near-duplicates are folded into few hits: then more candidates are needed.
-            if len(hits) == k or len(best.ids) < wanted or wanted >= POOL_MOST * k:
-                break
-            wanted *= POOL_GROWS
-        return SearchAnswer(
-            hits=hits,
-            space=space.id,
-            partial=found.answered < found.total,
-            shards_answered=found.answered,
-            shards_total=found.total,
-            latency_ms=round((time.perf_counter() - start) * 1000, 3),
-        )
+        position = None if cursor is None else decode(cursor, q.name)
+        return _answer(await self._pages.by_vector(q, k, position), q, start, "semantic")
+
+    async def _least(self, tenant: str, space: EmbeddingSpace, kind: str) -> float:
+        """The cosine below which nothing is a hit, where one was calibrated."""
+        if self._queries is None:
+            return LOWEST
+        found = await self._queries.cutoff(tenant, space.id, f"search.{kind}")
+        return LOWEST if found is None else found
 
     async def _embedded(self, work: Awaitable[T]) -> T:
         try:
@@ -205,6 +268,26 @@ class SearchService:
                 retryable=photo.status in ("queued", "processing"),
             )
         return vector
+
+
+def _answer(
+    page: Page, q: Question, start: float, mode: Mode, notes: Sequence[str] = ()
+) -> SearchAnswer:
+    return SearchAnswer(
+        hits=page.hits,
+        space=q.space.id,
+        partial=page.answered < page.total,
+        shards_answered=page.answered,
+        shards_total=page.total,
+        latency_ms=round((time.perf_counter() - start) * 1000, 3),
+        next_cursor=None if page.next is None else page.next.encode(),
+        notes=(*notes, *page.notes),
+        mode=mode,
+    )
+
+
+def _now() -> datetime:
+    return datetime.now().astimezone()
 
 
 def _unit(vector: Sequence[float], space: EmbeddingSpace) -> Vector:

@@ -110,9 +110,7 @@ class FakeSlot:
         self.scopes: list[object] = []
         self.allowed: set[str] | None = None
 
-    async def search(
-        self, tenant, space, x_d, k, *, pool, seq, scope=EVERYTHING
-    ) -> SlotAnswer:
+    async def search(self, tenant, space, x_d, k, *, pool, seq, scope=EVERYTHING) -> SlotAnswer:
         self.seqs.append(seq)
         self.scopes.append(scope)
         await self._maybe_break()
