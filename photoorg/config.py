@@ -143,6 +143,12 @@ class SearchConfig(Section):
     fold_cosine: Fraction = 0.9
     hash_weight: Fraction = 0.3
     quality_weight: Fraction = 0.02
+    poor_quality: float = Field(0.35, gt=0.0, le=1.0)
+    poor_weight: Fraction = 0.1
+    poor_words_weight: Fraction = 0.5
+    fusion: Literal["rrf", "weights"] = "rrf"
+    vector_weight: Fraction = 1.0
+    text_weight: Fraction = 1.0
     time_weight: Fraction = 0.05
     place_weight: Fraction = 0.05
     deadline_ms: Positive = 2_000
@@ -150,6 +156,7 @@ class SearchConfig(Section):
     delta_poll_ms: Positive = 500
     hedge_ms: Positive = 150
     cached_photos: Positive = 50_000
+    filter_memory_mb: Positive = 256
     cache_seconds: float = 30.0
 
 

@@ -21,6 +21,7 @@ from ray.serve.handle import DeploymentHandle
 from photoorg.config import PhotoOrgConfig
 from photoorg.encoders.several import SpaceEncoders
 from photoorg.models import Rgb
+from photoorg.search.catalog import CatalogQueries
 from photoorg.search.embedding import text_encoder
 from photoorg.search.hedging import Hedged
 from photoorg.search.local import (
@@ -31,7 +32,7 @@ from photoorg.search.local import (
     open_catalog,
     space_encoders,
 )
-from photoorg.search.ports import Box, ImageQuery, SlotAnswer, Vector
+from photoorg.search.ports import EVERYTHING, Box, ImageQuery, Scope, SlotAnswer, Vector
 from photoorg.search.warming import EncoderWatch
 from photoorg.space import EmbeddingSpace
 from photoorg.stages.ingest import open_models
@@ -80,6 +81,7 @@ class Ingress:
         self._store = ObjectStore(config.storage.root, config.storage)
         self._reader = local_reader(config, self._catalog, self._store)
         self._watch: EncoderWatch | None = None
+        self._queries = CatalogQueries(self._catalog)
         self._embedder = await self._embedder_of(embedder)
         # Inside one process one slot holds all shards: each slot more is a thread to wake.
         self._local = [] if shards else [local_slot(config, self._catalog, self._store, 0, 1)]
@@ -98,7 +100,7 @@ class Ingress:
         config = self._config
         tenant_of = fixed_tenant(config.tenant)
         return create_app(
-            local_service(config, self._embedder, self._slots, self._reader),
+            local_service(config, self._embedder, self._slots, self._reader, self._queries),
             self._library,
             self._library,
             UrlFetcher(
@@ -134,7 +136,7 @@ class Ingress:
             if self._ingestor is not None:
                 await self._ingestor.stop()
             organising = (self._dedup, self._curation, self._organised, self._tags)
-            areas = (self._library, self._indexes, *organising)
+            areas = (self._queries, self._library, self._indexes, *organising)
             for part in (*self._local, self._watch, self._reader, *areas):
                 if part is not None:
                     part.close()
@@ -241,10 +243,18 @@ class ShardDeployment:
         self._slot.start()
 
     async def search(
-        self, tenant: str, space: EmbeddingSpace, x_d: Vector, k: int, *, pool: int, seq: int
+        self,
+        tenant: str,
+        space: EmbeddingSpace,
+        x_d: Vector,
+        k: int,
+        *,
+        pool: int,
+        seq: int,
+        scope: Scope = EVERYTHING,
     ) -> SlotAnswer:
         """As LocalSlot, with vectors of half the size for the way."""
-        answer = await self._slot.search(tenant, space, x_d, k, pool=pool, seq=seq)
+        answer = await self._slot.search(tenant, space, x_d, k, pool=pool, seq=seq, scope=scope)
         return replace(answer, vectors=answer.vectors.astype(np.float16))
 
     async def vector(

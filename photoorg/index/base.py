@@ -55,15 +55,16 @@ class Index(Protocol):
         k: int,
         *,
         effort: int | None = None,
-        allowed: Mask | None = None,
+        allowed: Mask | Any | None = None,
     ) -> tuple[FloatMatrix, Ids]:
         """Scores and ids, both [n, k], best first, padded with -inf and -1.
 
         `effort` is nprobe for inverted files (None: the effort calibrated at build), ignored by
-        exact kinds. `allowed` is a mask over ids; only ids whose entry is True may be returned.
+        exact kinds. `allowed` is a mask over ids, of which only those whose entry is True may be
+        returned, or a FAISS selector made of one.
         """
 
-    def search_parameters(self, effort: int | None, allowed: Mask | None) -> Any:
+    def search_parameters(self, effort: int | None, allowed: Mask | Any | None) -> Any:
         """The same two choices as a FAISS object for one call."""
 
     def share(self, other: Self) -> None:

@@ -16,6 +16,7 @@ from photoorg.index.rescore import unit
 from photoorg.models import Candidate
 
 FIRST_ROWS = 256
+FEW = 4_096
 LIST_FROM = 1_024
 LIST_EVERY = 256
 """From so many rows on they are searched by lists; so many new ones are searched without."""
@@ -55,21 +56,28 @@ class DeltaView:
     rows: dict[str, int]
     lists: RowLists | None = None
 
-    def search(self, x_nd: FloatMatrix, k: int) -> list[list[Candidate]]:
-        """The k best live photos per query, in order of merge.rank.
+    def search(
+        self, x_nd: FloatMatrix, k: int, allowed: Mask | None = None
+    ) -> list[list[Candidate]]:
+        """The k best live photos per query, in order of merge.rank; `allowed` masks rows.
 
         Exact while there are few; of many, those not yet in `lists` exactly and the others by them.
         """
         if not len(self.live):
             return [[] for _ in x_nd]
+        live = self.live if allowed is None else self.live & allowed
+        few = np.flatnonzero(live) if allowed is not None else None
+        if few is not None and len(few) <= max(FEW, len(live) // 10):
+            # Lists would be left with next to nothing: these rows are all looked at.
+            return [self._best(few, self.x_nd[few] @ x_d, k) for x_d in x_nd]
         start = len(self.lists) if self.lists is not None else 0
-        tail = start + np.flatnonzero(self.live[start:])
+        tail = start + np.flatnonzero(live[start:])
         scores_nt = x_nd @ self.x_nd[start:].T
         scores_nt = scores_nt[:, tail - start] if len(tail) < scores_nt.shape[1] else scores_nt
         if self.lists is None:
             return [self._best(tail, scores_t, k) for scores_t in scores_nt]
         found = []
-        listed = self.lists.search(x_nd, k, self.live)
+        listed = self.lists.search(x_nd, k, live)
         for x_d, rows_k, scores_t in zip(x_nd, listed, scores_nt, strict=True):
             rows = np.concatenate([rows_k, tail])
             # Scored alike wherever they were found: lists hold half as many bits.

@@ -67,10 +67,15 @@ def from_bytes(data: bytes) -> Any:
     return faiss.deserialize_index(np.frombuffer(data, np.uint8))
 
 
-def selector(allowed_n: Mask) -> Any:
-    """A FAISS selector of the ids whose mask entry is True; it keeps its bits alive."""
+def selector(allowed_n: Mask | Any) -> Any:
+    """A FAISS selector of the ids whose mask entry is True; it keeps its bits alive.
+
+    A selector made before is given back as it is.
+    """
     faiss = library()
 
+    if isinstance(allowed_n, faiss.IDSelector):
+        return allowed_n
     return faiss.IDSelectorBitmap(np.packbits(allowed_n, bitorder="little"))
 
 

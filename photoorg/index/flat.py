@@ -75,12 +75,17 @@ class FlatIndex:
             self._index.add(faiss_io.rows_of(x_nd, self.dim))
 
     def search(
-        self, x_nd: FloatMatrix, k: int, *, effort: int | None = None, allowed: Mask | None = None
+        self,
+        x_nd: FloatMatrix,
+        k: int,
+        *,
+        effort: int | None = None,
+        allowed: Mask | Any | None = None,
     ) -> tuple[FloatMatrix, Ids]:
         """Scores and ids, both [n, k]; see Index.search."""
         return faiss_io.search(self._index, x_nd, k, self.search_parameters(effort, allowed))
 
-    def search_parameters(self, effort: int | None, allowed: Mask | None) -> Any:
+    def search_parameters(self, effort: int | None, allowed: Mask | Any | None) -> Any:
         """A selector where there is a mask, else None; effort means nothing here."""
         faiss = faiss_io.library()
 

@@ -105,12 +105,17 @@ class IvfPqIndex:
             self._index.add_with_ids(x_nd, np.ascontiguousarray(ids_n, dtype=np.int64))
 
     def search(
-        self, x_nd: FloatMatrix, k: int, *, effort: int | None = None, allowed: Mask | None = None
+        self,
+        x_nd: FloatMatrix,
+        k: int,
+        *,
+        effort: int | None = None,
+        allowed: Mask | Any | None = None,
     ) -> tuple[FloatMatrix, Ids]:
         """Scores and ids, both [n, k]; see Index.search."""
         return faiss_io.search(self._index, x_nd, k, self.search_parameters(effort, allowed))
 
-    def search_parameters(self, effort: int | None, allowed: Mask | None) -> Any:
+    def search_parameters(self, effort: int | None, allowed: Mask | Any | None) -> Any:
         """Nprobe and selector as FAISS takes them for one call."""
         faiss = faiss_io.library()
 

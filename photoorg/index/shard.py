@@ -14,6 +14,7 @@ from photoorg.index.base import FloatMatrix, Ids, Index, Mask, PhotoKeys
 from photoorg.index.manifest import IndexManifest, ShardInfo, file_name
 from photoorg.index.photo_ids import PhotoIds
 from photoorg.index.rescore import Rescorer
+from photoorg.index.subset import GATHER_MOST, Subset
 from photoorg.registry import INDEXES, resolve
 from photoorg.space import EmbeddingSpace
 
@@ -21,6 +22,8 @@ CALIBRATED_K = 10
 """What rescore_factor was calibrated for; results beyond it take 4 more candidates each."""
 SCAN_SHARE = 0.01
 """Below this share of allowed rows comparing them all is faster and exact."""
+GATHERED_SHARE = 0.02
+"""The same where their codes were gathered."""
 
 
 class Shard:
@@ -93,31 +96,48 @@ class Shard:
         *,
         effort: int | None = None,
         rescore_factor: int | None = None,
-        allowed: Mask | None = None,
+        allowed: Mask | Subset | None = None,
     ) -> tuple[FloatMatrix, Ids]:
         """Scores and rows, both [n, k], best first, equal scores by photo id; -inf and -1 pad.
 
         `effort` (lists scanned) and `rescore_factor` (candidates per result up to 10) default to
         what was calibrated at build; more lists are scanned where a large k or a mask asks for it.
-        `allowed` is a mask over rows; few allowed rows are all compared. Scores are cosine
+        `allowed` is a mask over rows, or a Subset for one that is used again; few allowed rows are
+        all compared. Scores are cosine
         similarities of re-scored vectors: in 512 dimensions within about 0.002 of the truth.
         """
         if k < 1:
             raise InputError(f"k must be at least 1, not {k}.")
         faiss_io.use_threads(self._threads)
         x_nd = faiss_io.rows_of(x_nd, self.dim)
+        wanted = _candidates(k, rescore_factor or self.rescore_factor)
+        share = 1.0
+        if isinstance(allowed, Subset):
+            share = allowed.share
+            if self._rather_scan(allowed, wanted):
+                return _in_order(*allowed.scan(x_nd, k))
+            allowed = allowed.selector
+        elif allowed is not None and self._refined is not None:
+            share = np.count_nonzero(allowed) / max(1, len(allowed))
+            if share * len(self) <= max(wanted, SCAN_SHARE * len(self)):
+                return _in_order(*self.rescorer.scan(x_nd, k, allowed))
         if self._refined is None:
             return _in_order(*self.index.search(x_nd, k, allowed=allowed))
-        share = 1.0 if allowed is None else np.count_nonzero(allowed) / max(1, len(allowed))
-        wanted = _candidates(k, rescore_factor or self.rescore_factor)
-        if allowed is not None and share * len(self) <= max(wanted, SCAN_SHARE * len(self)):
-            return _in_order(*self.rescorer.scan(x_nd, k, allowed))
         if effort is not None:
             return _in_order(*self._refine(x_nd, k, wanted, effort, allowed))
         return _in_order(*self._fill(x_nd, k, wanted, share, allowed))
 
+    def _rather_scan(self, allowed: Subset, wanted: int) -> bool:
+        """Whether comparing every allowed row is cheaper than searching lists for them.
+
+        Codes gathered once lie together, so a row costs less than one found through a bitmap.
+        """
+        if self.index.exact:
+            return allowed.count <= min(GATHER_MOST, len(self) // 2)
+        return allowed.count <= max(wanted, GATHERED_SHARE * len(self))
+
     def _fill(
-        self, x_nd: FloatMatrix, k: int, wanted: int, share: float, allowed: Mask | None
+        self, x_nd: FloatMatrix, k: int, wanted: int, share: float, allowed: Mask | Any | None
     ) -> tuple[FloatMatrix, Ids]:
         """Search with the calibrated effort, and with more where k or the mask ask for more.
 
@@ -138,7 +158,7 @@ class Shard:
         return scores, rows
 
     def _refine(
-        self, x_nd: FloatMatrix, k: int, wanted: int, effort: int, allowed: Mask | None
+        self, x_nd: FloatMatrix, k: int, wanted: int, effort: int, allowed: Mask | Any | None
     ) -> tuple[FloatMatrix, Ids]:
         found = max(1, min(k, len(self)))
         parameters = faiss_io.library().IndexRefineSearchParameters(

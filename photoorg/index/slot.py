@@ -16,6 +16,7 @@ from photoorg.index.merge import merge
 from photoorg.index.photo_ids import as_keys, slot_of
 from photoorg.index.rescore import unit
 from photoorg.index.shard import Shard
+from photoorg.index.subset import AllowedPhotos, Subset
 from photoorg.models import Candidate
 
 
@@ -96,16 +97,25 @@ class ShardSlot:
             for s, r, new in zip(scores, rows, fresh, strict=True)
         ]
 
-    def nearest(self, x_nd: FloatMatrix, k: int) -> list[Nearest]:
-        """As search, with the vectors of what was found; the queries share every step."""
+    def nearest(
+        self, x_nd: FloatMatrix, k: int, *, allowed: AllowedPhotos | None = None
+    ) -> list[Nearest]:
+        """As search, with the vectors of what was found; the queries share every step.
+
+        With `allowed`, only photos among those.
+        """
         if k < 1:
             raise InputError(f"k must be at least 1, not {k}.")
         state = self._state
         x_nd = unit(np.asarray(x_nd, np.float32))
-        fresh = [self._fresh(state, found) for found in state.delta.search(x_nd, k)]
+        some = None if allowed is None else allowed.fresh(self, state.delta)
+        fresh = [self._fresh(state, found) for found in state.delta.search(x_nd, k, some)]
         if self.base is None:
             return fresh
-        scores_nk, rows_nk = self.base.search(x_nd, k, allowed=state.valid)
+        rows: Mask | Subset | None = state.valid
+        if allowed is not None:
+            rows = allowed.base(self, state.valid)
+        scores_nk, rows_nk = self.base.search(x_nd, k, allowed=rows)
         kept_nk = rows_nk >= 0
         ids = self.base.ids.hex(rows_nk[kept_nk])
         vectors = self.base.vectors(rows_nk[kept_nk])

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoorg.errors import DeadlineError, PhotoOrgError
-from photoorg.search.ports import Slot, SlotAnswer, Vector
+from photoorg.search.ports import EVERYTHING, Scope, Slot, SlotAnswer, Vector
 from photoorg.space import EmbeddingSpace
 
 log = logging.getLogger(__name__)
@@ -28,11 +28,15 @@ class Merged:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a search over all slots found; `answered` of `total` shards were searched."""
+    """What a search over all slots found; `answered` of `total` shards were searched.
+
+    `whole` says that there is nothing more to find in those.
+    """
 
     best: Merged
     answered: int
     total: int
+    whole: bool = False
 
 
 class FanOut:
@@ -52,6 +56,7 @@ class FanOut:
         *,
         seq: int,
         pool: int | None = None,
+        scope: Scope = EVERYTHING,
     ) -> Found:
         """The k best over all slots, and up to `pool` good ones; DeadlineError if none answered.
 
@@ -61,7 +66,9 @@ class FanOut:
         pool = max(k, pool or k)
         part = share(pool, k, len(self._slots))
         tasks = [
-            asyncio.ensure_future(slot.search(tenant, space, x_d, k, pool=part, seq=seq))
+            asyncio.ensure_future(
+                slot.search(tenant, space, x_d, k, pool=part, seq=seq, scope=scope)
+            )
             for slot in self._slots
         ]
         try:
@@ -80,7 +87,9 @@ class FanOut:
         if not answers:
             _raise_common(failed, late=len(late))
         answered = sum(answer.shards for answer in answers)
-        return Found(merge(answers, pool), answered, sum(self._sizes))
+        found = sum(len(answer.ids) for answer in answers)
+        whole = all(answer.whole for answer in answers) and found <= pool
+        return Found(merge(answers, pool), answered, sum(self._sizes), whole)
 
     async def vector(
         self, tenant: str, space: EmbeddingSpace, photo_id: str, *, seq: int

@@ -15,7 +15,8 @@ from photoorg.index.delta import Delta, Event
 from photoorg.index.manifest import NAME, IndexManifest, file_name
 from photoorg.index.photo_ids import as_keys, slot_of
 from photoorg.index.shard import Shard, open_shard
-from photoorg.index.slot import ShardSlot
+from photoorg.index.slot import Nearest, ShardSlot
+from photoorg.index.subset import AllowedPhotos
 from photoorg.models import IndexVersion
 from photoorg.search.fanout import merge, share
 from photoorg.search.ports import SlotAnswer, Vector
@@ -63,19 +64,47 @@ class LiveShards:
         if events:
             self.seq = max(self.seq, events[-1].seq)
 
-    def search(self, x_nd: NDArray[np.float32], k: int, pool: int) -> list[SlotAnswer]:
+    def search(
+        self,
+        x_nd: NDArray[np.float32],
+        k: int,
+        pool: int,
+        *,
+        allowed: AllowedPhotos | None = None,
+        ceiling: float | None = None,
+        above: int = 0,
+    ) -> list[SlotAnswer]:
         """Per query the k best photos and up to `pool` good ones, best first, with vectors.
 
-        Equal scores are in order of photo id.
+        Equal scores are in order of photo id. With `allowed`, only photos among those; with a
+        `ceiling`, only cosines up to it, about `above` being higher.
         """
-        part = share(pool, k, max(1, len(self._shards)))
+        parts = max(1, len(self._shards))
+        part = share(pool, k, parts)
         by_query: list[list[SlotAnswer]] = [[] for _ in x_nd]
+        whole = [True] * len(x_nd)
         for shard in self._shards.values():
-            for answers, near in zip(by_query, shard.nearest(x_nd, part), strict=True):
-                answers.append(SlotAnswer(tuple(near.ids), near.scores, near.vectors))
+            if ceiling is None:
+                found = [(n, len(n.ids) < part) for n in shard.nearest(x_nd, part, allowed=allowed)]
+            else:
+                deep = part + above // parts
+                found = [_below(shard, x[None], part, deep, ceiling, allowed) for x in x_nd]
+            for number, (near, last) in enumerate(found):
+                whole[number] &= last
+                answer = SlotAnswer(tuple(near.ids), near.scores, near.vectors)
+                by_query[number].append(answer)
         size, lost = len(self._shards), self.lost
-        best = [merge(answers, pool) for answers in by_query]
-        return [SlotAnswer(b.ids, b.scores, b.vectors, size, lost) for b in best]
+        return [
+            SlotAnswer(
+                (best := merge(answers, pool)).ids,
+                best.scores,
+                best.vectors,
+                size,
+                lost,
+                last and sum(len(a.ids) for a in answers) <= pool,
+            )
+            for answers, last in zip(by_query, whole, strict=True)
+        ]
 
     def vector(self, photo_id: str) -> Vector | None:
         """The photo's unit-norm vector, None if it is not here."""
@@ -86,6 +115,26 @@ class LiveShards:
         """Remove what was downloaded for it; searches that still run keep their open files."""
         for path in self._cached:
             path.unlink(missing_ok=True)
+
+
+def _below(
+    shard: ShardSlot,
+    x_1d: NDArray[np.float32],
+    count: int,
+    deep: int,
+    ceiling: float,
+    allowed: AllowedPhotos | None,
+) -> tuple[Nearest, bool]:
+    """The `count` best photos of cosine <= ceiling, and whether those are all there are."""
+    while True:
+        (near,) = shard.nearest(x_1d, deep, allowed=allowed)
+        first = int(np.searchsorted(-near.scores, -ceiling))
+        if len(near.ids) < deep or len(near.ids) - first >= count:
+            break
+        deep *= 2
+    last = len(near.ids) < deep and len(near.ids) - first <= count
+    end = first + count
+    return Nearest(near.ids[first:end], near.scores[first:end], near.vectors[first:end]), last
 
 
 def load_shards(

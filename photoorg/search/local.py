@@ -11,6 +11,7 @@ from photoorg.encoders.settling import settled
 from photoorg.encoders.several import SpaceEncoders
 from photoorg.encoders.spaces import open_encoder
 from photoorg.imaging.guard import GuardedDecoder
+from photoorg.search.catalog import CatalogQueries
 from photoorg.search.dual import DualReads
 from photoorg.search.embedding import LocalEmbedder
 from photoorg.search.fanout import FanOut
@@ -34,19 +35,24 @@ def open_search(config: PhotoOrgConfig) -> Iterator[SearchService]:
         embedder = local_embedder(settled(config, catalog))
         reader = local_reader(config, catalog, store)
         slot = local_slot(config, catalog, store, 0, 1)
-        for part in (embedder, reader, slot):
+        queries = CatalogQueries(catalog)
+        for part in (embedder, reader, slot, queries):
             stack.callback(part.close)
-        yield SearchService(embedder, [slot], reader, config.search)
+        yield SearchService(embedder, [slot], reader, config.search, queries)
 
 
 def local_service(
-    config: PhotoOrgConfig, embedder: Embedder, slots: Sequence[Slot], reader: CatalogReader
+    config: PhotoOrgConfig,
+    embedder: Embedder,
+    slots: Sequence[Slot],
+    reader: CatalogReader,
+    queries: CatalogQueries,
 ) -> SearchService:
     """A SearchService that also puts a sample of its queries to shadow indices."""
     fanout = FanOut(slots, config.search.deadline_ms / 1000)
     share = config.migration.sample
     dual = DualReads(fanout, reader, share) if share else None
-    return SearchService(embedder, slots, reader, config.search, dual=dual)
+    return SearchService(embedder, slots, reader, config.search, queries, dual=dual)
 
 
 def open_catalog(config: PhotoOrgConfig, stack: ExitStack) -> Catalog:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from photoorg.models import Hashes, Hit, Photo
 from photoorg.space import EmbeddingSpace
 
 Vector = NDArray[np.float32]
+Mode = Literal["hybrid", "keyword", "semantic"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +35,30 @@ class ImageQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class Scope:
+    """Which photos a slot may find.
+
+    `filter` is the JSON of a filter ("" allows all), looked up as the catalog is at change number
+    `revision` or later. `ceiling` leaves out cosines above it, of which there are about `above`:
+    what earlier pages were taken from.
+    """
+
+    filter: str = ""
+    revision: int = 0
+    ceiling: float | None = None
+    above: int = 0
+
+
+EVERYTHING = Scope()
+
+
+@dataclass(frozen=True, slots=True)
 class SlotAnswer:
     """The best photos of one slot, best first.
 
     `ids` has n photo ids, `scores` [n] their cosines, `vectors` [n, dim] what they are: float32, or
-    float16 where they travelled. `shards` were searched, `lost` could not be.
+    float16 where they travelled. `shards` were searched, `lost` could not be. `whole` says that
+    there is nothing more to find.
     """
 
     ids: tuple[str, ...]
@@ -46,11 +66,16 @@ class SlotAnswer:
     vectors: NDArray[np.float32] | NDArray[np.float16]
     shards: int = 1
     lost: int = 0
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SearchAnswer:
-    """What a search found. `partial` says that some shards did not answer in time."""
+    """What a search found. `partial` says that some shards did not answer in time.
+
+    `next_cursor` asks for the next page, None after the last one. `notes` tell in words how the
+    question was read. `mode` is hybrid, keyword or semantic.
+    """
 
     hits: tuple[Hit, ...]
     space: str
@@ -58,6 +83,9 @@ class SearchAnswer:
     shards_answered: int
     shards_total: int
     latency_ms: float
+    next_cursor: str | None = None
+    notes: tuple[str, ...] = ()
+    mode: Mode = "semantic"
 
 
 class Embedder(Protocol):
@@ -83,11 +111,20 @@ class Slot(Protocol):
     """One shard slot: a fixed share of every tenant's photos."""
 
     async def search(
-        self, tenant: str, space: EmbeddingSpace, x_d: Vector, k: int, *, pool: int, seq: int
+        self,
+        tenant: str,
+        space: EmbeddingSpace,
+        x_d: Vector,
+        k: int,
+        *,
+        pool: int,
+        seq: int,
+        scope: Scope = EVERYTHING,
     ) -> SlotAnswer:
         """The k best photos and up to `pool` good ones (after the k-th, some may be missing).
 
-        Every change up to log position `seq` is already counted in.
+        Every change up to log position `seq` is already counted in; of all photos only those in
+        `scope` count.
         """
 
     async def vector(

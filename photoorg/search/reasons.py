@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from photoorg.config import SearchConfig
 
@@ -13,6 +13,11 @@ DAY_MINUTES = 24 * 60
 def explain(signals: Mapping[str, float], config: SearchConfig) -> tuple[str, ...]:
     """Why a photo was found, strongest reason first; never empty."""
     return (_look(signals, config), *_place(signals), *_time(signals), *_quality(signals))
+
+
+def explain_words(words: Sequence[str]) -> tuple[str, ...]:
+    """Which words of the question a photo has."""
+    return (f"""has {" and ".join(f'"{w}"' for w in words)}""",) if words else ()
 
 
 def _look(signals: Mapping[str, float], config: SearchConfig) -> str:

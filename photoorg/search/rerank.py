@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoorg.config import SearchConfig
-from photoorg.models import Hashes, Hit, Photo
+from photoorg.models import Hashes, Hit, Photo, Quality
 from photoorg.search.reasons import explain
 
 Floats = NDArray[np.float64]
@@ -142,6 +142,7 @@ def combine(signals: Signals, config: SearchConfig) -> Floats:
     """Relevance -1..1 [n]: the cosine, raised towards 1 by the weighted evidence of other signals.
 
     Evidence can only raise a score, so a photo without EXIF or hashes is never punished for it.
+    A quality below `poor_quality` lowers it; what is all but the query itself stays where it is.
     """
     pdq = np.maximum(0.0, 2 * signals.pdq - 1)
     phash = np.maximum(0.0, 2 * signals.phash - 1) / 2
@@ -149,8 +150,17 @@ def combine(signals: Signals, config: SearchConfig) -> Floats:
     evidence += config.hash_weight * np.nan_to_num(np.where(np.isnan(pdq), phash, pdq))
     evidence += config.time_weight * np.nan_to_num(np.exp(-signals.minutes_apart / 60))
     evidence += config.place_weight * np.nan_to_num(np.exp(-signals.meters_apart / 200))
-    score: Floats = signals.cosine + (1 - signals.cosine) * np.minimum(1.0, evidence)
-    return score
+    score = signals.cosine + (1 - signals.cosine) * np.minimum(1.0, evidence)
+    lack = np.maximum(0.0, 1 - np.nan_to_num(signals.quality, nan=1.0) / config.poor_quality)
+    less: Floats = np.maximum(-1.0, score - config.poor_weight * lack * (1 - signals.cosine))
+    return less
+
+
+def demote(quality: Quality | None, config: SearchConfig) -> float:
+    """The factor 0..1 by which a photo of poor quality counts less among those with equal words."""
+    if quality is None:
+        return 1.0
+    return 1.0 - config.poor_words_weight * max(0.0, 1 - quality.score / config.poor_quality)
 
 
 def near_duplicates(pool: Pool, config: SearchConfig) -> dict[int, set[int]]:

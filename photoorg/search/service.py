@@ -1,11 +1,13 @@
-"""SearchService: the four kinds of query, from what was asked to ranked hits with reasons."""
+"""SearchService: the kinds of query, from what was asked to pages of hits with reasons."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Awaitable, Sequence
-from typing import TypeVar
+from dataclasses import replace
+from datetime import datetime
+from typing import TypeVar, get_args
 
 import numpy as np
 
@@ -18,23 +20,26 @@ from photoorg.errors import (
     NotFoundError,
 )
 from photoorg.models import Photo
-from photoorg.search.dual import Again, DualReads, LiveRead
+from photoorg.search.cursor import decode, question_of
+from photoorg.search.dates import read_dates
+from photoorg.search.dual import DualReads
 from photoorg.search.fanout import FanOut
-from photoorg.search.ports import Box, Embedder, PhotoReader, SearchAnswer, Slot, Vector
-from photoorg.search.rerank import Pool, QueryFacts, rank
+from photoorg.search.filters import Filter
+from photoorg.search.pages import LOWEST, Page, Pages, Queries, Question
+from photoorg.search.ports import Box, Embedder, Mode, PhotoReader, SearchAnswer, Slot, Vector
+from photoorg.search.rerank import QueryFacts
 from photoorg.space import EmbeddingSpace
 
 T = TypeVar("T")
-POOL_PER_HIT = 2
-POOL_MIN = 40
-POOL_GROWS = 4
-POOL_MOST = 16
-"""Candidates per hit, at first and at most; a pool that folds into too few hits grows."""
 TEXT_MAX = 2_000
 
 
 class SearchService:
-    """Searches one tenant's photos; holds no tenant's state and may be shared by all requests."""
+    """Searches one tenant's photos; holds no tenant's state and may be shared by all requests.
+
+    Every search takes a filter (`where`) and the cursor of the page before. Without `queries` there
+    are neither filters nor words.
+    """
 
     def __init__(
         self,
@@ -42,6 +47,7 @@ class SearchService:
         slots: Sequence[Slot],
         photos: PhotoReader,
         config: SearchConfig,
+        queries: Queries | None = None,
         *,
         dual: DualReads | None = None,
     ) -> None:
@@ -49,7 +55,8 @@ class SearchService:
         self._slots = FanOut(slots, config.deadline_ms / 1000)
         self._photos = photos
         self._config = config
-        self._dual = dual
+        self._queries = queries
+        self._pages = Pages(self._slots, photos, queries, config, dual)
 
     async def similar(
         self,
@@ -58,6 +65,8 @@ class SearchService:
         k: int | None = None,
         *,
         box: Box | None = None,
+        where: Filter | None = None,
+        cursor: str | None = None,
         user: str = "",
     ) -> SearchAnswer:
         """Photos that look like one of the library's own, which is left out of the hits.
@@ -76,11 +85,19 @@ class SearchService:
             data = await self._photos.original(tenant, photo_id)
             return (await self._embedded(self._embedder.embed_image(data, box, space=space))).vector
 
-        x_d = await vector_in(space)
-        facts = QueryFacts.of(photo) if box is None else QueryFacts()
-        return await self._search(
-            tenant, space, x_d, facts, k, start, seq, skip=photo_id, again=vector_in
+        q = Question(
+            question_of("photo", tenant, space.id, photo_id, box, where),
+            tenant,
+            space,
+            seq,
+            await vector_in(space),
+            facts=QueryFacts.of(photo) if box is None else QueryFacts(),
+            skip=photo_id,
+            chosen=where,
+            least=await self._least(tenant, space, "image"),
+            again=vector_in,
         )
+        return await self._vector_page(q, k, cursor, start)
 
     async def by_image(
         self,
@@ -89,6 +106,8 @@ class SearchService:
         k: int | None = None,
         *,
         box: Box | None = None,
+        where: Filter | None = None,
+        cursor: str | None = None,
         user: str = "",
     ) -> SearchAnswer:
         """Photos that look like an image given as a file's bytes, or like a box of it.
@@ -103,25 +122,66 @@ class SearchService:
             return (await self._embedded(self._embedder.embed_image(data, box, space=space))).vector
 
         query = await self._embedded(self._embedder.embed_image(data, box, space=space))
-        facts = QueryFacts(hashes=query.hashes)
-        return await self._search(
-            tenant, space, query.vector, facts, k, start, seq, again=vector_in
+        q = Question(
+            question_of("image", tenant, space.id, data, box, where),
+            tenant,
+            space,
+            seq,
+            query.vector,
+            facts=QueryFacts(hashes=query.hashes),
+            chosen=where,
+            least=await self._least(tenant, space, "image"),
+            again=vector_in,
         )
+        return await self._vector_page(q, k, cursor, start)
 
     async def by_text(
-        self, tenant: str, text: str, k: int | None = None, *, user: str = ""
+        self,
+        tenant: str,
+        text: str,
+        k: int | None = None,
+        *,
+        mode: Mode | None = None,
+        where: Filter | None = None,
+        cursor: str | None = None,
+        now: datetime | None = None,
+        user: str = "",
     ) -> SearchAnswer:
-        """Photos that show what the text says; NoTextSearchError where the space has no text."""
+        """Photos that show what the text says (semantic), that have its words (keyword), or both.
+
+        Without a mode it is hybrid where words can be searched. A date in the text narrows the
+        search to the time it names; `now` is what a clock on the wall shows (default: here). In a
+        space without text hybrid becomes keyword and says so; semantic is NoTextSearchError.
+        """
         start, k = time.perf_counter(), self._checked_k(k)
+        mode = mode or ("semantic" if self._queries is None else "hybrid")
+        if mode not in get_args(Mode):
+            raise InputError(f"There is no mode {mode!r}.", fix="Use hybrid, keyword or semantic.")
         text = text.strip()
         if not text or len(text) > TEXT_MAX:
             raise InputError(
                 "The search text is empty." if not text else "The search text is too long.",
                 fix=f"Give between 1 and {TEXT_MAX} characters.",
             )
+        if mode != "semantic" and self._queries is None:
+            raise InputError("This service searches no words.", fix="Use mode semantic.")
         seq = await self._photos.head(tenant)
         space = await self._space(tenant, user)
-        if not space.has_text:
+        name = question_of("text", tenant, space.id, text, mode, where)
+        position = None if cursor is None else decode(cursor, name)
+        notes: list[str] = []
+        words = text
+        if self._queries is not None:
+            # A cursor keeps the day of its first page, so that "yesterday" stays the same day.
+            dated = read_dates(text, now or (position.at.astimezone() if position else _now()))
+            words = dated.text
+            if dated.span is not None:
+                where = Filter(taken=dated.span).also(where)
+                notes.append(dated.note)
+        if mode == "hybrid" and not space.has_text:
+            mode = "keyword"
+            notes.append(f"the space {space.name!r} has no text encoder: only words were searched")
+        if mode == "semantic" and not space.has_text:
             raise NoTextSearchError(
                 f"The photos were embedded in {space.name!r}, which has no text encoder.",
                 fix="Search by image or by photo id, or embed again with a CLIP space "
@@ -129,64 +189,49 @@ class SearchService:
             )
 
         async def vector_in(space: EmbeddingSpace) -> Vector:
-            return await self._embedded(self._embedder.embed_text(text, space=space))
+            return await self._embedded(self._embedder.embed_text(words, space=space))
 
-        x_d = await vector_in(space)
-        return await self._search(tenant, space, x_d, QueryFacts(), k, start, seq, again=vector_in)
+        q = Question(name, tenant, space, seq, text=words, chosen=where)
+        if mode != "keyword" and words:
+            least = await self._least(tenant, space, "text")
+            q = replace(q, x_d=await vector_in(space), least=least, again=vector_in)
+        if mode == "semantic" and q.x_d is not None:
+            page = await self._pages.by_vector(q, k, position)
+        else:
+            page = await self._pages.by_words(q, k, position)
+        return _answer(page, q, start, mode, notes)
 
     async def by_vector(
-        self, tenant: str, vector: Sequence[float], k: int | None = None, *, user: str = ""
+        self,
+        tenant: str,
+        vector: Sequence[float],
+        k: int | None = None,
+        *,
+        where: Filter | None = None,
+        cursor: str | None = None,
+        user: str = "",
     ) -> SearchAnswer:
         """Photos near a vector of the tenant's space; InputError if it is not one."""
         start, k = time.perf_counter(), self._checked_k(k)
         seq = await self._photos.head(tenant)
         space = await self._space(tenant, user)
         x_d = _unit(vector, space)
-        return await self._search(tenant, space, x_d, QueryFacts(), k, start, seq)
+        name = question_of("vector", tenant, space.id, x_d.tobytes(), where)
+        q = Question(name, tenant, space, seq, x_d, chosen=where)
+        return await self._vector_page(q, k, cursor, start)
 
-    async def _search(
-        self,
-        tenant: str,
-        space: EmbeddingSpace,
-        x_d: Vector,
-        facts: QueryFacts,
-        k: int,
-        start: float,
-        seq: int,
-        skip: str = "",
-        again: Again | None = None,
+    async def _vector_page(
+        self, q: Question, k: int, cursor: str | None, start: float
     ) -> SearchAnswer:
-        extra = bool(skip)
-        wanted = max(k, min(max(POOL_PER_HIT * k, POOL_MIN), self._config.candidates))
-        while True:
-            asked = time.perf_counter()
-            found = await self._slots.search(
-                tenant, space, x_d, k + extra, seq=seq, pool=wanted + extra
-            )
-            best = found.best
-            if self._dual is not None and again is not None:
-                self._dual.offer(LiveRead(tenant, space, best, k, skip, seq, asked), again)
-                again = None
-            known = await self._photos.photos(tenant, best.ids)
-            rows = [i for i, p in enumerate(best.ids) if p in known and p != skip]
-            pool = Pool(
-                photos=[known[best.ids[i]] for i in rows],
-                cosines=best.scores[rows],
-                vectors=best.vectors[rows].astype(np.float32, copy=False),
-            )
-            hits = rank(facts, pool, k, self._config)
-            # Many near-duplicates are folded into few hits: then more candidates are needed.
-            if len(hits) == k or len(best.ids) < wanted or wanted >= POOL_MOST * k:
-                break
-            wanted *= POOL_GROWS
-        return SearchAnswer(
-            hits=hits,
-            space=space.id,
-            partial=found.answered < found.total,
-            shards_answered=found.answered,
-            shards_total=found.total,
-            latency_ms=round((time.perf_counter() - start) * 1000, 3),
-        )
+        position = None if cursor is None else decode(cursor, q.name)
+        return _answer(await self._pages.by_vector(q, k, position), q, start, "semantic")
+
+    async def _least(self, tenant: str, space: EmbeddingSpace, kind: str) -> float:
+        """The cosine below which nothing is a hit, where one was calibrated."""
+        if self._queries is None:
+            return LOWEST
+        found = await self._queries.cutoff(tenant, space.id, f"search.{kind}")
+        return LOWEST if found is None else found
 
     async def _embedded(self, work: Awaitable[T]) -> T:
         try:
@@ -232,6 +277,26 @@ class SearchService:
                 retryable=photo.status in ("queued", "processing"),
             )
         return vector
+
+
+def _answer(
+    page: Page, q: Question, start: float, mode: Mode, notes: Sequence[str] = ()
+) -> SearchAnswer:
+    return SearchAnswer(
+        hits=page.hits,
+        space=q.space.id,
+        partial=page.answered < page.total,
+        shards_answered=page.answered,
+        shards_total=page.total,
+        latency_ms=round((time.perf_counter() - start) * 1000, 3),
+        next_cursor=None if page.next is None else page.next.encode(),
+        notes=(*notes, *page.notes),
+        mode=mode,
+    )
+
+
+def _now() -> datetime:
+    return datetime.now().astimezone()
 
 
 def _unit(vector: Sequence[float], space: EmbeddingSpace) -> Vector:

@@ -20,10 +20,11 @@ import numpy as np
 
 from photoorg.config import IndexConfig, SearchConfig
 from photoorg.models import IndexVersion
+from photoorg.search.allowed import AllowedSets
 from photoorg.search.batching import Batcher
 from photoorg.search.live import LiveShards, load_shards
 from photoorg.search.place import Place
-from photoorg.search.ports import SlotAnswer, Vector
+from photoorg.search.ports import EVERYTHING, Scope, SlotAnswer, Vector
 from photoorg.space import EmbeddingSpace
 from photoorg.store.catalog import Catalog, Transaction, delta, indexes, reports, spaces, trash
 from photoorg.store.objects import ObjectStore
@@ -49,6 +50,7 @@ class Query:
     k: int
     pool: int
     seq: int
+    scope: Scope = EVERYTHING
 
 
 class LocalSlot:
@@ -86,6 +88,7 @@ class LocalSlot:
         self._index = index
         self._poll_s = search.delta_poll_ms / 1000
         self._budget = budget_bytes
+        self._allowed = AllowedSets(catalog, search.filter_memory_mb * 1_000_000)
         self._places: dict[Key, Place] = {}
         self._said: dict[str, tuple[float, frozenset[tuple[str, str]]]] = {}
         self._guard = threading.Lock()
@@ -95,10 +98,18 @@ class LocalSlot:
         self._watcher = threading.Thread(target=self._watch, name=f"watch-{number}", daemon=True)
 
     async def search(
-        self, tenant: str, space: EmbeddingSpace, x_d: Vector, k: int, *, pool: int, seq: int
+        self,
+        tenant: str,
+        space: EmbeddingSpace,
+        x_d: Vector,
+        k: int,
+        *,
+        pool: int,
+        seq: int,
+        scope: Scope = EVERYTHING,
     ) -> SlotAnswer:
-        """The k best photos and up to `pool` good ones; changes up to `seq` are counted in."""
-        query = Query(tenant, space, np.asarray(x_d, np.float32), k, pool, seq)
+        """The k best photos in scope and up to `pool` good ones; changes up to `seq` count."""
+        query = Query(tenant, space, np.asarray(x_d, np.float32), k, pool, seq, scope)
         return await self._batcher.ask(query)
 
     async def vector(
@@ -128,11 +139,18 @@ class LocalSlot:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def search_now(
-        self, tenant: str, space: EmbeddingSpace, x_d: Vector, k: int, pool: int, seq: int
+        self,
+        tenant: str,
+        space: EmbeddingSpace,
+        x_d: Vector,
+        k: int,
+        pool: int,
+        seq: int,
+        scope: Scope = EVERYTHING,
     ) -> SlotAnswer:
         """The same, in the calling thread."""
-        x_nd = np.asarray(x_d, np.float32)[None]
-        return self._fresh(tenant, space, seq).search(x_nd, k, pool)[0]
+        query = Query(tenant, space, np.asarray(x_d, np.float32), k, pool, seq, scope)
+        return self._search_group([query])[0]
 
     def vector_now(
         self, tenant: str, space: EmbeddingSpace, photo_id: str, seq: int
@@ -143,20 +161,35 @@ class LocalSlot:
     def _search_all(self, queries: Sequence[Query]) -> list[SlotAnswer | Exception]:
         """Answer queries that came together; those of the same index in one search."""
         answers: dict[int, SlotAnswer | Exception] = {}
-        groups: dict[tuple[str, str, int, int, bool], list[int]] = {}
+        groups: dict[tuple[str, str, int, int, Scope, bool], list[int]] = {}
         for number, q in enumerate(queries):
             place = self._places.get((q.tenant, q.space.id))
             before = place is not None and place.before(q.seq)
-            groups.setdefault((q.tenant, q.space.id, q.k, q.pool, before), []).append(number)
-        for (tenant, _, k, pool, _), members in groups.items():
-            group = [queries[number] for number in members]
+            key = (q.tenant, q.space.id, q.k, q.pool, q.scope, before)
+            groups.setdefault(key, []).append(number)
+        for members in groups.values():
             try:
-                shards = self._fresh(tenant, group[0].space, max(q.seq for q in group))
-                found = shards.search(np.stack([q.x_d for q in group]), k, pool)
+                found = self._search_group([queries[number] for number in members])
                 answers.update(zip(members, found, strict=True))
             except Exception as error:  # the end of these queries; the others have answers
                 answers.update(dict.fromkeys(members, error))
         return [answers[number] for number in range(len(queries))]
+
+    def _search_group(self, group: Sequence[Query]) -> list[SlotAnswer]:
+        """Answer queries of one index that ask for the same."""
+        first = group[0]
+        scope, allowed = first.scope, None
+        if scope.filter:
+            allowed = self._allowed.get(first.tenant, scope.filter, scope.revision)
+        shards = self._fresh(first.tenant, first.space, max(q.seq for q in group))
+        return shards.search(
+            np.stack([q.x_d for q in group]),
+            first.k,
+            first.pool,
+            allowed=allowed,
+            ceiling=scope.ceiling,
+            above=scope.above,
+        )
 
     def refresh(self) -> None:
         """Look once for changes and new versions of everything that is loaded, and report."""

@@ -86,6 +86,12 @@ def number(data: FormData, name: str) -> int | None:
         raise InputError(f"{name} must be a whole number.") from None
 
 
+def text_of(data: FormData, name: str) -> str | None:
+    """A form field as text; None if it is not there or empty."""
+    value = data.get(name)
+    return str(value) if value is not None and value != "" else None
+
+
 def explain(error: ValidationError) -> str:
     """Every fault with the path of its field."""
     return "; ".join(_line(e) for e in error.errors())
@@ -109,7 +115,21 @@ def request_body(**content: type[BaseModel] | dict[str, Any]) -> dict[str, Any]:
 def inline(model: type[BaseModel]) -> dict[str, Any]:
     """The model's JSON schema without references."""
     schema = model.model_json_schema()
-    return _resolved(schema, schema.pop("$defs", {}))
+    defs = schema.pop("$defs", {})
+    if "$ref" in schema:
+        schema = _cut(model.__name__, defs[model.__name__])
+    # A model that holds itself cannot be written out to the end.
+    inner = {name: _cut(name, found) for name, found in defs.items()}
+    return _resolved(schema, inner)
+
+
+def _cut(name: str, schema: Any) -> Any:
+    """A definition in which each reference to itself is any object."""
+    if isinstance(schema, dict):
+        if schema.get("$ref", "").rsplit("/", 1)[-1] == name:
+            return {"type": "object", "description": f"Again a {name}."}
+        return {key: _cut(name, value) for key, value in schema.items()}
+    return [_cut(name, item) for item in schema] if isinstance(schema, list) else schema
 
 
 def _resolved(node: Any, defs: Mapping[str, Any]) -> Any:

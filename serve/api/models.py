@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl
 
 from photoorg.models import Hit, Photo, PhotoStatus
-from photoorg.search.ports import Box, SearchAnswer
+from photoorg.search.filters import Filter
+from photoorg.search.ports import Box, Mode, SearchAnswer
 from photoorg.store.catalog.pairs import StoredPair
 
 PHOTO_ID = r"^[0-9a-f]{64}$"
@@ -43,13 +44,17 @@ class UrlUpload(Body):
 
 
 class SearchBody(Body):
-    """A query: either `photo_id` (with or without `bbox`) or `vector`."""
+    """A query: `photo_id` (with or without `bbox`), `vector`, `text`, or only a `filter`."""
 
     photo_id: PhotoId | None = None
     bbox: BoxBody | None = Field(None, description="Part of the photo to search for.")
     vector: list[float] | None = Field(
         None, description="A vector of the library's embedding space.", max_length=65_536
     )
+    text: str | None = Field(None, max_length=2_000, description="What to look for, in words.")
+    mode: Mode | None = Field(None, description="How text is searched; default hybrid.")
+    filter: Filter | None = Field(None, description="Which photos may be found.")
+    cursor: str | None = Field(None, max_length=65_536, description="next_cursor of a page.")
     top_k: int | None = Field(None, description="How many results; the default is configured.")
 
 
@@ -225,6 +230,13 @@ class SearchResults(BaseModel):
     shards_answered: int
     shards_total: int
     latency_ms: float
+    mode: Mode = Field(description="What was searched: vectors, words, or both.")
+    notes: list[str] = Field(description="How the query was read, in words.")
+    next_cursor: str | None = Field(
+        description="Asks for the next page with the same query; null after the last one. It holds"
+        " the whole state of the paging: nothing repeats and nothing is passed over while photos"
+        " come and go."
+    )
 
     @classmethod
     def of(
@@ -241,6 +253,9 @@ class SearchResults(BaseModel):
             shards_answered=answer.shards_answered,
             shards_total=answer.shards_total,
             latency_ms=answer.latency_ms,
+            mode=answer.mode,
+            notes=list(answer.notes),
+            next_cursor=answer.next_cursor,
         )
 
 

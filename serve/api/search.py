@@ -1,4 +1,4 @@
-"""Search by photo, image, vector and text."""
+"""Search by photo, image, vector and text, with filters and pages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query, Request
 
 from photoorg.errors import InputError
-from photoorg.search.ports import SearchAnswer
+from photoorg.search.filters import Filter, parse_filter
+from photoorg.search.ports import Mode, SearchAnswer
 from photoorg.search.service import SearchService
 from serve.api.body import (
     field,
@@ -18,6 +19,7 @@ from serve.api.body import (
     media_type,
     number,
     request_body,
+    text_of,
     wrong_type,
 )
 from serve.api.models import PHOTO_ID, BoxBody, SearchBody, SearchResults
@@ -25,6 +27,8 @@ from serve.auth import TenantOf, user_of
 from serve.metrics import Metrics
 from serve.problems import responses
 
+FILTER = """Which photos may be found, as JSON, such as {"tags": {"any": ["dog"]}}."""
+MODE = "hybrid (words and vectors), keyword or semantic; default hybrid."
 SEARCH_FORM = {
     "type": "object",
     "required": ["image"],
@@ -36,6 +40,13 @@ SEARCH_FORM = {
             "contentSchema": inline(BoxBody),
             "description": "Part of the image to search for, as JSON.",
         },
+        "filter": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": inline(Filter),
+            "description": "Which photos may be found, as JSON.",
+        },
+        "cursor": {"type": "string", "description": "next_cursor of the page before."},
         "top_k": {"type": "integer", "minimum": 1},
     },
 }
@@ -49,6 +60,8 @@ def search_router(
     tenant_dep = Depends(tenant_of)
     user_dep = Depends(user_of)
     top_k_dep = Query(default_k, ge=1, le=max_k, description="How many results.")
+    filter_dep = Query(None, alias="filter", max_length=20_000, description=FILTER)
+    cursor_dep = Query(None, max_length=65_536, description="next_cursor of the page before.")
 
     def results(
         kind: str, answer: SearchAnswer, k: int, query: str, photo_id: str | None = None
@@ -69,9 +82,13 @@ def search_router(
         tenant: str = tenant_dep,
         user: str = user_dep,
         top_k: int = top_k_dep,
+        where: str | None = filter_dep,
+        cursor: str | None = cursor_dep,
     ) -> SearchResults:
         """The photo itself is not among the results."""
-        answer = await service.similar(tenant, photo_id, top_k, user=user)
+        answer = await service.similar(
+            tenant, photo_id, top_k, where=_filter(where), cursor=cursor, user=user
+        )
         return results("similar", answer, top_k, photo_id, photo_id)
 
     @router.get(
@@ -82,17 +99,25 @@ def search_router(
     )
     async def by_text(
         q: Annotated[str, Query(min_length=1, max_length=2_000, description="What to look for.")],
+        mode: Annotated[Mode | None, Query(description=MODE)] = None,
         tenant: str = tenant_dep,
         user: str = user_dep,
         top_k: int = top_k_dep,
+        where: str | None = filter_dep,
+        cursor: str | None = cursor_dep,
     ) -> SearchResults:
-        """Works where the library's embedding space has a text encoder."""
-        answer = await service.by_text(tenant, q, top_k, user=user)
+        """Words are searched in titles, captions, tags, people, albums, text in the picture and
+        file names; vectors where the library's embedding space has a text encoder. A date in the
+        query narrows the search to the time it names.
+        """
+        answer = await service.by_text(
+            tenant, q, top_k, mode=mode, where=_filter(where), cursor=cursor, user=user
+        )
         return results("text", answer, top_k, q)
 
     @router.post(
         "/search",
-        summary="Find photos by image, by part of an image, or by vector",
+        summary="Find photos by image, by part of an image, by vector, by text, or by a filter",
         response_model=SearchResults,
         responses=responses(404, 409, 413, 415, 422, 503, 504),
         openapi_extra=request_body(form=SEARCH_FORM, json=inline(SearchBody)),
@@ -101,27 +126,57 @@ def search_router(
         request: Request, tenant: str = tenant_dep, user: str = user_dep
     ) -> SearchResults:
         """Send an image (with an optional bbox in pixels of the upright image) as a form, or JSON
-        with either a vector or a photo_id and an optional bbox.
+        with one of vector, text and photo_id (with an optional bbox). All of them take a filter
+        and the cursor of the page before.
         """
         kind = media_type(request)
         if kind == "multipart/form-data":
             async with form(request) as data:
                 image, name = await file_of(data, "image", "file")
                 box, k = field(data, "bbox", BoxBody), number(data, "top_k")
-            answer = await service.by_image(tenant, image, k, box=box and box.box(), user=user)
+                where = _filter(text_of(data, "filter"))
+                cursor = text_of(data, "cursor")
+            answer = await service.by_image(
+                tenant, image, k, box=box and box.box(), where=where, cursor=cursor, user=user
+            )
             return results("image", answer, default_k if k is None else k, name or "image")
         if kind != "application/json":
             raise wrong_type(request, "multipart/form-data with an image", "JSON")
         body = await json_body(request, SearchBody)
         k = default_k if body.top_k is None else body.top_k
-        if (body.photo_id is None) == (body.vector is None) or (body.vector and body.bbox):
-            raise InputError("Give either photo_id (with or without bbox) or vector.")
-        if body.vector is not None:
-            answer = await service.by_vector(tenant, body.vector, k, user=user)
-            return results("vector", answer, k, "vector")
-        assert body.photo_id is not None
-        box = body.bbox
-        answer = await service.similar(tenant, body.photo_id, k, box=box and box.box(), user=user)
-        return results("similar", answer, k, body.photo_id, body.photo_id)
+        kind, answer = await ask(service, tenant, body, k, user)
+        query = {"similar": body.photo_id, "text": body.text}.get(kind) or kind
+        return results(kind, answer, k, query, body.photo_id)
 
     return router
+
+
+async def ask(
+    service: SearchService, tenant: str, body: SearchBody, k: int, user: str = ""
+) -> tuple[str, SearchAnswer]:
+    """What a JSON query asks for: its kind, and the answer; InputError if it asks for two things."""
+    asked = [body.photo_id, body.vector, body.text]
+    if sum(part is not None for part in asked) != 1 or (body.bbox and body.photo_id is None):
+        raise InputError("Give one of photo_id (with or without bbox), vector and text.")
+    if body.filter is not None:
+        body.filter.parts()
+    if body.vector is not None:
+        answer = await service.by_vector(
+            tenant, body.vector, k, where=body.filter, cursor=body.cursor, user=user
+        )
+        return "vector", answer
+    if body.text is not None:
+        answer = await service.by_text(
+            tenant, body.text, k, mode=body.mode, where=body.filter, cursor=body.cursor, user=user
+        )
+        return "text", answer
+    assert body.photo_id is not None, "checked above"
+    box = body.bbox and body.bbox.box()
+    answer = await service.similar(
+        tenant, body.photo_id, k, box=box, where=body.filter, cursor=body.cursor, user=user
+    )
+    return "similar", answer
+
+
+def _filter(text: str | None) -> Filter | None:
+    return None if text is None else parse_filter(text)

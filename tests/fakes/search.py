@@ -15,7 +15,7 @@ from PIL import Image
 from photoorg.errors import DecodeError, NoTextSearchError, NotFoundError
 from photoorg.models import Exif, Hashes, Photo, Quality
 from photoorg.search.embedding import check_box
-from photoorg.search.ports import Box, ImageQuery, SlotAnswer, Vector
+from photoorg.search.ports import EVERYTHING, Box, ImageQuery, SlotAnswer, Vector
 from photoorg.space import EmbeddingSpace
 
 DIM = 16
@@ -113,15 +113,23 @@ class FakeSlot:
         self.delay_s, self.error = delay_s, error
         self.cancelled = 0
         self.seqs: list[int] = []
+        self.scopes: list[object] = []
+        self.allowed: set[str] | None = None
 
-    async def search(self, tenant, space, x_d, k, *, pool, seq) -> SlotAnswer:
+    async def search(self, tenant, space, x_d, k, *, pool, seq, scope=EVERYTHING) -> SlotAnswer:
         self.seqs.append(seq)
+        self.scopes.append(scope)
         await self._maybe_break()
-        ids = sorted(self.vectors, key=lambda i: (-float(self.vectors[i] @ x_d), i))[:pool]
+        ids = sorted(self.vectors, key=lambda i: (-float(self.vectors[i] @ x_d), i))
+        if scope.filter and self.allowed is not None:
+            ids = [i for i in ids if i in self.allowed]
+        if scope.ceiling is not None:
+            ids = [i for i in ids if float(self.vectors[i] @ x_d) <= scope.ceiling]
+        whole, ids = len(ids) <= pool, ids[:pool]
         dim = space.dim
         x_nd = np.array([self.vectors[i] for i in ids], np.float32).reshape(-1, dim)
         half = x_nd.astype(np.float16)
-        return SlotAnswer(tuple(ids), x_nd @ x_d, half, self.shards, self.lost)
+        return SlotAnswer(tuple(ids), x_nd @ x_d, half, self.shards, self.lost, whole)
 
     async def vector(self, tenant, space, photo_id, *, seq) -> Vector | None:
         await self._maybe_break()

@@ -5,6 +5,11 @@ from __future__ import annotations
 from photoorg.store.catalog.connection import Transaction
 
 
+def get(tx: Transaction, space_id: str, name: str) -> float | None:
+    """The threshold, None where none was set."""
+    return get_all(tx, space_id).get(name)
+
+
 def get_all(tx: Transaction, space_id: str) -> dict[str, float]:
     """Every threshold and weight set for the space, by name."""
     rows = tx.conn.execute(

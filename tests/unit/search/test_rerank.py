@@ -156,10 +156,12 @@ apart = st.one_of(st.none(), st.floats(0, 1e7))
 
 
 @given(st.floats(-1, 1), known, known, known, apart, apart)
-def test_a_score_stays_in_range_and_evidence_only_raises_it(
+def test_a_score_stays_in_range_and_only_poor_quality_lowers_it(
     cosine, pdq, phash, quality, minutes, meters
 ):
     values = [cosine, pdq, phash, quality, minutes, meters]
     signals = Signals(*(np.array([np.nan if v is None else v]) for v in values))
     (score,) = combine(signals, CONFIG)
-    assert cosine - 1e-9 <= score <= 1 + 1e-9
+    poor = quality is not None and quality < CONFIG.poor_quality
+    least = max(-1.0, cosine - poor * CONFIG.poor_weight * (1 - cosine))
+    assert least - 1e-9 <= score <= 1 + 1e-9

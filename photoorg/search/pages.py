@@ -1,0 +1,299 @@
+"""Pages of hits: from candidates that shards give to a page, and to the place of the next one."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photoorg.config import SearchConfig
+from photoorg.errors import InputError
+from photoorg.models import Hit
+from photoorg.search.cursor import MAX_GIVEN, Position, mark, marks
+from photoorg.search.dual import Again, DualReads, LiveRead
+from photoorg.search.fanout import FanOut, Found, Merged
+from photoorg.search.filters import Filter
+from photoorg.search.fusion import fuse
+from photoorg.search.planner import FilterPlan, plan
+from photoorg.search.ports import PhotoReader, Scope, Vector
+from photoorg.search.rerank import Pool, QueryFacts, rank
+from photoorg.search.text import Words
+from photoorg.space import EmbeddingSpace
+
+POOL_PER_HIT = 2
+POOL_MIN = 40
+POOL_GROWS = 4
+POOL_MOST = 16
+"""Candidates per hit, at first and at most; a pool that folds into too few hits grows."""
+EPS = 0.003
+"""Cosines of one photo differ by less between two versions of an index."""
+LOWEST = -2.0
+
+
+class Queries(Protocol):
+    """What the catalog tells besides photos."""
+
+    async def revision(self, tenant: str) -> int:
+        """The number of changes so far."""
+
+    async def share(self, tenant: str, chosen: Filter) -> float:
+        """About which share of the photos the filter allows, 0..1."""
+
+    async def cutoff(self, tenant: str, space_id: str, name: str) -> float | None:
+        """A threshold of the tenant in a space."""
+
+    async def allowed(self, tenant: str, chosen: Filter, ids: Sequence[str]) -> set[str]:
+        """Those of the photos that the filter allows."""
+
+    async def words(self, tenant: str, text: str, limit: int, chosen: Filter | None) -> Words:
+        """The best photos for the words of a text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is looked for: `name` tells it from others, `least` is the lowest cosine of a hit.
+
+    `again` gives the same as a vector of another space, for the search in a shadow index.
+    """
+
+    name: bytes
+    tenant: str
+    space: EmbeddingSpace
+    seq: int
+    x_d: Vector | None = None
+    text: str | None = None
+    facts: QueryFacts = field(default_factory=QueryFacts)
+    skip: str = ""
+    chosen: Filter | None = None
+    least: float = LOWEST
+    again: Again | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Hits, the place of the next page (None: there is none), and how complete they are."""
+
+    hits: tuple[Hit, ...]
+    next: Position | None
+    answered: int = 0
+    total: int = 0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidates:
+    """What the shards gave: all of it, which rows may be hits, and down to where nothing lacks."""
+
+    found: Found
+    rows: NDArray[np.int64]
+    pool: Pool
+    floor: float
+    seconds: float
+
+
+class Pages:
+    """Answers questions page by page."""
+
+    def __init__(
+        self,
+        slots: FanOut,
+        photos: PhotoReader,
+        queries: Queries | None,
+        config: SearchConfig,
+        dual: DualReads | None = None,
+    ) -> None:
+        self._slots = slots
+        self._photos = photos
+        self._queries = queries
+        self._config = config
+        self._dual = dual
+
+    async def by_vector(self, q: Question, k: int, position: Position | None) -> Page:
+        """The next k hits by likeness.
+
+        Candidates are taken in windows of falling cosine. Within a window hits are ranked, folded
+        and spread; a page that is not full goes on in the next window.
+        """
+        begun = position is not None
+        position = position or Position(q.name, datetime.now(UTC))
+        chosen = await self._plan(q)
+        hits: list[Hit] = []
+        while True:
+            wanted = await self._window(q, k - len(hits), position, chosen, begun=begun)
+            got, candidates = wanted
+            if not begun and not hits:
+                self._compare(q, candidates, k)
+            hits += got
+            given = position.given | marks(i for h in got for i in (h.photo_id, *h.folded))
+            best = candidates.found.best
+            floor = candidates.floor if position.floor is None else position.floor
+            if len(hits) == k:
+                left = [
+                    i
+                    for i in candidates.rows.tolist()
+                    if best.scores[i] >= floor and mark(best.ids[i]) not in given
+                ]
+                more = bool(left) or floor > max(LOWEST, q.least)
+                after = replace(position, given=given, floor=floor) if more else None
+                return self._page(hits, candidates.found, after)
+            if floor <= max(LOWEST, q.least):
+                return self._page(hits, candidates.found, None)
+            ceiling = floor + EPS
+            over = marks(i for i, s in zip(best.ids, best.scores, strict=True) if s > ceiling)
+            above = position.above + int(np.count_nonzero(best.scores > ceiling))
+            position = replace(
+                position, given=given - over, ceiling=ceiling, floor=None, above=above
+            )
+
+    async def by_words(self, q: Question, k: int, position: Position | None) -> Page:
+        """The next k hits by words, and by likeness at the same time where there is a vector.
+
+        The two lists are made deeper from page to page, fused anew, and what was given left out.
+        """
+        assert self._queries is not None and q.text is not None, "words need a catalog"
+        begun = position is not None
+        position = position or Position(q.name, datetime.now(UTC))
+        if len(position.given) > MAX_GIVEN:
+            raise InputError(
+                f"{len(position.given)} photos were given; no further ones are ranked.",
+                fix="Narrow the question with a filter or with more words.",
+            )
+        depth = len(position.given) + max(POOL_PER_HIT * k, POOL_MIN)
+        asked = self._queries.words(q.tenant, q.text, depth, q.chosen)
+        if q.x_d is None:
+            words, near = await asked, None
+        else:
+            words, near = await asyncio.gather(asked, self._near(q, depth, position, begun))
+        known = await self._photos.photos(q.tenant, words.ids)
+        shown = {i: known[i] for i in words.ids if i in known}
+        if begun:
+            shown = {i: p for i, p in shown.items() if p.created_at <= position.at}
+        pool = near.pool if near is not None else _no_pool()
+        fused = fuse(
+            pool, words, shown | {p.photo_id: p for p in pool.photos}, self._config, facts=q.facts
+        )
+        fresh = [h for h in fused if mark(h.photo_id) not in position.given]
+        hits = fresh[:k]
+        whole = words.whole and (near is None or near.floor <= max(LOWEST, q.least))
+        given = position.given | marks(i for h in hits for i in (h.photo_id, *h.folded))
+        after = replace(position, given=given) if len(fresh) > k or not whole else None
+        found = near.found if near is not None else Found(Merged((), _NONE, _NONE), 0, 0)
+        return self._page(hits, found, after if hits else None, words.notes)
+
+    async def _near(self, q: Question, depth: int, position: Position, begun: bool) -> _Candidates:
+        chosen = await self._plan(q)
+        free = replace(position, given=frozenset(), ceiling=None, floor=None, above=0)
+        found = await self._candidates(q, depth, depth, free, chosen, begun=begun)
+        if not begun:
+            self._compare(q, found, depth)
+        return found
+
+    def _compare(self, q: Question, live: _Candidates, k: int) -> None:
+        """Offer a first page without a filter for a second search, in the shadow index."""
+        if self._dual is not None and q.again is not None and (q.chosen is None or q.chosen.empty):
+            asked = time.perf_counter() - live.seconds
+            read = LiveRead(q.tenant, q.space, live.found.best, k, q.skip, q.seq, asked)
+            self._dual.offer(read, q.again)
+
+    async def _window(
+        self, q: Question, k: int, position: Position, chosen: FilterPlan | None, *, begun: bool
+    ) -> tuple[tuple[Hit, ...], _Candidates]:
+        """Up to k hits of the window at `position`, and the candidates they were taken from."""
+        extra = len(position.given) + bool(q.skip)
+        wanted = max(k, min(max(POOL_PER_HIT * k, POOL_MIN), self._config.candidates))
+        while True:
+            got = await self._candidates(
+                q, k + extra, wanted + extra, position, chosen, begun=begun
+            )
+            hits = rank(q.facts, got.pool, k, self._config)
+            covered = position.floor is None or got.floor <= position.floor
+            # Many near-duplicates are folded into few hits: then more candidates are needed.
+            enough = len(hits) == k or wanted >= POOL_MOST * k
+            if got.floor <= LOWEST or (enough and covered):
+                return hits, got
+            wanted *= POOL_GROWS
+
+    async def _candidates(
+        self,
+        q: Question,
+        k: int,
+        pool: int,
+        position: Position,
+        chosen: FilterPlan | None,
+        *,
+        begun: bool,
+    ) -> _Candidates:
+        """The `pool` best photos of the window that may be hits, nothing lacking among k."""
+        assert q.x_d is not None, "a search by likeness has a vector"
+        over = chosen is not None and chosen.kind == "over-fetch"
+        scope = Scope(ceiling=position.ceiling, above=position.above)
+        if chosen is not None and not over:
+            assert self._queries is not None and q.chosen is not None, "a plan is of a filter"
+            revision = await self._queries.revision(q.tenant)
+            scope = replace(scope, filter=q.chosen.to_json(), revision=revision)
+        sure, most = (chosen.fetch(k), chosen.fetch(pool)) if chosen else (k, pool)
+        asked = time.perf_counter()
+        found = await self._slots.search(
+            q.tenant, q.space, q.x_d, sure, seq=q.seq, pool=most, scope=scope
+        )
+        seconds = time.perf_counter() - asked
+        best = found.best
+        kept = set(best.ids)
+        if over and q.chosen is not None and self._queries is not None and best.ids:
+            kept = await self._queries.allowed(q.tenant, q.chosen, best.ids)
+            if len(kept) < min(pool, k) and not found.whole:
+                # Fewer near the query than in the whole library: look only where they are.
+                only = FilterPlan("subset")
+                return await self._candidates(q, k, pool, position, only, begun=begun)
+        known = await self._photos.photos(q.tenant, best.ids)
+        low = max(q.least, LOWEST if position.floor is None else position.floor)
+        rows = [
+            i
+            for i, photo_id in enumerate(best.ids)
+            if photo_id in kept
+            and photo_id in known
+            and photo_id != q.skip
+            and best.scores[i] >= low
+            and mark(photo_id) not in position.given
+            and not (begun and known[photo_id].created_at > position.at)
+        ]
+        at = np.array(rows, np.int64)
+        some = Pool(
+            photos=[known[best.ids[i]] for i in rows],
+            cosines=best.scores[at],
+            vectors=best.vectors[at].astype(np.float32, copy=False),
+        )
+        # A slot is sure of its `sure` best only: below, some of the pool may be missing.
+        end = LOWEST if found.whole else float(best.scores[min(sure, len(best.ids)) - 1])
+        if not best.ids or end < q.least:
+            end = LOWEST
+        return _Candidates(found, at, some, end, seconds)
+
+    async def _plan(self, q: Question) -> FilterPlan | None:
+        if q.chosen is None or q.chosen.empty:
+            return None
+        if self._queries is None:
+            raise InputError("This service cannot filter.", fix="Leave the filter out.")
+        return plan(await self._queries.share(q.tenant, q.chosen))
+
+    def _page(
+        self,
+        hits: Sequence[Hit],
+        found: Found,
+        after: Position | None,
+        notes: tuple[str, ...] = (),
+    ) -> Page:
+        return Page(tuple(hits), after, found.answered, found.total, notes)
+
+
+_NONE = np.zeros(0, np.float32)
+
+
+def _no_pool() -> Pool:
+    return Pool([], np.zeros(0, np.float32), np.zeros((0, 0), np.float32))

@@ -1,0 +1,199 @@
+"""Keyword search: words of a question to photos, by the postings that the catalog keeps.
+
+A photo's score is the sum over the question's words of weight x rarity: the weight says where the
+word was found (title, tags and people 1, caption and albums 0.4, OCR 0.2, file name 0.1), rarity is
+1 + ln(10^6 / photos with the word). A word is matched as it is written and by its stem; as the
+beginning of a longer word (0.7 of the score); and where neither is found, by trigrams (Jaccard
+similarity of 0.4 and more, as pg_trgm measures it; the score is multiplied by it).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from photoorg.search.filter_sql import FOUND, Compiled
+from photoorg.store.catalog.connection import Transaction
+
+MAX_WORDS = 32
+PREFIX_MIN, PREFIX_MOST, PREFIX_FACTOR = 3, 16, 0.7
+FUZZY_MIN, FUZZY_MOST, FUZZY_LIKE = 4, 6, 0.4
+POSTINGS_MOST = 50_000
+"""Photos looked at for one word: those where it weighs most, then the newest."""
+RARITY_OF = 1e6
+LAST = chr(0x10FFFF)
+
+TERMS = """
+SELECT word, ts_lexize('english_stem', word)
+FROM unnest(string_to_array(photoorg_words(%s), ' ')) WITH ORDINALITY w(word, n)
+WHERE word <> '' ORDER BY n LIMIT %s
+"""
+PREFIXED = """
+WITH RECURSIVE e(word) AS (
+    (SELECT word FROM text_postings WHERE tenant_id = %(tenant)s
+        AND word > %(low)s AND word < %(high)s ORDER BY word LIMIT 1)
+    UNION ALL
+    SELECT (SELECT p.word FROM text_postings p WHERE p.tenant_id = %(tenant)s
+        AND p.word > e.word AND p.word < %(high)s ORDER BY p.word LIMIT 1)
+    FROM e WHERE e.word IS NOT NULL
+) SELECT word FROM e WHERE word IS NOT NULL LIMIT %(most)s
+"""
+FUZZY = """
+WITH wanted AS (SELECT gram FROM photoorg_grams(%(word)s)),
+shared AS (
+    SELECT k.word, count(DISTINCT k.gram) AS n FROM text_grams k
+    WHERE k.tenant_id = %(tenant)s AND k.gram IN (SELECT gram FROM wanted) GROUP BY k.word
+), likeness AS (
+    SELECT word, n::real / ((SELECT count(*) FROM wanted)
+        + (SELECT count(*) FROM photoorg_grams(word)) - n) AS alike
+    FROM shared WHERE n * 3 >= (SELECT count(*) FROM wanted)
+)
+SELECT word, alike FROM likeness WHERE alike >= %(like)s ORDER BY alike DESC, word LIMIT %(most)s
+"""
+COUNT = """
+SELECT w.word, (SELECT count(*) FROM (SELECT FROM text_postings p
+    WHERE p.tenant_id = %(tenant)s AND p.word = w.word LIMIT %(most)s) some)
+FROM unnest(%(words)s::text[]) w(word)
+"""
+SEARCH = """
+SELECT encode(t.photo_id, 'hex'), found.score, found.terms FROM (
+    SELECT text_no, sum(best)::real AS score, array_agg(term ORDER BY term) AS terms FROM (
+        SELECT h.text_no, e.term, max(h.weight * e.boost) AS best
+        FROM unnest(%(words)s::text[], %(terms)s::integer[], %(boosts)s::real[])
+            e(word, term, boost),
+        LATERAL (SELECT text_no, weight FROM text_postings p WHERE p.tenant_id = %(tenant)s
+            AND p.word = e.word COLLATE "C" ORDER BY p.word DESC, p.weight DESC, p.text_no DESC
+            LIMIT %(per_word)s) h
+        GROUP BY h.text_no, e.term) by_term
+    GROUP BY text_no ORDER BY score DESC, text_no DESC) found
+JOIN photo_texts t ON t.tenant_id = %(tenant)s AND t.text_no = found.text_no
+JOIN photos p ON p.tenant_id = %(tenant)s AND p.photo_id = t.photo_id
+WHERE {condition} ORDER BY found.score DESC, found.text_no DESC LIMIT %(limit)s
+"""
+# Candidates come in order of score, and few of them are needed: look them up one by one.
+ONE_BY_ONE = (
+    "SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)"
+)
+NEWEST = """
+SELECT encode(p.photo_id, 'hex') FROM photos p WHERE p.tenant_id = %(tenant)s AND {condition}
+ORDER BY p.captured_at DESC NULLS LAST, p.photo_id LIMIT %(limit)s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Photos that match words of a question, best first, with scores and the words they match.
+
+    `notes` tell how words were read (a likeness instead of the word itself, a word left out).
+    `whole` says that there are no more.
+    """
+
+    ids: tuple[str, ...] = ()
+    scores: tuple[float, ...] = ()
+    matched: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Match:
+    term: int
+    word: str
+    factor: float
+
+
+def find_words(tx: Transaction, text: str, limit: int, chosen: Compiled | None = None) -> Words:
+    """The `limit` best photos for the words of `text`, of those that a filter allows.
+
+    A text without words (or of stop words only, which no photo has) finds nothing.
+    """
+    terms = _terms(tx, text)
+    matches: list[_Match] = []
+    notes: list[str] = []
+    for number, (word, stem) in enumerate(terms):
+        found = _matches(tx, number, word, stem)
+        matches += found
+        alike = [m.word for m in found if m.word not in (word, stem) and m.factor < PREFIX_FACTOR]
+        if not found:
+            notes.append(f'no photo has the word "{word}"')
+        elif alike and len(alike) == len(found):
+            notes.append(f'"{word}" was read as {" or ".join(alike[:3])}')
+    if not matches:
+        return Words(notes=tuple(notes))
+    rarity, common = _rarity(tx, [m.word for m in matches])
+    notes += [f'"{w}" is very common: only its best {POSTINGS_MOST} photos count' for w in common]
+    rows = _search(tx, matches, rarity, limit, chosen)
+    names = [word for word, _ in terms]
+    return Words(
+        tuple(photo_id for photo_id, _, _ in rows),
+        tuple(float(score) for _, score, _ in rows),
+        {photo_id: tuple(names[t] for t in hit) for photo_id, _, hit in rows},
+        tuple(notes),
+        len(rows) < limit,
+    )
+
+
+def newest(tx: Transaction, limit: int, chosen: Compiled) -> Words:
+    """The `limit` photos a filter allows that were taken last."""
+    sql = NEWEST.format(condition=f"{FOUND} AND {chosen.condition}")
+    values = {"tenant": tx.tenant, "limit": limit, **chosen.values}
+    ids = tuple(i for (i,) in tx.conn.execute(sql.encode(), values))
+    return Words(ids, tuple(0.0 for _ in ids), whole=len(ids) < limit)
+
+
+def _terms(tx: Transaction, text: str) -> list[tuple[str, str]]:
+    """Words and their stems, each word once, without stop words unless there are only those."""
+    rows = tx.conn.execute(TERMS, [text, MAX_WORDS]).fetchall()
+    kept = [(word, stems[0]) for word, stems in rows if stems]
+    return list(dict.fromkeys(kept or [(word, word) for word, _ in rows]))
+
+
+def _matches(tx: Transaction, number: int, word: str, stem: str) -> list[_Match]:
+    tenant = tx.tenant
+    exact = list(dict.fromkeys((word, stem)))
+    there = [w for w, n in _counts(tx, exact, 1) if n]
+    found = [_Match(number, w, 1.0) for w in there]
+    if len(word) >= PREFIX_MIN:
+        values = {"tenant": tenant, "low": word, "high": word + LAST, "most": PREFIX_MOST}
+        longer = [w for (w,) in tx.conn.execute(PREFIXED, values) if w not in there]
+        found += [_Match(number, w, PREFIX_FACTOR) for w in longer]
+    if not found and len(word) >= FUZZY_MIN:
+        values = {"tenant": tenant, "word": word, "like": FUZZY_LIKE, "most": FUZZY_MOST}
+        rows = tx.conn.execute(FUZZY, values).fetchall()
+        found = [_Match(number, w, min(0.69, float(alike))) for w, alike in rows]
+    return found
+
+
+def _counts(tx: Transaction, words: Sequence[str], most: int) -> list[tuple[str, int]]:
+    values = {"tenant": tx.tenant, "words": list(words), "most": most}
+    return tx.conn.execute(COUNT, values).fetchall()
+
+
+def _rarity(tx: Transaction, words: Sequence[str]) -> tuple[dict[str, float], list[str]]:
+    counts = _counts(tx, list(dict.fromkeys(words)), POSTINGS_MOST + 1)
+    rarity = {w: 1 + math.log(RARITY_OF / max(1, n)) for w, n in counts}
+    return rarity, [w for w, n in counts if n > POSTINGS_MOST]
+
+
+def _search(
+    tx: Transaction,
+    matches: Sequence[_Match],
+    rarity: Mapping[str, float],
+    limit: int,
+    chosen: Compiled | None,
+) -> list[tuple[Any, ...]]:
+    condition = FOUND if chosen is None else f"{FOUND} AND {chosen.condition}"
+    values = {
+        "tenant": tx.tenant,
+        "words": [m.word for m in matches],
+        "terms": [m.term for m in matches],
+        "boosts": [m.factor * rarity[m.word] for m in matches],
+        "per_word": POSTINGS_MOST,
+        "limit": limit,
+        **({} if chosen is None else chosen.values),
+    }
+    tx.conn.execute(ONE_BY_ONE)
+    sql = SEARCH.format(condition=condition)
+    return tx.conn.execute(sql.encode(), values, prepare=False).fetchall()
