@@ -98,9 +98,7 @@ def _scored(data: Folder, config: DedupConfig) -> tuple[Scored, NDArray[np.int64
     return find(facts, config, visual=visual, pictures=data), order
 
 
-def _ours(
-    data: Folder, rows: list[tuple[str, str, str]]
-) -> tuple[PairScores, Counter[str]]:
+def _ours(data: Folder, rows: list[tuple[str, str, str]]) -> tuple[PairScores, Counter[str]]:
     config = DedupConfig(floor=0.0)
     scored, order = _scored(data, config)
     confidence = {
@@ -173,7 +171,9 @@ def _fit(options: argparse.Namespace, scratch: Path) -> None:
         data = Folder(folder, scratch / f"index-{seed}")
         scored, order = _scored(data, DedupConfig(floor=0.0))
         truth = same_label(data.labels)
-        pairs = [_pair(order[a], order[b]) for a, b in zip(scored.first, scored.second, strict=True)]
+        pairs = [
+            _pair(order[a], order[b]) for a, b in zip(scored.first, scored.second, strict=True)
+        ]
         keep = scored.kind != BURST
         x.append(features(scored.evidence)[keep])
         y.append(np.asarray([pair in truth for pair in pairs])[keep])

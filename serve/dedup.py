@@ -26,7 +26,13 @@ class CatalogDedup:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="dedup")
 
     async def page(
-        self, tenant: str, *, after: str | None, limit: int, least: float, kind: str | None,
+        self,
+        tenant: str,
+        *,
+        after: str | None,
+        limit: int,
+        least: float,
+        kind: str | None,
         status: str,
     ) -> tuple[list[StoredGroup], str | None]:
         """The surest first, and the cursor of the next page; InputError for a made-up cursor."""
@@ -49,7 +55,13 @@ class CatalogDedup:
         return found
 
     async def resolve(
-        self, tenant: str, group_id: int, action: Action, *, keeper_id: str | None, distinct: bool,
+        self,
+        tenant: str,
+        group_id: int,
+        action: Action,
+        *,
+        keeper_id: str | None,
+        distinct: bool,
         actor: str,
     ) -> Resolution:
         """Merge, ignore or stack; see resolutions.resolve."""

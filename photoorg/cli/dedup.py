@@ -24,17 +24,20 @@ PREVIEWED = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 def add_to(commands: Commands) -> None:
     """Add `dedup scan|list|show|resolve|undo|preview|stats`."""
     group = commands.group("dedup", "find and resolve duplicates", "photoorg dedup scan")
-    scan = group.add(
-        "scan", "look for duplicates among all photos", "photoorg dedup scan", _scan
-    )
+    scan = group.add("scan", "look for duplicates among all photos", "photoorg dedup scan", _scan)
     scan.add_argument(
-        "--confidence", type=float, metavar="X", help="suggest from X on, 0..1 (default: configured)"
+        "--confidence",
+        type=float,
+        metavar="X",
+        help="suggest from X on, 0..1 (default: configured)",
     )
     scan.add_argument(
         "--hashes-only", action="store_true", help="neither vectors nor pictures: the quickest"
     )
     listing = group.add(
-        "list", "list groups of duplicates, the surest first", "photoorg dedup list --limit 20",
+        "list",
+        "list groups of duplicates, the surest first",
+        "photoorg dedup list --limit 20",
         _list,
     )
     listing.add_argument("--limit", type=int, default=50, metavar="N")
@@ -129,7 +132,7 @@ def _list(args: argparse.Namespace, session: Session) -> None:
             g.kind,
             f"{g.confidence:.3f}",
             len(g.members),
-            megabytes(g.bytes),
+            megabytes(g.reclaimable),
             _name(g, g.keeper_id),
             g.reason,
         )
@@ -154,7 +157,7 @@ def _show(args: argparse.Namespace, session: Session) -> None:
         )
     head = (
         f"group {group.group_id}: {group.kind}, confidence {group.confidence:.3f}, "
-        f"{group.status}, {megabytes(group.bytes)} to reclaim\n"
+        f"{group.status}, {megabytes(group.reclaimable)} to reclaim\n"
         f"keep {_name(group, group.keeper_id)}: {group.reason}"
     )
     rows = [

@@ -104,9 +104,7 @@ def _dedup(args: argparse.Namespace, session: Session) -> None:
     if missing:
         session.out.note(f"{len(missing)} files of the truth are not there, such as {missing[0]}")
     with TemporaryDirectory(prefix="photoorg-evaluate-") as scratch:
-        plain = session.config(
-            encoder={"space": args.space}, dedup={"confidence": args.confidence}
-        )
+        plain = session.config(encoder={"space": args.space}, dedup={"confidence": args.confidence})
         with running_database(_throw_away(plain, scratch)) as config:
             summary = ingest(config, [str(folder)])
             scan: dict[str, Any] = load("pipelines.dedup:run")(config)

@@ -59,7 +59,12 @@ class Chunk:
 
 
 def near_pairs(
-    codes_nw: Words, radius: int, *, per_row: int = 256, threads: int = 2, others: Words | None = None
+    codes_nw: Words,
+    radius: int,
+    *,
+    per_row: int = 256,
+    threads: int = 2,
+    others: Words | None = None,
 ) -> NearPairs:
     """All pairs of rows within `radius` bits; codes are [n, words] of 64 bits.
 
@@ -120,7 +125,8 @@ def _cost(chunks: Sequence[Chunk], rows: int) -> float:
 
 def hamming(a_nw: Words, b_nw: Words) -> Bits:
     """Bits in which each row of one differs from the same row of the other, [n]."""
-    return np.bitwise_count(a_nw ^ b_nw).sum(axis=-1, dtype=np.int16)
+    bits: Bits = np.bitwise_count(a_nw ^ b_nw).sum(axis=-1, dtype=np.int16)
+    return bits
 
 
 class _Classes:
@@ -138,7 +144,7 @@ class _Classes:
     def expanded(self, a: Rows, b: Rows, bits: Bits) -> tuple[Rows, Rows, Bits]:
         """Pairs of classes as pairs of rows, and the pairs inside each class."""
         first, second, between = _across(self, self, a, b, bits)
-        inside = [self._inside(c) for c in np.flatnonzero(self._counts > 1)]
+        inside = [self._inside(int(c)) for c in np.flatnonzero(self._counts > 1)]
         left = [pair[0] for pair in inside]
         right = [pair[1] for pair in inside]
         equal = np.zeros(sum(map(len, left)), np.int16)

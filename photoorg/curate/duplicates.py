@@ -106,9 +106,7 @@ def find(
     if pictures is not None and config.looks:
         found, looked = _look(facts, found, config, pictures)
     keep = np.flatnonzero(found.confidence >= config.floor)
-    return replace(
-        found.take(keep), candidates=len(first), looked=looked, saturated=saturated
-    )
+    return replace(found.take(keep), candidates=len(first), looked=looked, saturated=saturated)
 
 
 def group(
@@ -119,7 +117,8 @@ def group(
     apart: Set[tuple[int, int]] = frozenset(),
 ) -> list[Star]:
     """Groups at a threshold. `decided` pairs of rows no longer join photos by themselves; two
-    photos that are `apart` never share a group. Star.pairs are places in `scored`."""
+    photos that are `apart` never share a group. Star.pairs are places in `scored`.
+    """
     good = scored.confidence >= threshold
     if decided or apart:
         known = decided | apart
@@ -133,9 +132,7 @@ def group(
     return [replace(s, pairs=tuple(int(places[p]) for p in s.pairs)) for s in found]
 
 
-def _candidates(
-    facts: Facts, config: DedupConfig, visual: Visual | None
-) -> tuple[Rows, Rows, int]:
+def _candidates(facts: Facts, config: DedupConfig, visual: Visual | None) -> tuple[Rows, Rows, int]:
     """Pairs by either hash, by a turned hash where there are few enough photos, by embedding."""
     rows = np.flatnonzero(facts.hashed).astype(np.int32)
     pdq, phash = facts.pdq[rows], facts.phash[rows]

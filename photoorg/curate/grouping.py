@@ -69,9 +69,7 @@ def stars(
     return found
 
 
-def _allowed(
-    graph: _Graph, centre: int, near: Rows, apart: Set[tuple[int, int]]
-) -> list[int]:
+def _allowed(graph: _Graph, centre: int, near: Rows, apart: Set[tuple[int, int]]) -> list[int]:
     """Members in order, without those that may not meet one taken before."""
     if not apart:
         return [int(n) for n in near]

@@ -87,14 +87,12 @@ def sweep(
         groups=count,
         new_groups=new,
         duplicates=sum(len(g.members) - 1 for g in made),
-        bytes=sum(g.bytes for g in made),
+        bytes=sum(g.reclaimable for g in made),
         saturated=found.saturated,
     )
 
 
-def preview(
-    tx: Transaction, config: DedupConfig, thresholds: Sequence[float]
-) -> list[Effect]:
+def preview(tx: Transaction, config: DedupConfig, thresholds: Sequence[float]) -> list[Effect]:
     """What each threshold would suggest, from the pairs of the last scan; writes nothing.
 
     Thresholds under the floor of that scan show what is above the floor.
@@ -134,9 +132,7 @@ def _still_there(tx: Transaction, facts: Facts, found: Scored) -> Scored:
     return found.take(np.flatnonzero(there[found.first] & there[found.second]))
 
 
-def _decisions(
-    tx: Transaction, facts: Facts
-) -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
+def _decisions(tx: Transaction, facts: Facts) -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
     """Pairs of rows that were decided, and those that must stay apart, smaller row first."""
     listed = list(stored.decisions(tx))
     digests = [np.frombuffer(bytes.fromhex("".join(d[i] for d in listed)), "V32") for i in (0, 1)]
@@ -180,14 +176,12 @@ def _group(facts: Facts, found: Scored, star: Star, config: DedupConfig) -> Scan
     members = [ScannedMember(ids[0], "exact", 1.0, ("the one to keep",))]
     for photo_id, pair, words in zip(ids[1:], star.pairs, said, strict=True):
         confidence = float(found.confidence[pair])
-        members.append(
-            ScannedMember(photo_id, KINDS[found.kind[pair]], confidence, tuple(words))
-        )
+        members.append(ScannedMember(photo_id, KINDS[found.kind[pair]], confidence, tuple(words)))
     return ScannedGroup(
         kind=KINDS[int(found.kind[numbers].max())],
         confidence=float(found.confidence[numbers].min()),
         keeper_id=ids[0],
         reason=keepers.reason(facts, star.keeper, star.members, config.keeper),
-        bytes=int(facts.size[list(star.members)].sum()),
+        reclaimable=int(facts.size[list(star.members)].sum()),
         members=tuple(members),
     )

@@ -67,7 +67,7 @@ class GroupView(BaseModel):
             confidence=group.confidence,
             keep_photo_id=group.keeper_id,
             reason=group.reason,
-            bytes_reclaimable=group.bytes,
+            bytes_reclaimable=group.reclaimable,
             status=group.status,
             found_at=group.found_at,
             members=[MemberView.of(m) for m in group.members],
@@ -145,9 +145,7 @@ class PreviewView(BaseModel):
     def of(cls, effects: list[Effect]) -> PreviewView:
         """The view of effects."""
         names = EffectView.model_fields
-        return cls(
-            thresholds=[EffectView(**{n: getattr(e, n) for n in names}) for e in effects]
-        )
+        return cls(thresholds=[EffectView(**{n: getattr(e, n) for n in names}) for e in effects])
 
 
 class StatusCount(BaseModel):

@@ -69,7 +69,7 @@ def test_the_largest_copy_is_kept_and_the_reason_says_so(catalog: Catalog) -> No
     assert group.keeper_id == ids("x-0")[0]
     assert group.reason.startswith("highest resolution (4000 x 3000")
     assert {m.photo_id for m in group.members} == set(ids("x-0", "x-1", "x-2"))
-    assert (group.kind, group.bytes) == ("copy", 7_500)
+    assert (group.kind, group.reclaimable) == ("copy", 7_500)
     assert all(m.confidence >= CONFIG.confidence and m.evidence for m in group.members)
 
 
@@ -139,7 +139,8 @@ def test_undoing_a_merge_restores_photos_and_metadata(catalog: Catalog) -> None:
             "INSERT INTO photo_tags SELECT 'a', decode(%s, 'hex'), tag_id FROM tags", [two]
         )
         tx.conn.execute(
-            "UPDATE photos SET favourite = true, title = 'Beach' WHERE photo_id = decode(%s, 'hex')",
+            "UPDATE photos SET favourite = true, title = 'Beach'"
+            " WHERE photo_id = decode(%s, 'hex')",
             [one],
         )
     # Favourites go first as keepers, so the keeper is named.
@@ -190,9 +191,13 @@ def test_what_a_person_changed_after_a_merge_survives_the_undo(catalog: Catalog)
     scan(catalog)
     keeper, other = ids("x-0", "x-1")
     with catalog.tenant("a") as tx:
-        tx.conn.execute("UPDATE photos SET title = 'Old' WHERE photo_id = decode(%s, 'hex')", [other])
+        tx.conn.execute(
+            "UPDATE photos SET title = 'Old' WHERE photo_id = decode(%s, 'hex')", [other]
+        )
         done = resolutions.resolve(tx, groups(catalog)[0].group_id, "merge")
-        tx.conn.execute("UPDATE photos SET title = 'New' WHERE photo_id = decode(%s, 'hex')", [keeper])
+        tx.conn.execute(
+            "UPDATE photos SET title = 'New' WHERE photo_id = decode(%s, 'hex')", [keeper]
+        )
         resolutions.undo(tx, done.undo_token)
     assert facts_of(catalog, keeper)["row"][1] == "New"
 
@@ -247,7 +252,8 @@ def test_two_merges_at_once_never_trash_both_copies(catalog: Catalog) -> None:
                         [gone[:16], kept, token],
                     )
                     tx.conn.execute(
-                        "INSERT INTO duplicate_trashed VALUES ('a', %s, %s, %s)", [gone, kept, token]
+                        "INSERT INTO duplicate_trashed VALUES ('a', %s, %s, %s)",
+                        [gone, kept, token],
                     )
                     tx.conn.execute(
                         "UPDATE photos SET trashed_at = now() WHERE tenant_id = 'a'"
@@ -270,8 +276,17 @@ def test_a_chain_of_merges_cannot_lose_the_copy_in_the_middle(catalog: Catalog) 
     scan(catalog)
     with catalog.tenant("a") as tx:
         resolutions.resolve(tx, groups(catalog)[0].group_id, "merge")
-    load(catalog, "s", rows.photo("better.jpg", width=8000, height=6000,
-                                  pdq=copies("x", 1)[0]["pdq"], phash=copies("x", 1)[0]["phash"]))
+    load(
+        catalog,
+        "s",
+        rows.photo(
+            "better.jpg",
+            width=8000,
+            height=6000,
+            pdq=copies("x", 1)[0]["pdq"],
+            phash=copies("x", 1)[0]["phash"],
+        ),
+    )
     scan(catalog)
     (group,) = groups(catalog)
     assert group.keeper_id == ids("better")[0]

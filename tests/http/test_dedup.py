@@ -47,9 +47,7 @@ async def api(catalog: Catalog, world: World) -> AsyncIterator[httpx.AsyncClient
 async def test_suggestions_are_paged_and_say_what_to_keep(api: httpx.AsyncClient) -> None:
     first = (await api.get("/v1/dedup/suggestions", params={"limit": 1})).json()
     rest = (
-        await api.get(
-            "/v1/dedup/suggestions", params={"limit": 1, "cursor": first["next_cursor"]}
-        )
+        await api.get("/v1/dedup/suggestions", params={"limit": 1, "cursor": first["next_cursor"]})
     ).json()
     assert rest["next_cursor"] is None
     both = first["suggestions"] + rest["suggestions"]

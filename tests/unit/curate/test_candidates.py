@@ -39,9 +39,7 @@ def as_set(pairs) -> set[tuple[int, int, int]]:
 
 
 @settings(max_examples=12, deadline=None)
-@given(
-    st.integers(0, 2**32), st.sampled_from([(4, 31), (4, 40), (1, 6), (1, 8), (1, 0), (4, 5)])
-)
+@given(st.integers(0, 2**32), st.sampled_from([(4, 31), (4, 40), (1, 6), (1, 8), (1, 0), (4, 5)]))
 def test_every_pair_that_brute_force_finds_is_found_once(seed, shape):
     words, radius = shape
     codes = with_neighbours(np.random.default_rng(seed), 600, words, radius + 4)
