@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -176,7 +177,7 @@ def _agreement(place: _Place) -> float:
 
 
 def _scatter(
-    places_n2: NDArray[np.float64], moves_n2: NDArray[np.float64], values_n: NDArray[np.float64]
+    places_n2: NDArray[Any], moves_n2: NDArray[Any], values_n: NDArray[np.float64]
 ) -> float:
     """Median distance in pixels of tiles' moves from the shift, scale and turn that fits them.
 

@@ -27,6 +27,7 @@ FEATURES = (
     "other_shot",
 )
 NEWTON_STEPS = 100
+AGAINST = frozenset({"not_aligned", "shape", "other_shot"})
 OTHER_SHOT_S = 0.4
 """Copies may have lost the fraction of the second; two shots are further apart than that."""
 
@@ -76,13 +77,17 @@ def features(evidence: Evidence) -> Floats:
     return np.stack(columns, axis=1)
 
 
-def fit(x_nf: Floats, same_n: NDArray[np.bool_], start: Model, *, strength: float = 1.0) -> Model:
+def fit(x_nf: Floats, same_n: NDArray[np.bool_], start: Model, *, strength: float = 3.0) -> Model:
     """Weights that make the labelled pairs most likely, held near `start` by L2 of `strength`.
 
-    Newton's method with halved steps.
+    Newton's method with halved steps; no weight takes the sign that would make likeness speak
+    against two photos or a difference for them.
     """
     x = np.concatenate([x_nf, np.ones((len(x_nf), 1))], axis=1)
     origin = np.asarray([*start.weights, start.bias])
+    against = np.asarray([name in AGAINST for name in FEATURES] + [False])
+    free = np.asarray([False] * len(FEATURES) + [True])
+    bounds = np.where(against | free, -np.inf, 0.0), np.where(against, 0.0, np.inf)
 
     def loss(weights: Floats) -> float:
         logits = x @ weights
@@ -99,9 +104,9 @@ def fit(x_nf: Floats, same_n: NDArray[np.bool_], start: Model, *, strength: floa
         size = 1.0
         while size > 1e-6 and loss(weights - size * step) > now:
             size /= 2
-        weights = weights - size * step
+        weights = np.clip(weights - size * step, *bounds)
         before, now = now, loss(weights)
-        if before - now < 1e-9 * max(1.0, before):
+        if abs(before - now) < 1e-9 * max(1.0, before):
             break
     return Model(tuple(float(w) for w in weights[:-1]), float(weights[-1]))
 
@@ -117,4 +122,4 @@ def _near(bits: Floats, scale: float) -> Floats:
     return np.nan_to_num(np.exp(-((bits / scale) ** 2)))
 
 
-FITTED = Model((5.0, 1.5, 1.0, 6.0, -4.0, 2.0, -1.0, 1.0, -6.0), -3.5)
+FITTED = Model((5.286, 0.0, 0.975, 3.879, -2.43, 0.0, -0.89, 3.558, -6.004), -1.603)

@@ -337,7 +337,8 @@ def _with_members(tx: Transaction, rows: Sequence[Any]) -> list[StoredGroup]:
     for number, *values in tx.conn.execute(MEMBERS_OF, [tx.tenant, numbers]):
         values[3] = tuple(values[3])
         members[number].append(Member(*values))
-    return [StoredGroup(*row, tuple(members[row[0]])) for row in rows]
+    complete = ((*row, tuple(members[row[0]])) for row in rows)
+    return [StoredGroup(*values) for values in complete]
 
 
 def _digests(keys: list[bytes]) -> NDArray[Any]:
