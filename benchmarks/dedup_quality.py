@@ -178,7 +178,7 @@ def _fit(options: argparse.Namespace, scratch: Path) -> None:
         x.append(features(scored.evidence)[keep])
         y.append(np.asarray([pair in truth for pair in pairs])[keep])
     x_nf, same = np.concatenate(x), np.concatenate(y)
-    model = fit(x_nf, same, FITTED, strength=0.1)
+    model = fit(x_nf, same, FITTED)
     print(f"{len(same)} pairs, {int(same.sum())} the same picture")
     for name, weight in zip(FEATURES, model.weights, strict=True):
         print(f"{name:>18} {weight:7.3f}")

@@ -132,7 +132,7 @@ def _list(args: argparse.Namespace, session: Session) -> None:
             g.kind,
             f"{g.confidence:.3f}",
             len(g.members),
-            megabytes(g.bytes),
+            megabytes(g.reclaimable),
             _name(g, g.keeper_id),
             g.reason,
         )
@@ -157,7 +157,7 @@ def _show(args: argparse.Namespace, session: Session) -> None:
         )
     head = (
         f"group {group.group_id}: {group.kind}, confidence {group.confidence:.3f}, "
-        f"{group.status}, {megabytes(group.bytes)} to reclaim\n"
+        f"{group.status}, {megabytes(group.reclaimable)} to reclaim\n"
         f"keep {_name(group, group.keeper_id)}: {group.reason}"
     )
     rows = [

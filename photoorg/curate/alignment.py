@@ -1,9 +1,10 @@
-"""Whether one picture can be laid over another: shifted, scaled (a crop, a border), a little turned.
+"""Whether one picture can be laid over another: shifted, scaled (a crop, a frame), turned a bit.
 
 The middle of one picture is sought in the other by normalised cross-correlation over a grid of
 scales and angles (Lewis, "Fast Normalized Cross-Correlation", 1995), both ways round; the best few
 places are then compared tile by tile, so that text or a changed corner spoils a tile and not the
-whole. What is compared is local, so brightness, contrast and tint do not matter.
+whole. What is compared is local, so brightness, contrast and tint do not matter. Edits move all
+tiles as one plane; where they scatter, the camera or the scene moved, and it is another shot.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +30,9 @@ PLACES = 3
 SAME_SHAPE = 0.06
 SURE = 0.85
 LEAST_TILES = 6
+AGREEING = 0.5
+STEADY, SCATTERED = 0.7, 1.0
+"""Pixels of FINE that tiles may scatter by: half a pixel is rounding."""
 BEST_PART = 0.7
 """Share of the tiles that is counted, the best ones: the others may be covered by something."""
 
@@ -163,9 +168,36 @@ def _agreement(place: _Place) -> float:
     textured = tiles.std(axis=(1, 2)) >= PLAIN
     if textured.sum() < LEAST_TILES:
         return math.nan
-    values = np.sort(_best_matches(tiles[textured], _cut(of_field, TILE + 2 * REACH)[textured]))
-    kept = values[-max(LEAST_TILES, round(BEST_PART * len(values))) :]
-    return min(1.0, max(0.0, float(kept.mean())))
+    values, moves = _best_matches(tiles[textured], _cut(of_field, TILE + 2 * REACH)[textured])
+    kept = np.sort(values)[-max(LEAST_TILES, round(BEST_PART * len(values))) :]
+    places = np.argwhere(textured.reshape(TILES, TILES)) - (TILES - 1) / 2
+    scatter = _scatter(places * TILE * stretch[:, 0, 0], moves * stretch[:, 0, 0], values)
+    rigid = math.exp(-((max(0.0, scatter - STEADY) / SCATTERED) ** 2))
+    return min(1.0, max(0.0, float(kept.mean()) * rigid))
+
+
+def _scatter(
+    places_n2: NDArray[Any], moves_n2: NDArray[Any], values_n: NDArray[np.float64]
+) -> float:
+    """Median distance in pixels of tiles' moves from the shift, scale and turn that fits them.
+
+    Twice fitted, the second time without the worst quarter; 0 where too few tiles agree at all.
+    """
+    good = values_n >= AGREEING
+    if good.sum() < LEAST_TILES:
+        return 0.0
+    (y, x), moves = places_n2[good].T, moves_n2[good]
+    one, none = np.ones_like(y), np.zeros_like(y)
+    # A similarity: (dy, dx) = (ty + a y - b x, tx + b y + a x).
+    rows = np.concatenate([np.stack([one, none, y, -x], 1), np.stack([none, one, x, y], 1)])
+    target = np.concatenate([moves[:, 0], moves[:, 1]])
+    used = np.ones(len(moves), np.bool_)
+    for _ in range(2):
+        both = np.tile(used, 2)
+        solution = np.linalg.lstsq(rows[both], target[both], rcond=None)[0]
+        off = np.hypot(*(target - rows @ solution).reshape(2, -1))
+        used = off <= np.quantile(off, 0.75)
+    return float(np.median(off))
 
 
 def _cut(image: Gray, size: int) -> Gray:
@@ -174,8 +206,10 @@ def _cut(image: Gray, size: int) -> Gray:
     return windows[::TILE, ::TILE].reshape(-1, size, size)
 
 
-def _best_matches(tiles: Gray, around: Gray) -> NDArray[np.float64]:
-    """The highest correlation of each tile [n, t, t] with any window of its surroundings."""
+def _best_matches(tiles: Gray, around: Gray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The highest correlation of each tile [n, t, t] with any window of its surroundings, and how
+    far that window is from the middle, [n, 2] pixels down and right.
+    """
     from scipy.fft import irfft2, rfft2
 
     side = around.shape[1]
@@ -188,9 +222,10 @@ def _best_matches(tiles: Gray, around: Gray) -> NDArray[np.float64]:
     sums = _integral(around), _integral(around.astype(np.float64) ** 2)
     spread = _spread(sums, *tiles.shape[1:])
     least = PLAIN / 2 * tiles.shape[1]
-    scores = products[:, :reach, :reach] / np.maximum(spread, least)
-    best: NDArray[np.float64] = scores.max(axis=(1, 2))
-    return best
+    scores = (products[:, :reach, :reach] / np.maximum(spread, least)).reshape(len(tiles), -1)
+    best = scores.argmax(axis=1)
+    moves = np.stack(np.divmod(best, reach), axis=1) - (reach - 1) / 2
+    return scores[np.arange(len(tiles)), best].astype(np.float64), moves
 
 
 def _spread(sums: tuple[NDArray[np.float64], ...], height: int, width: int) -> NDArray[np.float64]:

@@ -17,6 +17,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from photoorg.curate.classes import Classes, across
+
 Words = NDArray[np.uint64]
 Rows = NDArray[np.int32]
 Bits = NDArray[np.int16]
@@ -29,9 +31,6 @@ WINDOW = 4096
 """A row meets at most so many rows of one bucket: photos that share 20 bits by being all alike."""
 MAX_WIDTH = 22
 LOOKUP_NS, PAIR_NS, MASK_NS = 6.0, 40.0, 30_000.0
-EXPANDED = 64
-"""Two classes of equal hashes are paired member by member up to so many pairs, else by their first
-members."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +75,16 @@ def near_pairs(
     n = len(codes_nw)
     if n < 2 or radius < 0:
         return _none()
-    classes = _Classes(codes_nw)
+    classes = Classes(codes_nw)
     if others is None:
         first, second, bits, full = _self_pairs(classes.codes, radius, per_row, threads)
         first, second, bits = classes.expanded(first, second, bits)
     else:
-        theirs = _Classes(others)
+        theirs = Classes(others)
         first, second, bits, full = _cross_pairs(
             classes.codes, theirs.codes, radius, per_row, threads
         )
-        first, second, bits = _across(classes, theirs, first, second, bits)
+        first, second, bits = across(classes, theirs, first, second, bits)
     low, high = np.minimum(first, second), np.maximum(first, second)
     keep = low != high
     low, high, bits = low[keep], high[keep], bits[keep]
@@ -125,73 +124,8 @@ def _cost(chunks: Sequence[Chunk], rows: int) -> float:
 
 def hamming(a_nw: Words, b_nw: Words) -> Bits:
     """Bits in which each row of one differs from the same row of the other, [n]."""
-    return np.bitwise_count(a_nw ^ b_nw).sum(axis=-1, dtype=np.int16)
-
-
-class _Classes:
-    """Equal hashes collapsed: `codes` are the distinct ones, each standing for its rows."""
-
-    def __init__(self, codes_nw: Words) -> None:
-        self._order = np.lexsort(codes_nw.T[::-1]).astype(np.int32)
-        ordered = codes_nw[self._order]
-        new = np.ones(len(ordered), np.bool_)
-        new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
-        self._starts = np.flatnonzero(new)
-        self._counts = np.diff(np.append(self._starts, len(ordered)))
-        self.codes = np.ascontiguousarray(ordered[self._starts])
-
-    def expanded(self, a: Rows, b: Rows, bits: Bits) -> tuple[Rows, Rows, Bits]:
-        """Pairs of classes as pairs of rows, and the pairs inside each class."""
-        first, second, between = _across(self, self, a, b, bits)
-        inside = [self._inside(c) for c in np.flatnonzero(self._counts > 1)]
-        left = [pair[0] for pair in inside]
-        right = [pair[1] for pair in inside]
-        equal = np.zeros(sum(map(len, left)), np.int16)
-        return (
-            np.concatenate([first, *left]),
-            np.concatenate([second, *right]),
-            np.concatenate([between, equal]),
-        )
-
-    def rows(self, number: int) -> Rows:
-        """The rows of a class, ascending."""
-        start = self._starts[number]
-        return self._order[start : start + self._counts[number]]
-
-    def heads(self, numbers: Rows) -> Rows:
-        """The first row of each class."""
-        return self._order[self._starts[numbers]]
-
-    def sizes(self, numbers: Rows) -> NDArray[np.int64]:
-        """How many rows each class has."""
-        return self._counts[numbers]
-
-    def _inside(self, number: int) -> tuple[Rows, Rows]:
-        rows = self.rows(number)
-        if len(rows) * (len(rows) - 1) // 2 <= EXPANDED // 2:
-            at, to = np.triu_indices(len(rows), 1)
-            return rows[at], rows[to]
-        return np.full(len(rows) - 1, rows[0]), rows[1:]
-
-
-def _across(
-    left: _Classes, right: _Classes, a: Rows, b: Rows, bits: Bits
-) -> tuple[Rows, Rows, Bits]:
-    products = left.sizes(a) * right.sizes(b)
-    single = products == 1
-    first, second = [left.heads(a[single])], [right.heads(b[single])]
-    between = [bits[single]]
-    for i in np.flatnonzero(~single):
-        mine, theirs = left.rows(int(a[i])), right.rows(int(b[i]))
-        if products[i] <= EXPANDED:
-            x, y = np.repeat(mine, len(theirs)), np.tile(theirs, len(mine))
-        else:
-            x = np.concatenate([np.full(len(theirs), mine[0]), mine[1:]])
-            y = np.concatenate([theirs, np.full(len(mine) - 1, theirs[0])])
-        first.append(x)
-        second.append(y)
-        between.append(np.full(len(x), bits[i]))
-    return np.concatenate(first), np.concatenate(second), np.concatenate(between)
+    bits: Bits = np.bitwise_count(a_nw ^ b_nw).sum(axis=-1, dtype=np.int16)
+    return bits
 
 
 Found = tuple[Rows, Rows, Bits]

@@ -26,6 +26,8 @@ FEATURES = (
     "same_shot",
     "other_shot",
 )
+NEWTON_STEPS = 100
+AGAINST = frozenset({"not_aligned", "shape", "other_shot"})
 OTHER_SHOT_S = 0.4
 """Copies may have lost the fraction of the second; two shots are further apart than that."""
 
@@ -56,7 +58,7 @@ class Model:
 def features(evidence: Evidence) -> Floats:
     """FEATURES [n, f], each 0..1 and 0 where nothing is known."""
     pdq = _near(evidence.pdq, 40.0)
-    aligned = np.clip((evidence.aligned - 0.35) / 0.5, 0.0, 1.0)
+    aligned = np.clip((evidence.aligned - 0.4) / 0.4, 0.0, 1.0)
     with np.errstate(invalid="ignore"):
         same_shot = (evidence.camera == 1) & (evidence.seconds <= SAME_SHOT_S)
         other_shot = (evidence.camera == 0) | (evidence.seconds >= OTHER_SHOT_S)
@@ -75,22 +77,36 @@ def features(evidence: Evidence) -> Floats:
     return np.stack(columns, axis=1)
 
 
-def fit(x_nf: Floats, same_n: NDArray[np.bool_], start: Model, *, strength: float = 1.0) -> Model:
+def fit(x_nf: Floats, same_n: NDArray[np.bool_], start: Model, *, strength: float = 3.0) -> Model:
     """Weights that make the labelled pairs most likely, held near `start` by L2 of `strength`.
 
-    Newton's method; a clock that says "another shot" is never taken for a sign of sameness.
+    Newton's method with halved steps; no weight takes the sign that would make likeness speak
+    against two photos or a difference for them.
     """
     x = np.concatenate([x_nf, np.ones((len(x_nf), 1))], axis=1)
     origin = np.asarray([*start.weights, start.bias])
-    weights = origin.copy()
-    penalty = np.full(len(weights), strength)
-    for _ in range(50):
+    against = np.asarray([name in AGAINST for name in FEATURES] + [False])
+    free = np.asarray([False] * len(FEATURES) + [True])
+    bounds = np.where(against | free, -np.inf, 0.0), np.where(against, 0.0, np.inf)
+
+    def loss(weights: Floats) -> float:
+        logits = x @ weights
+        misfit = np.logaddexp(0.0, logits) - same_n * logits
+        return float(misfit.sum() + strength / 2 * ((weights - origin) ** 2).sum())
+
+    weights, now = origin, loss(origin)
+    for _ in range(NEWTON_STEPS):
         p = 1 / (1 + np.exp(-np.clip(x @ weights, -30, 30)))
-        gradient = x.T @ (p - same_n) + penalty * (weights - origin)
-        hessian = (x * (p * (1 - p))[:, None]).T @ x + np.diag(penalty)
+        gradient = x.T @ (p - same_n) + strength * (weights - origin)
+        hessian = (x * (p * (1 - p))[:, None]).T @ x + strength * np.eye(len(weights))
         step = np.linalg.solve(hessian, gradient)
-        weights = weights - step
-        if np.abs(step).max() < 1e-6:
+        # Far from the minimum a whole step overshoots.
+        size = 1.0
+        while size > 1e-6 and loss(weights - size * step) > now:
+            size /= 2
+        weights = np.clip(weights - size * step, *bounds)
+        before, now = now, loss(weights)
+        if abs(before - now) < 1e-9 * max(1.0, before):
             break
     return Model(tuple(float(w) for w in weights[:-1]), float(weights[-1]))
 
@@ -106,4 +122,4 @@ def _near(bits: Floats, scale: float) -> Floats:
     return np.nan_to_num(np.exp(-((bits / scale) ** 2)))
 
 
-FITTED = Model((5.0, 1.5, 1.0, 6.0, -4.0, 2.0, -1.0, 1.0, -6.0), -3.5)
+FITTED = Model((5.286, 0.0, 0.975, 3.879, -2.43, 0.0, -0.89, 3.558, -6.004), -1.603)

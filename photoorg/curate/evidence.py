@@ -149,7 +149,9 @@ def _apart(seconds: float) -> str:
     return f"taken {seconds:.2g} s apart"
 
 
-def _oriented(a_n4: NDArray[np.uint64], b_n4: NDArray[np.uint64]) -> tuple[Floats, Floats]:
+def _oriented(
+    a_n4: NDArray[np.uint64], b_n4: NDArray[np.uint64]
+) -> tuple[Floats, NDArray[np.int8]]:
     """The least PDQ distance over the eight orientations of b, and which it is."""
     best = hamming(a_n4, b_n4).astype(np.int32)
     turn = np.zeros(len(a_n4), np.int8)

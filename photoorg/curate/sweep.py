@@ -87,7 +87,7 @@ def sweep(
         groups=count,
         new_groups=new,
         duplicates=sum(len(g.members) - 1 for g in made),
-        bytes=sum(g.bytes for g in made),
+        bytes=sum(g.reclaimable for g in made),
         saturated=found.saturated,
     )
 
@@ -182,6 +182,6 @@ def _group(facts: Facts, found: Scored, star: Star, config: DedupConfig) -> Scan
         confidence=float(found.confidence[numbers].min()),
         keeper_id=ids[0],
         reason=keepers.reason(facts, star.keeper, star.members, config.keeper),
-        bytes=int(facts.size[list(star.members)].sum()),
+        reclaimable=int(facts.size[list(star.members)].sum()),
         members=tuple(members),
     )

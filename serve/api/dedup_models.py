@@ -67,7 +67,7 @@ class GroupView(BaseModel):
             confidence=group.confidence,
             keep_photo_id=group.keeper_id,
             reason=group.reason,
-            bytes_reclaimable=group.bytes,
+            bytes_reclaimable=group.reclaimable,
             status=group.status,
             found_at=group.found_at,
             members=[MemberView.of(m) for m in group.members],

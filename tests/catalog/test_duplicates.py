@@ -69,7 +69,7 @@ def test_the_largest_copy_is_kept_and_the_reason_says_so(catalog: Catalog) -> No
     assert group.keeper_id == ids("x-0")[0]
     assert group.reason.startswith("highest resolution (4000 x 3000")
     assert {m.photo_id for m in group.members} == set(ids("x-0", "x-1", "x-2"))
-    assert (group.kind, group.bytes) == ("copy", 7_500)
+    assert (group.kind, group.reclaimable) == ("copy", 7_500)
     assert all(m.confidence >= CONFIG.confidence and m.evidence for m in group.members)
 
 
@@ -139,7 +139,8 @@ def test_undoing_a_merge_restores_photos_and_metadata(catalog: Catalog) -> None:
             "INSERT INTO photo_tags SELECT 'a', decode(%s, 'hex'), tag_id FROM tags", [two]
         )
         tx.conn.execute(
-            "UPDATE photos SET favourite = true, title = 'Beach' WHERE photo_id = decode(%s, 'hex')",
+            "UPDATE photos SET favourite = true, title = 'Beach'"
+            " WHERE photo_id = decode(%s, 'hex')",
             [one],
         )
     # Favourites go first as keepers, so the keeper is named.

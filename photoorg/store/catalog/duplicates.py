@@ -101,13 +101,16 @@ class ScannedMember:
 
 @dataclass(frozen=True, slots=True)
 class ScannedGroup:
-    """A group that was just found; `members` hold the keeper too, with confidence 1."""
+    """A group that was just found; `members` hold the keeper too, with confidence 1.
+
+    `reclaimable` are the bytes of all members but the keeper.
+    """
 
     kind: str
     confidence: float
     keeper_id: str
     reason: str
-    bytes: int
+    reclaimable: int
     members: tuple[ScannedMember, ...]
 
     @property
@@ -138,14 +141,14 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class StoredGroup:
-    """A group as it is kept; `bytes` are those of all members but the keeper."""
+    """A group as it is kept; `reclaimable` are the bytes of all members but the keeper."""
 
     group_id: int
     kind: str
     confidence: float
     keeper_id: str
     reason: str
-    bytes: int
+    reclaimable: int
     status: str
     found_at: Any
     members: tuple[Member, ...]
@@ -250,7 +253,7 @@ def replace_open(tx: Transaction, groups: Iterable[ScannedGroup]) -> tuple[int, 
             for g in listed:
                 keeper = photo_key(g.keeper_id)
                 head = (g.signature, g.kind, g.confidence, keeper)
-                copy.write_row((*head, clean(g.reason), g.bytes, len(g.members)))
+                copy.write_row((*head, clean(g.reason), g.reclaimable, len(g.members)))
         with cursor.copy(COPY_MEMBERS) as copy:
             for g in listed:
                 signature = g.signature
@@ -334,7 +337,8 @@ def _with_members(tx: Transaction, rows: Sequence[Any]) -> list[StoredGroup]:
     for number, *values in tx.conn.execute(MEMBERS_OF, [tx.tenant, numbers]):
         values[3] = tuple(values[3])
         members[number].append(Member(*values))
-    return [StoredGroup(*row, members=tuple(members[row[0]])) for row in rows]
+    complete = ((*row, tuple(members[row[0]])) for row in rows)
+    return [StoredGroup(*values) for values in complete]
 
 
 def _digests(keys: list[bytes]) -> NDArray[Any]:

@@ -261,7 +261,8 @@ def _fill(tx: Transaction, values: dict[str, Any], names: Sequence[str]) -> dict
     ).fetchone()
     theirs = tx.conn.execute(
         f"SELECT {listed} FROM photos WHERE tenant_id = %(tenant)s"
-        f" AND photo_id = ANY(%(others)s) AND {first} IS NOT NULL ORDER BY photo_id LIMIT 1".encode(),
+        f" AND photo_id = ANY(%(others)s) AND {first} IS NOT NULL"
+        " ORDER BY photo_id LIMIT 1".encode(),
         values,
     ).fetchone()
     if mine is None or theirs is None:

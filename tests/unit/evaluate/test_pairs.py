@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+
+from photoorg.errors import InputError
+from photoorg.evaluate.pairs import same_label, score
+
+
+def test_precision_recall_and_f1_count_pairs():
+    found = {(0, 1), (3, 4)}
+    scores = score(["a", "a", "a", "b", ""], found, {})
+    assert (scores.positives, scores.found) == (3, 2)
+    assert scores.precision == pytest.approx(0.5)
+    assert scores.recall == pytest.approx(1 / 3)
+    assert scores.f1 == pytest.approx(0.4)
+
+
+def test_blank_labels_are_in_no_group():
+    assert same_label(["", " ", "x", "x "]) == {(2, 3)}
+
+
+def test_nothing_found_and_nothing_to_find():
+    scores = score(["", ""], set(), {})
+    assert (scores.precision, scores.recall, scores.roc_auc) == (1.0, 1.0, None)
+    with pytest.raises(InputError):
+        score(["a"], set(), {})
+
+
+@given(
+    st.lists(st.sampled_from(["a", "b", "", "c"]), min_size=4, max_size=12),
+    st.integers(0, 10**6),
+)
+def test_roc_auc_is_that_of_scikit_learn_with_unscored_pairs_last(labels, seed):
+    rng = np.random.default_rng(seed)
+    pairs = [(a, b) for a in range(len(labels)) for b in range(a + 1, len(labels))]
+    confidence = {p: float(rng.integers(1, 5)) for p in pairs if rng.random() < 0.6}
+    truth = same_label(labels)
+    area = score(labels, set(), confidence).roc_auc
+    if not truth or len(truth) == len(pairs):
+        assert area is None
+        return
+    expected = roc_auc_score([p in truth for p in pairs], [confidence.get(p, 0) for p in pairs])
+    assert area == pytest.approx(expected)
