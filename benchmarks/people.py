@@ -23,7 +23,7 @@ from photoorg.config import EncoderConfig, FacesConfig, ImagingConfig, PeopleCon
 from photoorg.curate.assignment import ClusterModel
 from photoorg.curate.clustering import Agglomerative, Dbscan, euclidean
 from photoorg.curate.constraints import NOBODY, Constraints
-from photoorg.curate.face_grouping import FaceSet, place, regroup
+from photoorg.curate.grouping import FaceSet, place, regroup
 from photoorg.evaluate.clustering import scores
 
 DIM = 128

@@ -69,7 +69,7 @@ def main_face(faces: list[Face]) -> Face:
 def _faces(args: argparse.Namespace, session: Session) -> None:
     from photoorg.cli.evaluate import class_folders
     from photoorg.curate.constraints import NOBODY, Constraints
-    from photoorg.curate.face_grouping import FaceSet, regroup
+    from photoorg.curate.grouping import FaceSet, regroup
     from photoorg.evaluate.clustering import scores
 
     started = time.monotonic()

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoorg.curate.constraints import NOBODY, Constraints
-from photoorg.curate.face_grouping import FaceSet
+from photoorg.curate.grouping import FaceSet
 from photoorg.curate.places import match
 from photoorg.store.catalog import Transaction, face_decisions, faces_of_people, people
 from photoorg.store.catalog.face_decisions import Memory

@@ -15,8 +15,8 @@ from photoorg.curate import face_rows
 from photoorg.curate.assignment import ClusterModel
 from photoorg.curate.constraints import NOBODY
 from photoorg.curate.covers import medoid
-from photoorg.curate.face_grouping import FIRST_NEW, Grouping, place, regroup
 from photoorg.curate.face_rows import FaceRows
+from photoorg.curate.grouping import FIRST_NEW, Grouping, place, regroup
 from photoorg.errors import InputError
 from photoorg.store.catalog import (
     Catalog,

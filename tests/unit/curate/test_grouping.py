@@ -9,7 +9,7 @@ from photoorg.config import PeopleConfig
 from photoorg.curate.association import associate
 from photoorg.curate.constraints import NOBODY, Constraints
 from photoorg.curate.covers import medoid
-from photoorg.curate.face_grouping import FIRST_NEW, FaceSet, Grouping, regroup
+from photoorg.curate.grouping import FIRST_NEW, FaceSet, Grouping, regroup
 from photoorg.evaluate.clustering import scores
 from tests.unit.curate.faces import made_up, unit
 
