@@ -37,13 +37,12 @@ class Scene:
 
 
 def find_scenes(x_nd: Vectors, config: ScenesConfig) -> list[Scene]:
-    """Scenes among unit vectors [n, dim], largest first; rows of no scene are left out."""
+    """Scenes of two or more among unit vectors [n, dim], largest first; other rows are left out."""
     if not len(x_nd):
         return []
     labels_n = clusterer(x_nd, config).fit(x_nd).labels_n
-    scenes = [
-        _scene(x_nd, np.flatnonzero(labels_n == label)) for label in range(labels_n.max() + 1)
-    ]
+    groups = [np.flatnonzero(labels_n == label) for label in range(labels_n.max() + 1)]
+    scenes = [_scene(x_nd, rows) for rows in groups if len(rows) > 1]
     return sorted(scenes, key=lambda s: (-len(s.rows), int(s.rows[0])))
 
 

@@ -16,7 +16,7 @@ from photoorg.stages.decode import Decode, Fetch, KeepOriginal, ReadExif
 from photoorg.stages.embed import Embed
 from photoorg.stages.ingest import FusedIngest, Models, wanted
 from photoorg.stages.measure import Hash, MakeThumbnail, MeasureQuality
-from photoorg.stages.online import OnlineIngest
+from photoorg.stages.online import ConsentedIngest, OnlineIngest
 from photoorg.stages.parts import Made, finish
 from photoorg.store.layout import blob_path, thumb_path
 from photoorg.store.objects import ObjectStore
@@ -184,3 +184,27 @@ def test_the_guarded_decoder_is_what_the_line_uses_and_missing_files_are_said(tm
         from photoorg.store.sources import read_source
 
         read_source(f"file://{tmp_path}/none", SourceConfig(), max_bytes=10)
+
+
+def test_uploads_are_read_for_faces_only_while_somebody_agrees(tmp_path):
+    config = parse({"faces": {"enabled": True}, "ingest": {"stages": ["hash"]}})
+    store = ObjectStore(str(tmp_path), StorageConfig())
+    looked: list[int] = []
+
+    class Faces:
+        space = EmbeddingSpace("faces", "toy", "none", "1", "none", 4, kind="face")
+        long_side = 640
+
+        def detect(self, image):
+            looked.append(1)
+            return []
+
+    agreed = False
+    line = ConsentedIngest(config, store, Models(faces=Faces()), lambda: agreed)
+    data = jpeg(1)
+    plain = line.process(data, uri="a", filename="a.jpg")
+    assert plain.photos["faces"].null_count == 1 and not looked
+    agreed = True
+    read = line.process(data, uri="a", filename="a.jpg")
+    assert read.photos["faces"].null_count == 0 and looked
+    assert read.photos.schema.metadata[b"photoorg.faces_user"] == b"owner"
