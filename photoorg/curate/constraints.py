@@ -97,7 +97,10 @@ def _teams(n: int, constraints: Constraints) -> list[list[int]]:
         persons = {person_of[x] for x in (one, two) if x in person_of}
         barred = out_of.get(one, frozenset()) | out_of.get(two, frozenset())
         foes = any(foes_of.get(row, set()) & left for row in right)
-        if one == two or foes or len(persons) > 1 or persons & barred:
+        beside = {
+            person_of.get(find(foe), NOBODY) for row in left | right for foe in foes_of.get(row, ())
+        }
+        if one == two or foes or len(persons) > 1 or persons & (barred | beside):
             continue
         leader[two] = one
         members[one] = left | right

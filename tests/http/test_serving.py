@@ -17,6 +17,8 @@ from serve.auth import is_loopback, require_private
 from serve.environment import LOOPBACK_HAPROXY, serve_environment, wants_haproxy
 from serve.run import claim_port
 
+# A named space: "auto" would ask the catalog, and start one.
+NAMED = {"space": "builtin"}
 APART = {"placement": "deployment", "replicas": 2}
 
 
@@ -33,13 +35,17 @@ def names(app) -> set[str]:
 
 
 def test_everything_is_one_deployment_unless_it_is_placed_apart():
-    assert names(application(parse({}))) == {"ingress"}
-    config = parse({"index": {"shards": 3}, "serve": {"shard": APART, "embedder": APART}})
+    assert names(application(parse({"encoder": NAMED}))) == {"ingress"}
+    config = parse(
+        {"encoder": NAMED, "index": {"shards": 3}, "serve": {"shard": APART, "embedder": APART}}
+    )
     assert names(application(config)) == {"ingress", "embedder", "shard-0", "shard-1", "shard-2"}
 
 
 def test_every_deployment_has_bounded_queues():
-    config = parse({"serve": {"shard": APART, "embedder": APART, "ingestor": APART}})
+    config = parse(
+        {"encoder": NAMED, "serve": {"shard": APART, "embedder": APART, "ingestor": APART}}
+    )
     app = application(config)
     bound = [app._bound_deployment]
     for value in app._bound_deployment.init_args:
