@@ -42,9 +42,7 @@ class ReembedWorker:
         return pa.Table.from_pylist([self._parts.work(n) for n in parts["part"].to_pylist()])
 
 
-def run(
-    config: PhotoOrgConfig, space: str, *, progress: Progress | None = None
-) -> dict[str, Any]:
+def run(config: PhotoOrgConfig, space: str, *, progress: Progress | None = None) -> dict[str, Any]:
     """Embed every photo in the space (a name or a space file) and build its shadow index.
 
     Goes on with a run that was killed. While it runs, photos that come get vectors in both spaces.

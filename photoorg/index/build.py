@@ -191,7 +191,9 @@ def _build(
     return BuiltShard(info, probe, skipped, time.perf_counter() - started)
 
 
-def _into(index: Index, exact: ExactProbe | None, blocks: Iterator[FloatMatrix]) -> Iterator[FloatMatrix]:
+def _into(
+    index: Index, exact: ExactProbe | None, blocks: Iterator[FloatMatrix]
+) -> Iterator[FloatMatrix]:
     """Pass blocks on while the index and the exact search take theirs: one read of the spool."""
     row = 0
     for x_nd in blocks:
@@ -211,4 +213,5 @@ def _probe(shard: Shard, probes_md: FloatMatrix, setting: Setting) -> Best:
 
 
 def spool_path(directory: Path, slot: int) -> Path:
+    """A temporary file for a slot's rows, which nobody else uses."""
     return directory / f".spool-{slot}-{uuid.uuid4().hex}"

@@ -102,7 +102,7 @@ class ShardSlot:
             raise InputError(f"k must be at least 1, not {k}.")
         state = self._state
         x_nd = unit(np.asarray(x_nd, np.float32))
-        fresh = [self._fresh(state, found) for found in state.delta.search(x_nd, k)]
+        fresh = [self._fresh(state, *found) for found in state.delta.nearest(x_nd, k)]
         if self.base is None:
             return fresh
         scores_nk, rows_nk = self.base.search(x_nd, k, allowed=state.valid)
@@ -140,10 +140,11 @@ class ShardSlot:
                 x_nd[i], found[i] = vector, True
         return x_nd, found
 
-    def _fresh(self, state: _State, found: Sequence[Candidate]) -> Nearest:
-        rows = [state.delta.rows[c.photo_id] for c in found]
-        scores_n = np.array([c.score for c in found], np.float32)
-        return Nearest([c.photo_id for c in found], scores_n, state.delta.x_nd[rows])
+    def _fresh(
+        self, state: _State, rows: NDArray[np.int64], scores_n: NDArray[np.float32]
+    ) -> Nearest:
+        ids = state.delta.ids
+        return Nearest([ids[row] for row in rows.tolist()], scores_n, state.delta.x_nd[rows])
 
     def memory_bytes(self) -> int:
         """Resident bytes of base and delta; mapped files are not counted."""

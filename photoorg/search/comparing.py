@@ -134,9 +134,7 @@ class Comparer:
         maps = None
         if golden is not None and average_precision is not None:
             maps = _maps(old, new, golden, average_precision)
-        result = _summed(
-            both, candidate, active[0], len(reads), _coverage(old, new, ids), maps
-        )
+        result = _summed(both, candidate, active[0], len(reads), _coverage(old, new, ids), maps)
         gates = gates_of(result, self._config.migration.gates)
         result = Comparison(**{f: getattr(result, f) for f in _FIELDS}, gates=gates)
         with self._catalog.tenant(self._config.tenant) as tx:
@@ -154,7 +152,13 @@ class Comparer:
             hidden = trash.ids(tx)
         cache = Path(self._config.serve.cache_dir or CACHE).expanduser()
         shards = load_shards(
-            space, version, self._store, cache, slot=0, slots=1, config=self._config.index,
+            space,
+            version,
+            self._store,
+            cache,
+            slot=0,
+            slots=1,
+            config=self._config.index,
             hidden=hidden,
         )
         with self._catalog.tenant(self._config.tenant) as tx:
@@ -279,7 +283,7 @@ def _maps(
             fix="Its lines are PHOTO_ID,LABEL.",
         )
     labels = [label for _, _, label in there]
-    before, after = (np.stack([row[n] for row in there]) for n in (0, 1))  # type: ignore[misc]
+    before, after = (np.stack([row[n] for row in there]) for n in (0, 1))
     return round(score(before, labels), 4), round(score(after, labels), 4)
 
 

@@ -111,9 +111,7 @@ class LocalEmbedder:
     async def embed_text(self, text: str, *, space: EmbeddingSpace | None = None) -> Vector:
         """Unit-norm [dim]; NoTextSearchError where the space has no text."""
         loop = asyncio.get_running_loop()
-        encoder = text_encoder(
-            await loop.run_in_executor(self._threads, self.encoder_of, space)
-        )
+        encoder = text_encoder(await loop.run_in_executor(self._threads, self.encoder_of, space))
         async with self._one:
             x_nd = await loop.run_in_executor(self._threads, encoder.encode_texts, [text])
         return np.asarray(x_nd[0], np.float32)

@@ -132,9 +132,7 @@ class SearchService:
             return await self._embedded(self._embedder.embed_text(text, space=space))
 
         x_d = await vector_in(space)
-        return await self._search(
-            tenant, space, x_d, QueryFacts(), k, start, seq, again=vector_in
-        )
+        return await self._search(tenant, space, x_d, QueryFacts(), k, start, seq, again=vector_in)
 
     async def by_vector(
         self, tenant: str, vector: Sequence[float], k: int | None = None, *, user: str = ""

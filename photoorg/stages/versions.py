@@ -79,7 +79,7 @@ class Versions:
         space_id: str | None = None,
         force: bool = False,
         wait_s: float | None = None,
-        basis: Switch | None | EllipsisType = ...,
+        basis: Switch | EllipsisType | None = ...,
     ) -> Switch:
         """Let a version serve, and its space be the tenant's default.
 
@@ -92,9 +92,7 @@ class Versions:
         target = self.find(version, space_id)
         return self._change(target, "cutover", actor, force=force, wait_s=wait_s, basis=basis)
 
-    def rollback(
-        self, *, actor: str, kind: Kind = "image", wait_s: float | None = None
-    ) -> Switch:
+    def rollback(self, *, actor: str, kind: Kind = "image", wait_s: float | None = None) -> Switch:
         """Let serve again what served before the last switch; NotFoundError if that is gone."""
         with self._catalog.tenant(self._tenant) as tx:
             last = switches.last(tx, kind)
@@ -106,7 +104,9 @@ class Versions:
             target = _find(tx, last.from_version, last.from_space)
         return self._change(target, "rollback", actor, force=True, wait_s=wait_s)
 
-    def canary(self, version: str, share: float, *, actor: str, wait_s: float | None = None) -> None:
+    def canary(
+        self, version: str, share: float, *, actor: str, wait_s: float | None = None
+    ) -> None:
         """Serve a sticky share (0..1) of the users from a shadow version of another space; 0 ends.
 
         IndexNotReadyError, ConflictError as for activate.
@@ -146,7 +146,7 @@ class Versions:
         *,
         force: bool,
         wait_s: float | None,
-        basis: Switch | None | EllipsisType = ...,
+        basis: Switch | EllipsisType | None = ...,
     ) -> Switch:
         _require_usable(target)
         with self._catalog.tenant(self._tenant) as tx:

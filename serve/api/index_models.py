@@ -174,4 +174,3 @@ class Compacted(BaseModel):
             vectors=manifest.vectors,
             shards=len(manifest.shards),
         )
-

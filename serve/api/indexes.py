@@ -56,7 +56,9 @@ def indexes_router(indexes: Indexes, tenant_of: TenantOf) -> APIRouter:
         response_model=SpacePage,
         responses=responses(404, 422, 503),
     )
-    async def spaces(tenant: str = tenant_dep, after: After = None, limit: Limit = 100) -> SpacePage:
+    async def spaces(
+        tenant: str = tenant_dep, after: After = None, limit: Limit = 100
+    ) -> SpacePage:
         """Every space the library has, or had, vectors in; oldest first."""
         known = await indexes.spaces(tenant)
         start = _start([s.id for s in known], after)

@@ -121,9 +121,7 @@ def search_router(
             return results("vector", answer, k, "vector")
         assert body.photo_id is not None
         box = body.bbox
-        answer = await service.similar(
-            tenant, body.photo_id, k, box=box and box.box(), user=user
-        )
+        answer = await service.similar(tenant, body.photo_id, k, box=box and box.box(), user=user)
         return results("similar", answer, k, body.photo_id, body.photo_id)
 
     return router

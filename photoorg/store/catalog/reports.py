@@ -19,7 +19,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A replica of slot `slot` of `slots` that spoke lately, and what it holds: (space, version)."""
+    """A replica of slot `slot` of `slots` that spoke lately; it holds these (space, version)."""
 
     replica: str
     slot: int
@@ -66,7 +66,6 @@ def holders(tx: Transaction, max_age_s: float) -> list[Holder]:
 def forget(tx: Transaction, older_than_s: float) -> int:
     """Remove what replicas said that have not spoken since; how many lines."""
     return tx.conn.execute(
-        "DELETE FROM slot_reports WHERE tenant_id = %s"
-        " AND at < now() - make_interval(secs => %s)",
+        "DELETE FROM slot_reports WHERE tenant_id = %s AND at < now() - make_interval(secs => %s)",
         [tx.tenant, older_than_s],
     ).rowcount

@@ -42,7 +42,9 @@ def filled(x_nd: np.ndarray, step: int) -> Delta:
     return delta
 
 
-def truth(x_nd: np.ndarray, x_d: np.ndarray, k: int, gone: frozenset[int] = frozenset()) -> set[str]:
+def truth(
+    x_nd: np.ndarray, x_d: np.ndarray, k: int, gone: frozenset[int] = frozenset()
+) -> set[str]:
     order = [int(r) for r in np.argsort(-(x_nd @ x_d)) if int(r) not in gone]
     return {name(r) for r in order[:k]}
 
@@ -54,10 +56,16 @@ def test_lists_find_what_a_flat_search_finds(vectors, step, k):
     assert view.lists is not None and len(view.lists) > len(vectors) - LIST_EVERY - 1
     queries = vectors[::97]
     found = view.search(queries, k)
-    hits = [len({c.photo_id for c in f} & truth(vectors, q, k)) / k for q, f in zip(queries, found, strict=True)]
+    hits = [
+        len({c.photo_id for c in f} & truth(vectors, q, k)) / k
+        for q, f in zip(queries, found, strict=True)
+    ]
     assert float(np.mean(hits)) >= 0.95
     assert all(f[0].score == pytest.approx(1.0, abs=1e-3) for f in found)
-    assert all(len(f) == k and [c.score for c in f] == sorted((c.score for c in f), reverse=True) for f in found)
+    assert all(
+        len(f) == k and [c.score for c in f] == sorted((c.score for c in f), reverse=True)
+        for f in found
+    )
 
 
 def test_few_rows_are_searched_exactly(vectors):
@@ -74,7 +82,8 @@ def test_what_went_or_was_hidden_is_in_no_list(vectors):
     seq = delta.seq
     gone = frozenset(range(0, 2_000, 7))
     events = [
-        Event(seq + n + 1, "delete" if r % 2 else "hide", name(r)) for n, r in enumerate(sorted(gone))
+        Event(seq + n + 1, "delete" if r % 2 else "hide", name(r))
+        for n, r in enumerate(sorted(gone))
     ]
     delta.apply(events)
     view = delta.view()

@@ -188,4 +188,3 @@ def test_a_cutover_needs_a_comparison_unless_it_is_forced(world):
     with world.catalog.tenant(T) as tx:
         default = spaces.get_default(tx)
     assert default is not None and default.id == world.second.id
-
