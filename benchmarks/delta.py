@@ -1,6 +1,6 @@
 """What the changes that wait for compaction cost a query: 50,000 of them beside a base.
 
-python -m benchmarks.delta --json [--n 200000] [--delta 50000]
+python -m benchmarks.delta --json [--n 400000] [--delta 50000]
 
 The same slot is asked the same queries one by one, in turns with and without the changes, so that
 whatever else the machine does meets both alike.
@@ -94,7 +94,7 @@ def main() -> None:
     """Build the base, ask, apply the changes, ask again."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--n", type=int, default=200_000)
+    parser.add_argument("--n", type=int, default=400_000)
     parser.add_argument("--delta", type=int, default=50_000)
     parser.add_argument("--dim", type=int, default=512)
     parser.add_argument("--shards", type=int, default=4)
