@@ -95,8 +95,8 @@ class CatalogReader:
         known = self._current(tenant)
         route = known.route
         if route is None or route.default is None:
-            route, known.shadow = await self._in_thread(self._read_route, tenant)
-            known.route = route
+            fresh, known.shadow = await self._in_thread(self._read_route, tenant)
+            route = known.route = fresh
         return route.of(user)
 
     async def shadow(self, tenant: str) -> Shadow | None:
