@@ -213,4 +213,5 @@ def _probe(shard: Shard, probes_md: FloatMatrix, setting: Setting) -> Best:
 
 
 def spool_path(directory: Path, slot: int) -> Path:
+    """A temporary file for a slot's rows, which nobody else uses."""
     return directory / f".spool-{slot}-{uuid.uuid4().hex}"

@@ -59,12 +59,19 @@ class DeltaView:
     def search(
         self, x_nd: FloatMatrix, k: int, allowed: Mask | None = None
     ) -> list[list[Candidate]]:
-        """The k best live photos per query, in order of merge.rank; `allowed` masks rows.
+        """The k best live photos per query, in order of merge.rank; `allowed` masks rows."""
+        return [
+            [Candidate(self.ids[r], s) for r, s in zip(rows.tolist(), scores.tolist(), strict=True)]
+            for rows, scores in self.nearest(x_nd, k, allowed)
+        ]
+
+    def nearest(
+        self, x_nd: FloatMatrix, k: int, allowed: Mask | None = None
+    ) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """As search: rows and scores, both [<= k].
 
         Exact while there are few; of many, those not yet in `lists` exactly and the others by them.
         """
-        if not len(self.live):
-            return [[] for _ in x_nd]
         live = self.live if allowed is None else self.live & allowed
         few = np.flatnonzero(live) if allowed is not None else None
         if few is not None and len(few) <= max(FEW, len(live) // 10):
@@ -72,31 +79,31 @@ class DeltaView:
             return [self._best(few, self.x_nd[few] @ x_d, k) for x_d in x_nd]
         start = len(self.lists) if self.lists is not None else 0
         tail = start + np.flatnonzero(live[start:])
-        scores_nt = x_nd @ self.x_nd[start:].T
-        scores_nt = scores_nt[:, tail - start] if len(tail) < scores_nt.shape[1] else scores_nt
         if self.lists is None:
-            return [self._best(tail, scores_t, k) for scores_t in scores_nt]
+            scores_nt = x_nd @ self.x_nd[start:].T
+            return [self._best(tail, scores_t[tail - start], k) for scores_t in scores_nt]
         found = []
-        listed = self.lists.search(x_nd, k, live)
-        for x_d, rows_k, scores_t in zip(x_nd, listed, scores_nt, strict=True):
-            rows = np.concatenate([rows_k, tail])
+        for x_d, rows in zip(x_nd, self.lists.search(x_nd, k, live), strict=True):
+            rows = np.concatenate([rows, tail]) if len(tail) else rows
             # Scored alike wherever they were found: lists hold half as many bits.
-            scores = np.concatenate([self.x_nd[rows_k] @ x_d, scores_t])
-            found.append(self._best(rows, scores, k))
+            found.append(self._best(rows, self.x_nd[rows] @ x_d, k))
         return found
 
     def _best(
         self, rows: NDArray[np.int64], scores: NDArray[np.float32], k: int
-    ) -> list[Candidate]:
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         if len(rows) > k:
             # All that tie with the k-th stay in, so that the photo id decides among them.
             chosen = scores >= np.partition(scores, -k)[-k]
             rows, scores = rows[chosen], scores[chosen]
-        found = [
-            Candidate(self.ids[row], float(score))
-            for row, score in zip(rows.tolist(), scores.tolist(), strict=True)
-        ]
-        return sorted(found, key=lambda c: (-c.score, c.photo_id))[:k]
+        order = np.argsort(-scores, kind="stable")
+        sorted_n = scores[order]
+        if bool((sorted_n[1:] == sorted_n[:-1]).any()):
+            order = np.array(
+                sorted(order, key=lambda i: (-float(scores[i]), self.ids[rows[i]])), np.int64
+            )
+        order = order[:k]
+        return rows[order], scores[order]
 
     def vector(self, photo_id: str) -> NDArray[np.float32] | None:
         """A live photo's vector."""

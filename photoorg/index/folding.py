@@ -94,7 +94,7 @@ def fold_shard(
     slot: int,
     space: EmbeddingSpace,
 ) -> ShardInfo:
-    """Write shard `slot` of the new version: what the old shards hold of it, changed accordingly."""
+    """Write shard `slot` of the new version: what the old shards hold of it, brought up to date."""
     shards = trained.plan.shards
     mine = changes.within(slot, shards)
     stale = np.sort(comparable(np.concatenate([mine.keys, mine.gone])))

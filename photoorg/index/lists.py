@@ -13,7 +13,7 @@ from photoorg.index.base import FloatMatrix, Mask
 ROWS_PER_LIST = 64
 TRAIN_PER_LIST = 20
 ITERATIONS = 6
-PROBES = 10
+PROBES = 8
 LOOK_AT = 8
 """Rows looked at for each result, at least."""
 
@@ -22,7 +22,7 @@ class RowLists:
     """Rows 0..n-1 by their nearest centroid, as float16; never changed, so searches need no lock.
 
     Much smaller than a base shard and searched without a second look: about one list for 64 rows,
-    of which a search reads ten or more.
+    of which a search reads eight or more.
     """
 
     def __init__(self, index: Any, trained_on: int) -> None:

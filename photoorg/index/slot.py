@@ -109,7 +109,7 @@ class ShardSlot:
         state = self._state
         x_nd = unit(np.asarray(x_nd, np.float32))
         some = None if allowed is None else allowed.fresh(self, state.delta)
-        fresh = [self._fresh(state, found) for found in state.delta.search(x_nd, k, some)]
+        fresh = [self._fresh(state, *found) for found in state.delta.nearest(x_nd, k, some)]
         if self.base is None:
             return fresh
         rows: Mask | Subset | None = state.valid
@@ -150,10 +150,11 @@ class ShardSlot:
                 x_nd[i], found[i] = vector, True
         return x_nd, found
 
-    def _fresh(self, state: _State, found: Sequence[Candidate]) -> Nearest:
-        rows = [state.delta.rows[c.photo_id] for c in found]
-        scores_n = np.array([c.score for c in found], np.float32)
-        return Nearest([c.photo_id for c in found], scores_n, state.delta.x_nd[rows])
+    def _fresh(
+        self, state: _State, rows: NDArray[np.int64], scores_n: NDArray[np.float32]
+    ) -> Nearest:
+        ids = state.delta.ids
+        return Nearest([ids[row] for row in rows.tolist()], scores_n, state.delta.x_nd[rows])
 
     def memory_bytes(self) -> int:
         """Resident bytes of base and delta; mapped files are not counted."""

@@ -283,7 +283,7 @@ def _maps(
             fix="Its lines are PHOTO_ID,LABEL.",
         )
     labels = [label for _, _, label in there]
-    before, after = (np.stack([row[n] for row in there]) for n in (0, 1))  # type: ignore[misc]
+    before, after = (np.stack([row[n] for row in there]) for n in (0, 1))
     return round(score(before, labels), 4), round(score(after, labels), 4)
 
 

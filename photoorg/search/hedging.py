@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Hedged:
-    """Asks a second time after `delay_s`, or at once if the first call fails; the first answer wins.
+    """Asks again after `delay_s`, or at once if the first call fails; the first answer wins.
 
     The handle beneath sends each call to a replica of its choice, by their queues. The call that is
     not needed any more is cancelled. Dean, Barroso, "The Tail at Scale" (2013).

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +26,18 @@ from photoorg.space import EmbeddingSpace
 from photoorg.store.objects import ObjectStore
 
 log = logging.getLogger(__name__)
+CAME = -1
+"""Where what came since is held, beside the shards by number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """What a photo that came is to the shard of its older vector: that one counts no longer."""
+
+    seq: int
+    photo_id: str
+    op: Literal["delete"] = "delete"
+    vector: None = None
 
 
 class LiveShards:
@@ -43,8 +57,14 @@ class LiveShards:
         seq: int = 0,
         cached: Sequence[Path] = (),
         lost: int = 0,
+        hidden: Sequence[str] = (),
     ) -> None:
         self._shards = {shard.slot: shard for shard in shards}
+        self._size = len(self._shards)
+        if len(shards) > 1:
+            # What came since is one small index, not one a shard: each costs every query a search.
+            came = Delta(space.dim, seq=seq, hidden=hidden)
+            self._shards[CAME] = ShardSlot(None, came, slot=0, shards=1)
         self._total = total
         self._space = space
         self._cached = tuple(cached)
@@ -59,10 +79,18 @@ class LiveShards:
 
     def apply(self, events: Sequence[Event]) -> None:
         """Count in a run of the log."""
-        for shard in self._shards.values():
-            shard.apply(events)
-        if events:
-            self.seq = max(self.seq, events[-1].seq)
+        if not events:
+            return
+        came = self._shards.get(CAME)
+        if came is not None:
+            # These first: for a moment a photo may be here twice, which a merge puts right.
+            slots_n = slot_of(as_keys([e.photo_id for e in events]), self._total)
+            came.apply([e for e, s in zip(events, slots_n, strict=True) if int(s) in self._shards])
+            events = [Replaced(e.seq, e.photo_id) if e.op == "add" else e for e in events]
+        for number, shard in self._shards.items():
+            if number != CAME:
+                shard.apply(events)
+        self.seq = max(self.seq, events[-1].seq)
 
     def search(
         self,
@@ -79,7 +107,7 @@ class LiveShards:
         Equal scores are in order of photo id. With `allowed`, only photos among those; with a
         `ceiling`, only cosines up to it, about `above` being higher.
         """
-        parts = max(1, len(self._shards))
+        parts = max(1, self._size)
         part = share(pool, k, parts)
         by_query: list[list[SlotAnswer]] = [[] for _ in x_nd]
         whole = [True] * len(x_nd)
@@ -93,7 +121,7 @@ class LiveShards:
                 whole[number] &= last
                 answer = SlotAnswer(tuple(near.ids), near.scores, near.vectors)
                 by_query[number].append(answer)
-        size, lost = len(self._shards), self.lost
+        size, lost = self._size, self.lost
         return [
             SlotAnswer(
                 (best := merge(answers, pool)).ids,
@@ -108,6 +136,10 @@ class LiveShards:
 
     def vector(self, photo_id: str) -> Vector | None:
         """The photo's unit-norm vector, None if it is not here."""
+        came = self._shards.get(CAME)
+        vector = came.vector(photo_id) if came is not None else None
+        if vector is not None:
+            return vector
         shard = self._shards.get(int(slot_of(as_keys([photo_id]), self._total)[0]))
         return None if shard is None else shard.vector(photo_id)
 
@@ -197,6 +229,7 @@ def load_shards(
         seq=delta_seq,
         cached=cached,
         lost=len(broken),
+        hidden=hidden,
     )
 
 

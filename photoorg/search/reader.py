@@ -93,9 +93,11 @@ class CatalogReader:
     async def space(self, tenant: str, user: str = "") -> EmbeddingSpace | None:
         """The space the tenant's photos are searched in, None before the first one."""
         known = self._current(tenant)
-        if known.route is None or known.route.default is None:
-            known.route, known.shadow = await self._in_thread(self._read_route, tenant)
-        return known.route.of(user)
+        route = known.route
+        if route is None or route.default is None:
+            fresh, known.shadow = await self._in_thread(self._read_route, tenant)
+            route = known.route = fresh
+        return route.of(user)
 
     async def shadow(self, tenant: str) -> Shadow | None:
         """The shadow index that the tenant may move to, for dual reads; None if there is none."""

@@ -144,7 +144,7 @@ class Compaction:
         self._scratch = Run(store, f"{directory}/scratch")
 
     def freeze(self, catalog: Catalog) -> int:
-        """Write the changes up to now beside the new version; the log's position that they reach."""
+        """Write the changes up to now beside the new version; the log position they reach."""
         seq, number = self.manifest.delta_seq, 0
         with catalog.tenant(self._tenant) as tx:
             head = delta.head(tx)

@@ -27,7 +27,7 @@ def password_url(postgres_url: str, database: str = "postgres", port: int = 1) -
 def test_migrating_twice_applies_everything_once(empty_url: str) -> None:
     with Catalog(empty_url, FAST) as catalog:
         numbers = [m.number for m in migrating.shipped()]
-        assert numbers == list(range(1, len(numbers) + 1))
+        assert numbers == sorted(set(numbers)) and numbers[0] == 1
         assert catalog.migrate() == numbers
         assert catalog.migrate() == []
 
@@ -44,7 +44,8 @@ def test_migrating_from_several_processes_at_once_is_safe(empty_url: str) -> Non
     ]
     found = [process.communicate(timeout=60)[0].strip() for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0, 0]
-    assert sorted(found) == ["[1]", "[]", "[]", "[]"]
+    everything = str([m.number for m in migrating.shipped()])
+    assert sorted(found) == [everything, "[]", "[]", "[]"]
 
 
 def test_a_database_of_a_newer_photoorg_is_refused(catalog: Catalog, catalog_url: str) -> None:

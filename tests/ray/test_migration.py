@@ -1,4 +1,4 @@
-"""A whole migration, and a day of bad luck, on a live local cluster with a client that never rests."""
+"""A whole migration, and a day of bad luck, on a live cluster with a client that never rests."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from photoorg.store.catalog.photos import LIVE
 
 
 def live(tx: Transaction) -> Iterator[tuple[str, str]]:
-    """Id and place (for sources.read_original) of every photo that can be found, by id, streamed."""
+    """Id and place (for sources.read_original) of every photo that can be found, streamed."""
     sql = (
         "SELECT encode(photo_id, 'hex'), coalesce(blob_uri, uri) FROM photos"
         " WHERE tenant_id = %s AND status = ANY(%s) ORDER BY photo_id"

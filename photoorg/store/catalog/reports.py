@@ -19,7 +19,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A replica of slot `slot` of `slots` that spoke lately, and what it holds: (space, version)."""
+    """A replica of slot `slot` of `slots` that spoke lately; it holds these (space, version)."""
 
     replica: str
     slot: int

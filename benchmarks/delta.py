@@ -1,0 +1,147 @@
+"""What the changes that wait for compaction cost a query: 50,000 of them beside a base.
+
+python -m benchmarks.delta --json [--n 400000] [--delta 50000]
+
+The same slot is asked the same queries one by one, in turns with and without the changes, so that
+whatever else the machine does meets both alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.clusters import Clusters
+from benchmarks.report import finish, print_table
+from photoorg.config import IndexConfig
+from photoorg.index.build import build_local
+from photoorg.index.delta import Delta
+from photoorg.index.manifest import IndexManifest
+from photoorg.index.shard import open_shard
+from photoorg.index.slot import ShardSlot
+from photoorg.search.live import LiveShards
+from photoorg.space import EmbeddingSpace
+
+K = 20
+POOL = 40
+RUNS = 5
+EVENTS = 10_000
+
+
+@dataclass(frozen=True)
+class Added:
+    """An event of the log: a photo came."""
+
+    seq: int
+    photo_id: str
+    vector: NDArray[np.float32]
+    op: str = "add"
+
+
+def name(number: int) -> str:
+    """A photo id."""
+    return hashlib.sha256(str(number).encode()).hexdigest()
+
+
+def opened(folder: Path, manifest: IndexManifest) -> LiveShards:
+    """All shards of the base, with nothing changed."""
+    shards: list[ShardSlot] = []
+    for info in manifest.shards:
+        base = open_shard(folder, manifest, info.slot, like=shards[0].base if shards else None)
+        delta = Delta(manifest.space.dim)
+        shards.append(ShardSlot(base, delta, slot=info.slot, shards=len(manifest.shards)))
+    return LiveShards(shards, len(shards), manifest.space, version=manifest.version)
+
+
+def timed(shards: LiveShards, queries: NDArray[np.float32]) -> float:
+    """Median milliseconds of a query."""
+    took = []
+    for x_d in queries:
+        started = time.perf_counter()
+        shards.search(x_d[None], K, POOL)
+        took.append(time.perf_counter() - started)
+    return 1000 * float(np.median(took))
+
+
+def recall(shards: LiveShards, added: NDArray[np.float32], count: int, base: int) -> float:
+    """Recall@10 among the changes: queries near one of them, truth by comparing all."""
+    rng = np.random.default_rng(5)
+    hits = []
+    for row in rng.integers(0, len(added), count):
+        found = shards.search(added[row][None], 10, 10)[0]
+        mine = {i for i, s in zip(found.ids, found.scores, strict=True) if i in WANTED}
+        truth = np.argsort(-(added @ added[row]))[:10]
+        scores = added[truth] @ added[row]
+        # Only the changes that are among the ten best of everything can be asked for.
+        worst = float(found.scores[-1])
+        wanted = {name(base + int(r)) for r, s in zip(truth, scores, strict=True) if s > worst}
+        if wanted:
+            hits.append(len(wanted & mine) / len(wanted))
+    return float(np.mean(hits))
+
+
+WANTED: set[str] = set()
+
+
+def main() -> None:
+    """Build the base, ask, apply the changes, ask again."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--n", type=int, default=400_000)
+    parser.add_argument("--delta", type=int, default=50_000)
+    parser.add_argument("--dim", type=int, default=512)
+    parser.add_argument("--shards", type=int, default=4)
+    parser.add_argument("--queries", type=int, default=300)
+    args = parser.parse_args()
+    space = EmbeddingSpace("bench", "bench", "none", "1", "none", args.dim)
+    clusters = Clusters(args.dim, args.n + args.delta)
+    queries = next(iter(clusters.blocks(args.queries, 9)))
+    config = IndexConfig(shards=args.shards, train_sample=60_000, recall_sample=300)
+
+    def batches():
+        at = 0
+        for x_nd in clusters.blocks(args.n, 1):
+            yield [name(at + row) for row in range(len(x_nd))], x_nd
+            at += len(x_nd)
+
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        manifest = build_local(batches(), folder, space, config, version="v")
+        plain, changed = opened(folder, manifest), opened(folder, manifest)
+        added = np.concatenate(list(clusters.blocks(args.delta, 2)))
+        WANTED.update(name(args.n + row) for row in range(len(added)))
+        started = time.perf_counter()
+        for start in range(0, args.delta, EVENTS):
+            rows = range(start, min(args.delta, start + EVENTS))
+            changed.apply([Added(r + 1, name(args.n + r), added[r]) for r in rows])
+        apply_s = time.perf_counter() - started
+        timed(plain, queries[:50])
+        timed(changed, queries[:50])
+        turns = [(timed(plain, queries), timed(changed, queries)) for _ in range(RUNS)]
+        found = recall(changed, added, 200, args.n)
+    plain_ms, changed_ms = (float(np.median([t[i] for t in turns])) for i in (0, 1))
+    result = {
+        "delta_cost_over_query": float(np.median([b / a - 1 for a, b in turns])),
+        "query_ms": plain_ms,
+        "query_with_delta_ms": changed_ms,
+        "delta_rows": args.delta,
+        "recall_among_delta": found,
+        "apply_s": apply_s,
+        "delta_mb": (changed.memory_bytes - plain.memory_bytes) / 1e6,
+        "n": args.n,
+        "dim": args.dim,
+        "config": {"kind": manifest.kind, "factory": manifest.factory, "shards": args.shards},
+    }
+    print_table("changes that wait for compaction", [(k, v) for k, v in result.items()])
+    finish("delta", result)
+
+
+if __name__ == "__main__":
+    main()
