@@ -35,6 +35,7 @@ from photoorg.stages.online import OnlineIngest
 from photoorg.store.catalog import Catalog
 from photoorg.store.objects import ObjectStore
 from serve.api.app import create_app
+from serve.api.tags import tags_router
 from serve.auth import fixed_tenant
 from serve.fetch import UrlFetcher
 from serve.health import HealthChecks, looks
@@ -43,7 +44,8 @@ from serve.library import Library
 from serve.metrics import Metrics
 from serve.middleware import log_json
 from serve.remote import Remote
-from serve.tags import TagLibrary
+from serve.tags import TagsOfCatalog
+from serve.threads import CatalogThreads
 
 BATCH = 16
 BATCH_WAIT_S = 0.005
@@ -73,12 +75,12 @@ class Ingress:
         self._slots = [Remote(handle) for handle in shards] or self._local
         self._ingestor, self._wake = self._ingestor_of(ingestor)
         self._library = Library(self._catalog, self._store, wake=self._wake)
-        self._tags = TagLibrary(self._catalog)
+        self._curation = CatalogThreads(self._catalog)
         self._background: set[asyncio.Task[Any]] = set()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         """Called by Ray Serve when the constructor is done."""
-        config = self._config
+        config, tenant_of = self._config, fixed_tenant(self._config.tenant)
         return create_app(
             SearchService(self._embedder, self._slots, self._reader, config.search),
             self._library,
@@ -89,13 +91,13 @@ class Ingress:
                 allow_private=config.serve.allow_private_urls,
             ),
             HealthChecks(looks(self._catalog, self._store, self._embedder, self._slots)),
-            self._tags,
-            tenant_of=fixed_tenant(config.tenant),
+            tenant_of=tenant_of,
             serve=config.serve,
             search=config.search,
             metrics=self._metrics,
             lifespan=self._lifespan,
             send_request_id=False,
+            routers=[tags_router(TagsOfCatalog(self._curation), tenant_of)],
         )
 
     @asynccontextmanager
@@ -109,7 +111,7 @@ class Ingress:
         finally:
             if self._ingestor is not None:
                 await self._ingestor.stop()
-            for part in (*self._local, self._reader, self._library, self._tags):
+            for part in (*self._local, self._reader, self._library, self._curation):
                 part.close()
             self._stack.close()
 

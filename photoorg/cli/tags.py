@@ -36,13 +36,13 @@ def add_to(commands: Commands) -> None:
     mapping = group.add(
         "map",
         "let a tag belong to a category, on every photo",
-        'photoorg tags map "old town" setting',
+        "photoorg tags map harbour travel",
         _map,
     )
     mapping.add_argument("tag", metavar="TAG")
     mapping.add_argument("category", metavar="CATEGORY")
     unmapping = group.add(
-        "unmap", "give a tag its first category back", 'photoorg tags unmap "old town"', _unmap
+        "unmap", "give a tag its first category back", "photoorg tags unmap harbour", _unmap
     )
     unmapping.add_argument("tag", metavar="TAG")
     group.add(
@@ -59,9 +59,7 @@ def _list(args: argparse.Namespace, session: Session) -> None:
     if args.limit < 1:
         raise InputError(f"--limit must be 1 or more, not {args.limit}.")
     with _transaction(session.config()) as tx:
-        found, following = tags.page(
-            tx, after=args.after, limit=args.limit, category=args.category
-        )
+        found, following = tags.page(tx, after=args.after, limit=args.limit, category=args.category)
     rows = [(t.label, t.category, t.photos, t.given) for t in found]
     header = ("tag", "category", "photos", "given by people")
     text = table(rows, header) if rows else "There are no tags."
@@ -75,7 +73,7 @@ def _map(args: argparse.Namespace, session: Session) -> None:
 
     with _transaction(session.config()) as tx:
         before = tags.map_category(tx, ACTOR, args.tag, args.category)
-        now = tags.category_of(tx, tags.normal(args.tag))
+        now = tags.category_of(tx, args.tag)
     _reply(session, args.tag, before, now)
 
 
@@ -84,7 +82,7 @@ def _unmap(args: argparse.Namespace, session: Session) -> None:
 
     with _transaction(session.config()) as tx:
         before = tags.unmap_category(tx, ACTOR, args.tag)
-        now = tags.category_of(tx, tags.normal(args.tag))
+        now = tags.category_of(tx, args.tag)
     _reply(session, args.tag, before, now)
 
 

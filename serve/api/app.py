@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from photoorg import __version__
@@ -16,11 +16,10 @@ from serve.api.health import health_router
 from serve.api.models import Problem
 from serve.api.photos import photos_router
 from serve.api.search import search_router
-from serve.api.tags import tags_router
 from serve.auth import TenantOf
 from serve.metrics import Metrics
 from serve.middleware import Requests
-from serve.ports import Fetcher, Health, Photos, Tags, Uploads
+from serve.ports import Fetcher, Health, Photos, Uploads
 from serve.problems import install
 
 FORM_OVERHEAD = 1_000_000
@@ -33,7 +32,6 @@ def create_app(
     uploads: Uploads,
     fetcher: Fetcher,
     health: Health,
-    tags: Tags,
     *,
     tenant_of: TenantOf,
     serve: ServeConfig,
@@ -41,10 +39,12 @@ def create_app(
     metrics: Metrics | None = None,
     lifespan: Lifespan | None = None,
     send_request_id: bool = True,
+    routers: Sequence[APIRouter] = (),
 ) -> FastAPI:
     """The application over its parts; `lifespan` starts and stops what runs beside it.
 
-    `send_request_id` False where the server around it puts X-Request-ID into responses.
+    `send_request_id` False where the server around it puts X-Request-ID into responses; `routers`
+    are further parts of the interface, such as curation_routers.
     """
     metrics = metrics or Metrics()
     app = FastAPI(
@@ -62,7 +62,8 @@ def create_app(
             photos, uploads, fetcher, tenant_of, uploads_at_once=serve.max_uploads_at_once
         )
     )
-    app.include_router(tags_router(tags, tenant_of))
+    for router in routers:
+        app.include_router(router)
     app.include_router(health_router(health, uploads, metrics))
     app.add_middleware(
         Requests,

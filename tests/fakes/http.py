@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import httpx
+from fastapi import APIRouter
 
 from photoorg.config import SearchConfig, ServeConfig
 from photoorg.errors import NotFoundError, UnsupportedMediaError
@@ -109,6 +111,7 @@ class World:
 
     serve: ServeConfig = field(default_factory=ServeConfig)
     embedder: FakeEmbedder = field(default_factory=FakeEmbedder)
+    routers: Callable[[], Sequence[APIRouter]] = tuple
 
     def __post_init__(self) -> None:
         self.photos = FakePhotos([photo(n) for n in NAMES], self.embedder.space)
@@ -126,6 +129,7 @@ class World:
             serve=self.serve,
             search=search,
             metrics=self.metrics,
+            routers=self.routers(),
         )
 
     def client(self) -> httpx.AsyncClient:

@@ -214,6 +214,7 @@ def unmap_category(tx: Transaction, actor: str, label: str) -> str:
 
 def category_of(tx: Transaction, label: str) -> str:
     """The category of a tag; NotFoundError if no photo ever had it."""
+    label = normal(label)
     row = tx.conn.execute(
         "SELECT coalesce(m.category, t.category) FROM tags t"
         " LEFT JOIN tag_categories m ON m.tenant_id = t.tenant_id AND m.label = t.label"

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFont
+from PIL import ImageDraw, ImageFont
 
 from photoorg.config import EncoderConfig, EnrichConfig
 from photoorg.encoders.ocr import RapidOcrReader, stroke_density

@@ -118,7 +118,9 @@ def test_a_clip_model_tags_its_own_pictures(tmp_path: Path) -> None:
 
     encoder = OpenClipEncoder(tiny_clip(tmp_path), EncoderConfig(device="cpu"), str(tmp_path))
     categories = load_prompts()
-    found = open_tagger(encoder, categories).tag(encoder.encode_images(pictures((64, 64), (90, 70))))
+    found = open_tagger(encoder, categories).tag(
+        encoder.encode_images(pictures((64, 64), (90, 70)))
+    )
     known = {c.category: set(c.tags) for c in categories}
     assert len(found) == 2
     for tag in (tag for tags in found for tag in tags):
@@ -159,7 +161,10 @@ def test_the_prompts_of_the_project_are_whole() -> None:
     [
         ("tags: [", "cannot be read as YAML"),
         ("- a\n- b", "keys of one category"),
-        ("select: multi\ntemplates: ['a {}']\ntags: {dog: }\nnone: [x]\nweight: 3", "weight: there"),
+        (
+            "select: multi\ntemplates: ['a {}']\ntags: {dog: }\nnone: [x]\nweight: 3",
+            "weight: there",
+        ),
         ("select: some\ntemplates: ['a {}']\ntags: {dog: }\nnone: [x]", "select: Input should be"),
         ("select: multi\ntemplates: ['a dog']\ntags: {dog: }\nnone: [x]", "needs one {}"),
         ("select: multi\ntemplates: ['a {}']\ntags: {dog: }", "multi needs `none`"),
