@@ -84,25 +84,6 @@ class ImagingConfig(Section):
     thumbnail_quality: Annotated[int, Field(ge=1, le=100)] = 80
 
 
-class EnrichConfig(Section):
-    """What the stages ocr, nsfw and tags work with.
-
-    `ocr_long_side` is how large a photo is decoded for the recogniser, `ocr_detector_side` how
-    large it is looked over for lines of text, both pixels of the long side. `ocr_strokes` is the
-    density of letter-like strokes below which a photo is not looked over at all; 0 looks at every
-    photo. A line counts from `ocr_min_score` on. `prompts` is the folder of categories for tags:
-    "default" is configs/prompts.
-    """
-
-    ocr: str = "rapidocr"
-    ocr_long_side: Positive = 1280
-    ocr_detector_side: Annotated[int, Field(ge=32)] = 640
-    ocr_strokes: Fraction = 0.15
-    ocr_min_score: Fraction = 0.5
-    nsfw: str = "nudenet"
-    prompts: str = "default"
-
-
 class EncoderConfig(Section):
     """Which embedding space to use: "auto", a name in configs/spaces, or a path of a YAML file."""
 
@@ -174,6 +155,25 @@ class FacesConfig(Section):
     min_score: Fraction = 0.5
 
 
+class EnrichConfig(Section):
+    """What the stages ocr, nsfw and tags work with.
+
+    `ocr_long_side` is how large a photo is decoded for the recogniser, `ocr_detector_side` how
+    large it is looked over for lines of text, both pixels of the long side. `ocr_strokes` is the
+    density of letter-like strokes below which a photo is not looked over at all; 0 looks at every
+    photo. A line counts from `ocr_min_score` on. `prompts` is the folder of categories for tags:
+    "default" is configs/prompts.
+    """
+
+    ocr: str = "rapidocr"
+    ocr_long_side: Positive = 1280
+    ocr_detector_side: Annotated[int, Field(ge=32)] = 640
+    ocr_strokes: Fraction = 0.15
+    ocr_min_score: Fraction = 0.5
+    nsfw: str = "nudenet"
+    prompts: str = "default"
+
+
 class ComponentConfig(Section):
     """Whether a serving component runs inside the ingress or as a deployment of its own."""
 
@@ -219,12 +219,12 @@ class PhotoOrgConfig(Section):
     source: SourceConfig = SourceConfig()
     database: DatabaseConfig = DatabaseConfig()
     imaging: ImagingConfig = ImagingConfig()
-    enrich: EnrichConfig = EnrichConfig()
     encoder: EncoderConfig = EncoderConfig()
     ingest: IngestConfig = IngestConfig()
     index: IndexConfig = IndexConfig()
     search: SearchConfig = SearchConfig()
     faces: FacesConfig = FacesConfig()
+    enrich: EnrichConfig = EnrichConfig()
     serve: ServeConfig = ServeConfig()
 
 

@@ -44,8 +44,7 @@ from serve.library import Library
 from serve.metrics import Metrics
 from serve.middleware import log_json
 from serve.remote import Remote
-from serve.tags import TagsOfCatalog
-from serve.threads import CatalogThreads
+from serve.tags import TagLibrary
 
 BATCH = 16
 BATCH_WAIT_S = 0.005
@@ -75,7 +74,7 @@ class Ingress:
         self._slots = [Remote(handle) for handle in shards] or self._local
         self._ingestor, self._wake = self._ingestor_of(ingestor)
         self._library = Library(self._catalog, self._store, wake=self._wake)
-        self._curation = CatalogThreads(self._catalog)
+        self._tags = TagLibrary(self._catalog)
         self._background: set[asyncio.Task[Any]] = set()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -97,7 +96,7 @@ class Ingress:
             metrics=self._metrics,
             lifespan=self._lifespan,
             send_request_id=False,
-            routers=[tags_router(TagsOfCatalog(self._curation), tenant_of)],
+            routers=[tags_router(self._tags, tenant_of)],
         )
 
     @asynccontextmanager
@@ -111,7 +110,7 @@ class Ingress:
         finally:
             if self._ingestor is not None:
                 await self._ingestor.stop()
-            for part in (*self._local, self._reader, self._library, self._curation):
+            for part in (*self._local, self._reader, self._library, self._tags):
                 part.close()
             self._stack.close()
 

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from photoorg.models import PhotoTag
-from photoorg.store.catalog import photos, tags
+from photoorg.store.catalog import Catalog, photos, tags
 from photoorg.store.catalog.connection import Transaction
 from photoorg.store.catalog.tags import TagSummary
 from serve.library import unknown
 from serve.threads import CatalogThreads
 
+THREADS = 2
 
-class TagsOfCatalog:
+
+class TagLibrary:
     """A tenant's tags: list, map to categories, put on photos and take off."""
 
-    def __init__(self, threads: CatalogThreads) -> None:
-        self._with = threads.run
+    def __init__(self, catalog: Catalog) -> None:
+        self._threads = CatalogThreads(catalog, THREADS)
+        self._with = self._threads.run
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._threads.close()
 
     async def page(
         self, tenant: str, *, after: str | None, limit: int, category: str | None

@@ -10,8 +10,7 @@ from photoorg.models import PhotoTag
 from photoorg.store.catalog import photos, tags
 from serve.api.tags import tags_router
 from serve.auth import fixed_tenant
-from serve.tags import TagsOfCatalog
-from serve.threads import CatalogThreads
+from serve.tags import TagLibrary
 from tests.catalog import rows
 from tests.fakes.http import NAMES, World
 from tests.fakes.search import photo_id
@@ -26,11 +25,11 @@ async def tagging(catalog):
         made = rows.photos(rows.photo("1"), rows.photo("2"))
         photos.copy_part(tx, "run", 0, made, rows.rejects())
         tags.replace(tx, {ONE: [PhotoTag("beach", "setting", 0.75)]})
-    threads = CatalogThreads(catalog)
-    router = tags_router(TagsOfCatalog(threads), fixed_tenant(T))
+    library = TagLibrary(catalog)
+    router = tags_router(library, fixed_tenant(T))
     async with World(routers=lambda: [router]).client() as client:
         yield client
-    threads.close()
+    library.close()
 
 
 @pytest.mark.postgres
