@@ -1,10 +1,10 @@
 """OCR, NSFW and tags: photos per second of each stage, and words lost to the stroke filter.
 
-python -m benchmarks.enrich --json [--pictures 60] [--sides 480 960] [--folder DIR]
+python -m benchmarks.enrich --json [--pictures 60] [--sides 480 640] [--folder DIR]
 
 The peer reads every picture with RapidOCR as it comes. Ours looks for strokes first and searches
-lines at a lower resolution; "ours_all" leaves the first step out, "peer_640" is RapidOCR at our
-resolution, and "side_N" is ours at others. Half of the pictures have words on them
+lines at a lower resolution; "ours_all" leaves the first step out, "peer_at_our_side" is RapidOCR at
+our resolution, and "side_N" is ours at others. Half of the pictures have words on them
 (benchmarks.texts). With --folder, the share of its photos that the
 stroke filter skips, and what is written in the skipped ones according to the peer.
 """
@@ -33,7 +33,8 @@ from photoorg.space import EmbeddingSpace
 WIDTH, HEIGHT = 1280, 960
 VECTORS, DIM = 20_000, 512
 Read = Callable[[Rgb], str]
-OURS = {"Det.limit_type": "max", "Det.limit_side_len": 640}
+SIDE = EnrichConfig().ocr_detector_side
+AT_OURS = {"Det.limit_type": "max", "Det.limit_side_len": SIDE}
 
 
 class RandomTexts:
@@ -65,7 +66,7 @@ def main() -> None:
     everything = RapidOcrReader(EnrichConfig(ocr_strokes=0), encoder)
     readers = {
         "peer": _peer(),
-        "peer_640": _peer(OURS),
+        "peer_at_our_side": _peer(AT_OURS),
         "ours_all": everything.read,
         "ours": ours.read,
     }
@@ -162,7 +163,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--json", action="store_true", help="only the JSON line")
     parser.add_argument("--pictures", type=int, default=60)
-    parser.add_argument("--sides", type=int, nargs="*", default=[480, 960])
+    parser.add_argument("--sides", type=int, nargs="*", default=[480, 640])
     parser.add_argument("--folder", help="a folder of photos to look over besides")
     return parser.parse_args()
 
