@@ -237,3 +237,21 @@ def test_tags_are_found_again_from_stored_vectors_alone(catalog: Catalog, tmp_pa
     again = recompute(catalog, store, "a", axes("up", "down", "left"))
     assert again.photos == 4 and list(found(catalog, ids[1])) == ["mine", "down"]
     assert list(store.list("a/runs")) == [], "nothing is left behind"
+
+
+def test_thousands_of_photos_are_tagged_again_before_the_statement_limit(catalog: Catalog) -> None:
+    """Staged tags compared one by one with each other ran into the time limit of a statement."""
+    count = 2_000
+    load(catalog, 0, *(rows.photo(str(n)) for n in range(count)))
+    for turn in range(2):
+        made = {
+            rows.photo_id(str(n)): [
+                PhotoTag(f"t{(n + k + turn) % 100}", "c", 0.5) for k in range(5)
+            ]
+            for n in range(count)
+        }
+        with catalog.tenant("a") as tx:
+            tags.replace(tx, made)
+    with catalog.tenant("a") as tx:
+        found, _ = tags.page(tx, limit=200)
+    assert len(found) == 100 and sum(t.photos for t in found) == 5 * count
