@@ -1,10 +1,11 @@
 """OCR, NSFW and tags: photos per second of each stage, and words lost to the stroke filter.
 
-python -m benchmarks.enrich --json [--pictures 60] [--folder DIR]
+python -m benchmarks.enrich --json [--pictures 60] [--sides 480 640] [--folder DIR]
 
 The peer reads every picture with RapidOCR as it comes. Ours looks for strokes first and searches
-lines at a lower resolution; "ours, all looked over" leaves the first step out. Half of the
-pictures have words on them (benchmarks.texts). With --folder, the share of its photos that the
+lines at a lower resolution; "ours_all" leaves the first step out, "peer_at_our_side" is RapidOCR at
+our resolution, and "side_N" is ours at others. Half of the pictures have words on them
+(benchmarks.texts). With --folder, the share of its photos that the
 stroke filter skips, and what is written in the skipped ones according to the peer.
 """
 
@@ -13,7 +14,7 @@ from __future__ import annotations
 import argparse
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ from photoorg.space import EmbeddingSpace
 WIDTH, HEIGHT = 1280, 960
 VECTORS, DIM = 20_000, 512
 Read = Callable[[Rgb], str]
+SIDE = EnrichConfig().ocr_detector_side
+AT_OURS = {"Det.limit_type": "max", "Det.limit_side_len": SIDE}
 
 
 class RandomTexts:
@@ -61,7 +64,15 @@ def main() -> None:
     plains = [np.asarray(plain(seed, WIDTH, HEIGHT)) for seed in range(half)]
     ours = RapidOcrReader(EnrichConfig(), encoder)
     everything = RapidOcrReader(EnrichConfig(ocr_strokes=0), encoder)
-    readers = {"peer": _peer(), "ours_all": everything.read, "ours": ours.read}
+    readers = {
+        "peer": _peer(),
+        "peer_at_our_side": _peer(AT_OURS),
+        "ours_all": everything.read,
+        "ours": ours.read,
+    }
+    for side in options.sides:
+        config = EnrichConfig(ocr_detector_side=side)
+        readers[f"side_{side}"] = RapidOcrReader(config, encoder).read
     result: dict[str, Any] = {"pictures": 2 * half, "size": f"{WIDTH}x{HEIGHT}"}
     for name, read in readers.items():
         result |= {f"{name}_{k}": v for k, v in _measure(read, texts, plains).items()}
@@ -80,12 +91,13 @@ def main() -> None:
     finish("enrich", result)
 
 
-def _peer() -> Read:
+def _peer(more: Mapping[str, Any] | None = None) -> Read:
     from rapidocr import RapidOCR
 
     parameters = {
         "Global.log_level": "critical",
         "EngineConfig.onnxruntime.intra_op_num_threads": 1,
+        **(more or {}),
     }
     engine = RapidOCR(params=parameters)
 
@@ -151,6 +163,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--json", action="store_true", help="only the JSON line")
     parser.add_argument("--pictures", type=int, default=60)
+    parser.add_argument("--sides", type=int, nargs="*", default=[480, 640])
     parser.add_argument("--folder", help="a folder of photos to look over besides")
     return parser.parse_args()
 

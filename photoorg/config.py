@@ -308,7 +308,7 @@ class EnrichConfig(Section):
 
     ocr: str = "rapidocr"
     ocr_long_side: Positive = 1280
-    ocr_detector_side: Annotated[int, Field(ge=32)] = 640
+    ocr_detector_side: Annotated[int, Field(ge=32)] = 960
     ocr_strokes: Fraction = 0.15
     ocr_min_score: Fraction = 0.5
     nsfw: str = "nudenet"

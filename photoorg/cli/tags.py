@@ -36,13 +36,13 @@ def add_to(commands: Commands) -> None:
     mapping = group.add(
         "map",
         "let a tag belong to a category, on every photo",
-        'photoorg tags map "old town" setting',
+        "photoorg tags map harbour travel",
         _map,
     )
     mapping.add_argument("tag", metavar="TAG")
     mapping.add_argument("category", metavar="CATEGORY")
     unmapping = group.add(
-        "unmap", "give a tag its first category back", 'photoorg tags unmap "old town"', _unmap
+        "unmap", "give a tag its first category back", "photoorg tags unmap harbour", _unmap
     )
     unmapping.add_argument("tag", metavar="TAG")
     group.add(
@@ -73,7 +73,7 @@ def _map(args: argparse.Namespace, session: Session) -> None:
 
     with _transaction(session.config()) as tx:
         before = tags.map_category(tx, ACTOR, args.tag, args.category)
-        now = tags.category_of(tx, tags.normal(args.tag))
+        now = tags.category_of(tx, args.tag)
     _reply(session, args.tag, before, now)
 
 
@@ -82,7 +82,7 @@ def _unmap(args: argparse.Namespace, session: Session) -> None:
 
     with _transaction(session.config()) as tx:
         before = tags.unmap_category(tx, ACTOR, args.tag)
-        now = tags.category_of(tx, tags.normal(args.tag))
+        now = tags.category_of(tx, args.tag)
     _reply(session, args.tag, before, now)
 
 

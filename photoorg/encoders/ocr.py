@@ -90,7 +90,7 @@ def _density(mask: Any) -> Any:
 
 
 def _parameters(config: EnrichConfig, encoder: EncoderConfig) -> dict[str, Any]:
-    """Photos are upright, so lines are not turned round: that cost words in benchmarks.enrich."""
+    """Photos are upright, so lines are not asked whether they stand on their head."""
     return {
         "Global.log_level": "critical",
         "Global.text_score": config.ocr_min_score,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from fastapi import APIRouter, Depends, Path, Query
 
+from photoorg.models import PhotoTag
+from photoorg.store.catalog.tags import TagSummary
 from serve.api.models import PHOTO_ID
 from serve.api.tag_models import (
     Mapped,
@@ -17,11 +19,36 @@ from serve.api.tag_models import (
     TagView,
 )
 from serve.auth import TenantOf
-from serve.ports import Tags
 from serve.problems import responses
 
+ACTOR = "api"
 Id = Annotated[str, Path(pattern=PHOTO_ID, description="SHA-256 of the photo's bytes in hex.")]
 Label = Annotated[str, Query(min_length=1, description="The tag.")]
+
+
+class Tags(Protocol):
+    """A tenant's tags."""
+
+    async def page(
+        self, tenant: str, *, after: str | None, limit: int, category: str | None
+    ) -> tuple[list[TagSummary], str | None]:
+        """Tags by label, and the cursor of the next page."""
+
+    async def map_category(
+        self, tenant: str, actor: str, label: str, category: str | None
+    ) -> tuple[str, str]:
+        """The tag's category before and now; None gives it its maker's. NotFoundError."""
+
+    async def of_photo(self, tenant: str, photo_id: str) -> list[PhotoTag]:
+        """The tags of the photo; NotFoundError."""
+
+    async def add(
+        self, tenant: str, actor: str, photo_id: str, label: str, category: str
+    ) -> list[PhotoTag]:
+        """Put a tag on; the photo's tags then. NotFoundError."""
+
+    async def remove(self, tenant: str, actor: str, photo_id: str, label: str) -> list[PhotoTag]:
+        """Take a tag off for good; the photo's tags then. NotFoundError."""
 
 
 def tags_router(tags: Tags, tenant_of: TenantOf) -> APIRouter:
@@ -53,7 +80,8 @@ def tags_router(tags: Tags, tenant_of: TenantOf) -> APIRouter:
     )
     async def map_category(body: MappingBody, tenant: str = tenant_dep) -> Mapped:
         """On every photo, at once; no photo is looked at again."""
-        return Mapped(**await tags.map_category(tenant, body.label, body.category))
+        before, now = await tags.map_category(tenant, ACTOR, body.label, body.category)
+        return Mapped(label=body.label, before=before, category=now)
 
     @router.delete(
         "/tags/mapping",
@@ -63,7 +91,8 @@ def tags_router(tags: Tags, tenant_of: TenantOf) -> APIRouter:
     )
     async def unmap_category(label: Label, tenant: str = tenant_dep) -> Mapped:
         """The category its maker gave it; nothing changes if it was never mapped."""
-        return Mapped(**await tags.unmap_category(tenant, label))
+        before, now = await tags.map_category(tenant, ACTOR, label, None)
+        return Mapped(label=label, before=before, category=now)
 
     @router.get(
         "/photos/{photo_id}/tags",
@@ -83,7 +112,7 @@ def tags_router(tags: Tags, tenant_of: TenantOf) -> APIRouter:
     )
     async def add(photo_id: Id, body: TagBody, tenant: str = tenant_dep) -> PhotoTags:
         """It stays, whatever machines find later. Putting it on twice changes nothing."""
-        found = await tags.add(tenant, photo_id, body.label, body.category)
+        found = await tags.add(tenant, ACTOR, photo_id, body.label, body.category)
         return PhotoTags(tags=[TagView.of(t) for t in found])
 
     @router.delete(
@@ -94,7 +123,7 @@ def tags_router(tags: Tags, tenant_of: TenantOf) -> APIRouter:
     )
     async def remove(photo_id: Id, label: Label, tenant: str = tenant_dep) -> PhotoTags:
         """No machine puts it on again; POST does, and lets machines again."""
-        found = await tags.remove(tenant, photo_id, label)
+        found = await tags.remove(tenant, ACTOR, photo_id, label)
         return PhotoTags(tags=[TagView.of(t) for t in found])
 
     return router

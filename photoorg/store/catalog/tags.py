@@ -15,33 +15,34 @@ from photoorg.store.catalog.keys import clean, photo_key
 from photoorg.store.catalog.staging import hex_column, stage
 
 LONGEST = 100
+FEW = 50
+"""Photos up to which temporary tables are used as they are."""
 
 TAGGED_COLUMNS = {"photo_id": "bytea"}
-TAG_COLUMNS = {"photo_id": "bytea", "category": "text", "label": "text", "score": "real"}
+TAG_COLUMNS = {"photo_id": "bytea", "tag_id": "bigint", "score": "real"}
 
 # Ordered by label, so that two writers that share new tags wait for each other in one order.
 INTRODUCE = """
 INSERT INTO tags AS t (tenant_id, category, label)
-SELECT DISTINCT ON (label) %(tenant)s, category, label FROM staged_tags ORDER BY label, category
+SELECT %(tenant)s, n.category, n.label
+FROM unnest(%(categories)s::text[], %(labels)s::text[]) AS n (category, label) ORDER BY n.label
 ON CONFLICT (tenant_id, label) DO UPDATE SET category = excluded.category
     WHERE t.category = '' AND excluded.category <> ''
 """
+NUMBERS = "SELECT label, tag_id FROM tags WHERE tenant_id = %(tenant)s AND label = ANY(%(labels)s)"
 DROP_STALE = """
 DELETE FROM photo_tags p USING staged_tagged d
 WHERE p.tenant_id = %(tenant)s AND p.photo_id = d.photo_id AND p.source = 'zero-shot'
-    AND NOT EXISTS (SELECT FROM staged_tags s JOIN tags t ON t.tenant_id = p.tenant_id
-            AND t.label = s.label
-        WHERE s.photo_id = p.photo_id AND t.tag_id = p.tag_id)
+    AND NOT EXISTS (SELECT FROM staged_tags s
+        WHERE s.photo_id = p.photo_id AND s.tag_id = p.tag_id)
 """
 PUT = """
 INSERT INTO photo_tags AS p (tenant_id, photo_id, tag_id, score, source)
-SELECT DISTINCT ON (s.photo_id, t.tag_id) %(tenant)s, s.photo_id, t.tag_id, s.score, 'zero-shot'
-FROM staged_tags s
-    JOIN tags t ON t.tenant_id = %(tenant)s AND t.label = s.label
-    JOIN photos k ON k.tenant_id = %(tenant)s AND k.photo_id = s.photo_id
+SELECT %(tenant)s, s.photo_id, s.tag_id, s.score, 'zero-shot'
+FROM staged_tags s JOIN photos k ON k.tenant_id = %(tenant)s AND k.photo_id = s.photo_id
 WHERE NOT EXISTS (SELECT FROM tag_refusals r WHERE r.tenant_id = %(tenant)s
-    AND r.photo_id = s.photo_id AND r.tag_id = t.tag_id)
-ORDER BY s.photo_id, t.tag_id
+    AND r.photo_id = s.photo_id AND r.tag_id = s.tag_id)
+ORDER BY s.photo_id, s.tag_id
 ON CONFLICT (tenant_id, photo_id, tag_id) DO UPDATE SET score = excluded.score
     WHERE p.source = 'zero-shot' AND p.score IS DISTINCT FROM excluded.score
 """
@@ -97,15 +98,13 @@ def replace(tx: Transaction, found: Mapping[str, Sequence[PhotoTag]]) -> None:
     Photos that are not there are passed over; one that could not be tagged before is no longer
     partial for that. A tag that a person gave too keeps that source.
     """
-    photos = pa.table({"photo_id": hex_column(photo_key(i) for i in found)})
-    rows = [("\\x" + i, t.category, t.label, t.score) for i, many in found.items() for t in many]
-    kinds = (pa.string(), pa.string(), pa.string(), pa.float32())
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(kinds)
-    arrays = [pa.array(c, k) for c, k in zip(columns, kinds, strict=True)]
     values = {"tenant": tx.tenant}
-    stage(tx, "staged_tagged", TAGGED_COLUMNS, [photos])
-    stage(tx, "staged_tags", TAG_COLUMNS, [pa.table(arrays, names=list(TAG_COLUMNS))])
-    tx.conn.execute(INTRODUCE, values)
+    numbers = _introduced(tx, {t.label: t.category for tags in found.values() for t in tags})
+    stage(tx, "staged_tagged", TAGGED_COLUMNS, [_photo_table(found)])
+    stage(tx, "staged_tags", TAG_COLUMNS, [_tag_table(found, numbers)])
+    if len(found) > FEW:
+        # Without counts the planner compares every staged tag with every other.
+        tx.conn.execute("ANALYZE staged_tagged, staged_tags")
     tx.conn.execute(DROP_STALE, values)
     tx.conn.execute(PUT, values)
     if tx.conn.execute(SETTLE, values).rowcount:
@@ -214,6 +213,7 @@ def unmap_category(tx: Transaction, actor: str, label: str) -> str:
 
 def category_of(tx: Transaction, label: str) -> str:
     """The category of a tag; NotFoundError if no photo ever had it."""
+    label = normal(label)
     row = tx.conn.execute(
         "SELECT coalesce(m.category, t.category) FROM tags t"
         " LEFT JOIN tag_categories m ON m.tenant_id = t.tenant_id AND m.label = t.label"
@@ -235,6 +235,33 @@ def normal(label: str) -> str:
             f"A tag has 1 to {LONGEST} characters, not {len(text)}.", fix="Choose another label."
         )
     return text
+
+
+def _introduced(tx: Transaction, categories: Mapping[str, str]) -> dict[str, int]:
+    """The number of each tag by its label; new ones are added under their category."""
+    values = {
+        "tenant": tx.tenant,
+        "labels": list(categories),
+        "categories": list(categories.values()),
+    }
+    tx.conn.execute(INTRODUCE, values)
+    return dict(tx.conn.execute(NUMBERS, values).fetchall())
+
+
+def _photo_table(found: Mapping[str, Sequence[PhotoTag]]) -> pa.Table:
+    return pa.table({"photo_id": hex_column(photo_key(i) for i in found)})
+
+
+def _tag_table(found: Mapping[str, Sequence[PhotoTag]], numbers: Mapping[str, int]) -> pa.Table:
+    """One row per photo and tag; of a tag that a photo has twice the last."""
+    rows = {(i, numbers[t.label]): t.score for i, tags in found.items() for t in tags}
+    return pa.table(
+        {
+            "photo_id": hex_column(photo_key(i) for i, _ in rows),
+            "tag_id": pa.array([number for _, number in rows], pa.int64()),
+            "score": pa.array(list(rows.values()), pa.float32()),
+        }
+    )
 
 
 def _category(name: str) -> str:
