@@ -28,10 +28,11 @@ from fastapi import FastAPI
 from numpy.typing import NDArray
 
 from benchmarks.report import finish, print_table
-from photoorg.config import DatabaseConfig, DedupConfig
+from photoorg.config import DatabaseConfig
 from photoorg.curate.duplicates import THREADS, by_rank, find, group
 from photoorg.curate.facts import Facts
 from photoorg.curate.sweep import sweep
+from photoorg.curation_config import DedupConfig
 from photoorg.index.faiss_io import library, use_threads
 from photoorg.store.catalog import Catalog, photos
 from photoorg.store.catalog.photo_facts import FIELDS

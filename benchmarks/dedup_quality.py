@@ -29,10 +29,10 @@ from scipy.sparse.csgraph import connected_components
 from benchmarks import edits
 from benchmarks.edited import Folder
 from benchmarks.report import finish, print_table
-from photoorg.config import DedupConfig
 from photoorg.curate.confidence import FEATURES, FITTED, features, fit
 from photoorg.curate.duplicates import Scored, by_rank, find, group
 from photoorg.curate.evidence import KINDS
+from photoorg.curation_config import DedupConfig
 from photoorg.evaluate.pairs import PairScores, same_label, score
 
 FIT_SEEDS = (1, 2)

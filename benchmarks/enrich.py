@@ -23,7 +23,8 @@ from PIL import Image
 
 from benchmarks.report import finish, print_table
 from benchmarks.texts import plain, written
-from photoorg.config import EncoderConfig, EnrichConfig
+from photoorg.config import EncoderConfig
+from photoorg.curation_config import EnrichConfig
 from photoorg.encoders.nsfw import NudeNetScorer
 from photoorg.encoders.ocr import RapidOcrReader
 from photoorg.encoders.prompts import load_prompts, open_tagger

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.report import finish, print_table
-from photoorg.config import EventsConfig
 from photoorg.curate.events import detect
 from photoorg.curate.timeline import Shot, timeline
+from photoorg.curation_config import EventsConfig
 from photoorg.evaluate.clustering import scores
 
 FIXED_GAP_S = 4 * 3600

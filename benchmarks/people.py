@@ -19,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.report import finish, print_table
-from photoorg.config import EncoderConfig, FacesConfig, ImagingConfig, PeopleConfig
+from photoorg.config import EncoderConfig, FacesConfig, ImagingConfig
 from photoorg.curate.assignment import ClusterModel
 from photoorg.curate.clustering import Agglomerative, Dbscan, euclidean
 from photoorg.curate.constraints import NOBODY, Constraints
 from photoorg.curate.grouping import FaceSet, place, regroup
+from photoorg.curation_config import PeopleConfig
 from photoorg.evaluate.clustering import scores
 
 DIM = 128

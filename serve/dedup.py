@@ -7,8 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from photoorg.config import DedupConfig
 from photoorg.curate.sweep import Effect, preview
+from photoorg.curation_config import DedupConfig
 from photoorg.errors import NotFoundError
 from photoorg.store.catalog import Catalog, Transaction, duplicates, resolutions
 from photoorg.store.catalog.duplicates import StoredGroup

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from photoorg.index.manifest import IndexManifest
-from photoorg.models import Photo, PhotoStatus, PhotoTag
+from photoorg.models import Photo, PhotoStatus
 from photoorg.search.comparing import Comparison
 from photoorg.space import EmbeddingSpace
 from photoorg.stages.compaction import Waiting
 from photoorg.stages.versions import State
 from photoorg.store.catalog.pairs import StoredPair
 from photoorg.store.catalog.switches import Switch
-from photoorg.store.catalog.tags import TagSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,30 +57,6 @@ class Photos(Protocol):
 
     async def delete(self, tenant: str, photo_id: str) -> None:
         """Remove the photo everywhere, at once; NotFoundError."""
-
-
-class Tags(Protocol):
-    """A tenant's tags."""
-
-    async def page(
-        self, tenant: str, *, after: str | None, limit: int, category: str | None
-    ) -> tuple[list[TagSummary], str | None]:
-        """Tags by label, and the cursor of the next page."""
-
-    async def map_category(self, tenant: str, label: str, category: str) -> dict[str, str]:
-        """Let the tag belong to the category: label, before, category; NotFoundError."""
-
-    async def unmap_category(self, tenant: str, label: str) -> dict[str, str]:
-        """Give it the category of its maker: label, before, category; NotFoundError."""
-
-    async def of_photo(self, tenant: str, photo_id: str) -> list[PhotoTag]:
-        """The tags of the photo; NotFoundError."""
-
-    async def add(self, tenant: str, photo_id: str, label: str, category: str) -> list[PhotoTag]:
-        """Put a tag on; the photo's tags then. NotFoundError."""
-
-    async def remove(self, tenant: str, photo_id: str, label: str) -> list[PhotoTag]:
-        """Take a tag off for good; the photo's tags then. NotFoundError."""
 
 
 class Uploads(Protocol):

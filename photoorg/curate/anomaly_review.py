@@ -23,9 +23,12 @@ def findings(photo_ids: Sequence[bytes], x_nd: Vectors, most: int = MOST) -> lis
     found = measure(distance_nk, neighbour_nk)
     answer = []
     for row in queue(found, most).tolist():
-        values = [float(v[row]) for v in (found.nearest_n, found.density_n, found.ood_n)]
+        nearest, density, ood = (
+            float(v[row]) for v in (found.nearest_n, found.density_n, found.ood_n)
+        )
         score = float(np.float32(found.score_n[row]))
-        answer.append(Found(photo_ids[there[row]], score, *values, reasons(*values)))
+        why = reasons(nearest, density, ood)
+        answer.append(Found(photo_ids[there[row]], score, nearest, density, ood, why))
     return answer
 
 

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from photoorg.config import EventsConfig
 from photoorg.curate.events import Detected, detect
 from photoorg.curate.geography import Gazetteer, Place, home, kinds, place_name
 from photoorg.curate.reconcile import reconcile
 from photoorg.curate.timeline import Floats, Ints, Shot, Timeline, timeline
 from photoorg.curate.titles import coordinates, title, trip_title
+from photoorg.curation_config import EventsConfig
 from photoorg.store.catalog import Catalog, audit, events
 from photoorg.store.catalog.events import EventRow, PhotoRow
 
@@ -220,11 +220,11 @@ def _trips(
     """For each trip the index of its first event, and its title."""
     told = {}
     for number in np.unique(trip[trip >= 0]).tolist():
-        members = np.flatnonzero(trip == number)
+        members: list[int] = np.flatnonzero(trip == number).tolist()
         everywhere = [p for i in members for p in places[i] if p is not None]
         end = max(finish[i] for i in members)
         where = place_name(everywhere)
-        told[number] = (int(members[0]), trip_title(begin[members[0]], end, where))
+        told[number] = (members[0], trip_title(begin[members[0]], end, where))
     return told
 
 

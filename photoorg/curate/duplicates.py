@@ -12,7 +12,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from photoorg.config import DedupConfig
 from photoorg.curate import keepers
 from photoorg.curate.alignment import Prepared, aligned, prepare
 from photoorg.curate.candidates import near_pairs
@@ -21,6 +20,7 @@ from photoorg.curate.evidence import KINDS, Evidence, gather, kinds
 from photoorg.curate.facts import Facts
 from photoorg.curate.grouping import Star, stars
 from photoorg.curate.turns import BOTH_WAYS, TURNS, turned, turned_pixels
+from photoorg.curation_config import DedupConfig
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int32]

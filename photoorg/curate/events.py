@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from photoorg.config import EventsConfig
 from photoorg.curate.clocks import ClockShift, clock_shifts, shifted
 from photoorg.curate.landing import land
 from photoorg.curate.pauses import local_limit, local_mean, log_limits, valley
 from photoorg.curate.timeline import Floats, Ints, Mask, Timeline, distance_km
+from photoorg.curation_config import EventsConfig
 
 FIX_KEPT_S = 3600.0
 STREAM_KM = 30.0

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from photoorg.config import KeeperRule as Rule
 from photoorg.curate.facts import Facts
+from photoorg.curation_config import KeeperRule as Rule
 
 Rank = NDArray[np.int32]
 QUALITY_STEP = 0.05

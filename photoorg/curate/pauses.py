@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from photoorg.config import EventsConfig
 from photoorg.curate.timeline import Floats
+from photoorg.curation_config import EventsConfig
 
 LOCAL = 10
 LOG_PLATT = float(np.log(17.0))

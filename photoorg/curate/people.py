@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from photoorg.config import PeopleConfig
 from photoorg.curate import face_rows
 from photoorg.curate.assignment import ClusterModel
 from photoorg.curate.constraints import NOBODY
 from photoorg.curate.covers import medoid
 from photoorg.curate.face_rows import FaceRows
 from photoorg.curate.persons import FIRST_NEW, Grouping, place, regroup
+from photoorg.curation_config import PeopleConfig
 from photoorg.errors import InputError
 from photoorg.store.catalog import (
     Catalog,

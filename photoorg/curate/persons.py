@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from photoorg.config import PeopleConfig
 from photoorg.curate.assignment import NONE, ClusterModel, assign, born, core_distances
 from photoorg.curate.association import Suggestion, associate
 from photoorg.curate.clustering import Hdbscan, euclidean
 from photoorg.curate.cohesion import coherent, divide, small_groups
 from photoorg.curate.constraints import NOBODY, Constraints, settle
 from photoorg.curate.covers import mean_direction, medoid
+from photoorg.curation_config import PeopleConfig
 
 Vectors = NDArray[np.float32]
 Ints = NDArray[np.int64]

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from photoorg.config import ScenesConfig
 from photoorg.curate import projection
 from photoorg.curate.scenes import (
     Scene,
@@ -20,6 +19,7 @@ from photoorg.curate.scenes import (
     unique_names,
     worth_offering,
 )
+from photoorg.curation_config import ScenesConfig
 from photoorg.store.catalog import Catalog, Transaction, albums, audit, scenes
 from photoorg.store.catalog.albums import Album
 from photoorg.store.catalog.scenes import Member, NewScene

@@ -11,9 +11,9 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from photoorg.config import ScenesConfig
 from photoorg.curate.clustering import Agglomerative, Clusterer, Hdbscan, KMeans
 from photoorg.curate.covers import mean_direction, medoid
+from photoorg.curation_config import ScenesConfig
 
 SAMPLE = 2_000
 MOST = 64

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from photoorg.config import DedupConfig
 from photoorg.curate import duplicates, keepers
 from photoorg.curate.duplicates import Pictures, Scored, Visual
 from photoorg.curate.evidence import KINDS, in_words
 from photoorg.curate.facts import Facts
 from photoorg.curate.grouping import Star, stars
+from photoorg.curation_config import DedupConfig
 from photoorg.store.catalog import Catalog, Transaction, photo_facts
 from photoorg.store.catalog import duplicates as stored
 from photoorg.store.catalog.duplicates import PairRow, ScannedGroup, ScannedMember

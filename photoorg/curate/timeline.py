@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -113,7 +114,7 @@ def spans(starts_n: Mask) -> list[slice]:
     if not len(starts_n):
         return []
     edges = [0, *(np.flatnonzero(starts_n[1:]) + 1).tolist(), len(starts_n)]
-    return [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [slice(a, b) for a, b in itertools.pairwise(edges)]
 
 
 def _seconds(taken: Sequence[datetime | None]) -> Floats:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from photoorg.config import EncoderConfig, EnrichConfig
+from photoorg.config import EncoderConfig
+from photoorg.curation_config import EnrichConfig
 from photoorg.encoders.sessions import open_session
 from photoorg.errors import EncoderUnavailableError
 from photoorg.models import Rgb

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from photoorg.config import EncoderConfig, EnrichConfig
+from photoorg.config import EncoderConfig
+from photoorg.curation_config import EnrichConfig
 from photoorg.encoders.sessions import providers
 from photoorg.errors import EncoderUnavailableError
 from photoorg.models import Rgb

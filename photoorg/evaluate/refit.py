@@ -195,4 +195,4 @@ def _logistic(x: Floats, accepted: Mask) -> Floats | None:
             break
     if weights[0] <= 1e-6:
         return None
-    return np.clip(weights[1:-1] / weights[0], 0.0, HIGHEST_WEIGHT)
+    return np.asarray(np.clip(weights[1:-1] / weights[0], 0.0, HIGHEST_WEIGHT))

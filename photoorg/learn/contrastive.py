@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from photoorg.config import TrainConfig
+from photoorg.curation_config import TrainConfig
 from photoorg.encoders.head import ProjectionHead
 from photoorg.errors import EncoderUnavailableError, InputError
 

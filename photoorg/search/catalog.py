@@ -101,7 +101,7 @@ class CatalogQueries:
                 SHARE.format(condition=made.condition).encode(), values
             ).fetchone()
         assert row is not None
-        return row[0] / max(1, row[1])
+        return float(row[0] / max(1, row[1]))
 
     def _cutoff(self, tenant: str, space_id: str, name: str) -> float | None:
         with self._catalog.tenant(tenant) as tx:

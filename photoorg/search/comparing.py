@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from photoorg.config import GatesConfig, PhotoOrgConfig
+from photoorg.config import PhotoOrgConfig
+from photoorg.curation_config import GatesConfig
 from photoorg.errors import IndexNotReadyError, InputError
 from photoorg.models import IndexVersion
 from photoorg.search.dual import overlap, rank_correlation, score_drift

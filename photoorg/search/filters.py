@@ -155,7 +155,7 @@ class Filter(Part):
             raise InputError(
                 f"The filter is nested deeper than {MAX_DEPTH} levels.", fix="Make it flatter."
             )
-        total = 1 + sum(f.parts(depth + 1) for f in inner)
+        total: int = 1 + sum(f.parts(depth + 1) for f in inner)
         if total > MAX_PARTS:
             raise InputError(
                 f"The filter has more than {MAX_PARTS} parts.", fix="Use lists, or an album."

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import EllipsisType
 
-from photoorg.config import MigrationConfig
+from photoorg.curation_config import MigrationConfig
 from photoorg.errors import ConflictError, IndexNotReadyError, InputError, NotFoundError
 from photoorg.models import IndexVersion
 from photoorg.space import EmbeddingSpace, Kind

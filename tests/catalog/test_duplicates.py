@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from psycopg import errors
 
-from photoorg.config import DedupConfig
 from photoorg.curate.sweep import Summary, preview, sweep
+from photoorg.curation_config import DedupConfig
 from photoorg.errors import CatalogError, InputError, NotFoundError
 from photoorg.store.catalog import Catalog, duplicates, photo_facts, photos, resolutions, trash
 from tests.catalog import rows

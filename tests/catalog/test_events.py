@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from photoorg.config import EventsConfig
 from photoorg.curate.detecting import DetectSummary, detect_events
 from photoorg.curate.event_edits import EventEdits
+from photoorg.curation_config import EventsConfig
 from photoorg.errors import InputError, NotFoundError
 from photoorg.store.catalog import Catalog, event_decisions, events, photos, trash
 from photoorg.store.catalog.events import Event

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 
 from photoorg import schema
-from photoorg.config import PeopleConfig
 from photoorg.curate.people import People
+from photoorg.curation_config import PeopleConfig
 from photoorg.errors import InputError, NotFoundError
 from photoorg.store.catalog import Catalog, audit, consent, faces_of_people, people, photos
 from photoorg.store.catalog.consent import TENANT

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from photoorg.config import DedupConfig, SearchConfig
+from photoorg.config import SearchConfig
 from photoorg.curate.sweep import sweep
+from photoorg.curation_config import DedupConfig
 from photoorg.search.service import SearchService
 from photoorg.store.catalog import Catalog, trash
 from serve.api.app import create_app

@@ -7,8 +7,8 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from photoorg.config import EventsConfig
 from photoorg.curate.detecting import detect_events
+from photoorg.curation_config import EventsConfig
 from photoorg.store.catalog import photos
 from serve.auth import fixed_tenant
 from serve.curation import curation_routers

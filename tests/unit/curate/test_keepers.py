@@ -1,7 +1,7 @@
 import pytest
 
-from photoorg.config import DedupConfig
 from photoorg.curate.keepers import ranks, reason
+from photoorg.curation_config import DedupConfig
 from tests.unit.curate.library import facts
 
 RULES = DedupConfig().keeper

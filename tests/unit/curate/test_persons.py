@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from photoorg.config import PeopleConfig
 from photoorg.curate.association import associate
 from photoorg.curate.constraints import NOBODY, Constraints
 from photoorg.curate.covers import medoid
 from photoorg.curate.persons import FIRST_NEW, FaceSet, Grouping, regroup
+from photoorg.curation_config import PeopleConfig
 from photoorg.evaluate.clustering import scores
 from tests.unit.curate.faces import made_up, unit
 

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from photoorg.config import ScenesConfig
 from photoorg.curate import projection
 from photoorg.curate.scenes import (
     choose_k,
@@ -21,6 +20,7 @@ from photoorg.curate.scenes import (
     unique_names,
     worth_offering,
 )
+from photoorg.curation_config import ScenesConfig
 from photoorg.errors import ConfigError
 from tests.unit.curate.faces import made_up
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from photoorg.config import EncoderConfig, EnrichConfig
+from photoorg.config import EncoderConfig
+from photoorg.curation_config import EnrichConfig
 from photoorg.encoders.nsfw import EXPLICIT, LABELS, NudeNetScorer
 from tests.pictures import picture
 

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import ImageDraw, ImageFont
 
-from photoorg.config import EncoderConfig, EnrichConfig
+from photoorg.config import EncoderConfig
+from photoorg.curation_config import EnrichConfig
 from photoorg.encoders.ocr import RapidOcrReader, stroke_density
 from photoorg.models import Rgb
 from tests.pictures import picture

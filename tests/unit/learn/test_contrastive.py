@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from photoorg.config import TrainConfig
+from photoorg.curation_config import TrainConfig
 from photoorg.encoders.head import ProjectionHead
 from photoorg.errors import EncoderUnavailableError, InputError
 from photoorg.learn.contrastive import score_views, train_head

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from photoorg.config import GatesConfig, SearchConfig
+from photoorg.config import SearchConfig
+from photoorg.curation_config import GatesConfig
 from photoorg.search.comparing import Comparison, gates_of
 from photoorg.search.dual import DualReads, overlap, rank_correlation, score_drift
 from photoorg.search.fanout import FanOut

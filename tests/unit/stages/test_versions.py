@@ -9,14 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from photoorg.config import (
-    GatesConfig,
-    IndexConfig,
-    MigrationConfig,
-    SearchConfig,
-    SourceConfig,
-    StorageConfig,
-)
+from photoorg.config import IndexConfig, SearchConfig, SourceConfig, StorageConfig
+from photoorg.curation_config import GatesConfig, MigrationConfig
 from photoorg.errors import ConflictError, IndexNotReadyError, InputError, NotFoundError
 from photoorg.index.build import build_local
 from photoorg.models import IndexVersion
