@@ -5,11 +5,19 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from serve.api.events import events_router
+from serve.api.review import anomalies_router, feedback_router, rules_router
 from serve.auth import TenantOf
 from serve.events import EventsOfCatalog
+from serve.review import ReviewOfCatalog
 from serve.threads import CatalogThreads
 
 
 def curation_routers(threads: CatalogThreads, tenant_of: TenantOf) -> list[APIRouter]:
-    """Events, for create_app."""
-    return [events_router(EventsOfCatalog(threads), tenant_of)]
+    """Events, anomalies, rules and feedback, for create_app."""
+    review = ReviewOfCatalog(threads)
+    return [
+        events_router(EventsOfCatalog(threads), tenant_of),
+        anomalies_router(review, tenant_of),
+        rules_router(review, tenant_of),
+        feedback_router(review, tenant_of),
+    ]

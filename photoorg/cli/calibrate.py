@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 def add_to(commands: Commands) -> None:
     """Add `calibrate feedback`."""
-    group = commands.group(
-        "calibrate", "fit thresholds and weights", "photoorg calibrate feedback"
-    )
+    group = commands.group("calibrate", "fit thresholds and weights", "photoorg calibrate feedback")
     parser = group.add(
         "feedback",
         "fit them to what people accepted and rejected; changes nothing without --apply",
@@ -54,8 +52,10 @@ def _feedback(args: argparse.Namespace, session: Session) -> None:
         for f in fits
     ]
     header = ("kind", "verdicts", "accepted", "AUC before", "after", "F1 before", "after")
-    text = table(rows, header) if rows else (
-        "Too little feedback yet: 20 verdicts of a kind are needed, 5 of either answer."
+    text = (
+        table(rows, header)
+        if rows
+        else ("Too little feedback yet: 20 verdicts of a kind are needed, 5 of either answer.")
     )
     if changes:
         told = ", ".join(f"{n} {old} -> {new}" for n, (old, new) in changes.items())

@@ -43,9 +43,7 @@ def add_to(commands: Commands) -> None:
     where.add_argument("--photos", nargs="+", metavar="PHOTO_ID", help="photos of the new event")
     merge = group.add("merge", "put events into one", "photoorg events merge 12 13", _merge)
     merge.add_argument("events", type=int, nargs="+", metavar="EVENT", help="the first one stays")
-    rename = group.add(
-        "rename", "name an event", "photoorg events rename 12 Wedding", _rename
-    )
+    rename = group.add("rename", "name an event", "photoorg events rename 12 Wedding", _rename)
     rename.add_argument("event", type=int, metavar="EVENT")
     rename.add_argument("title", help='"" gives it back the title it has by itself')
     move = group.add(
@@ -53,9 +51,7 @@ def add_to(commands: Commands) -> None:
     )
     move.add_argument("photos", nargs="+", metavar="PHOTO_ID")
     move.add_argument("--to", type=int, metavar="EVENT", help="default: a new event")
-    history = group.add(
-        "history", "list what people decided", "photoorg events history", _history
-    )
+    history = group.add("history", "list what people decided", "photoorg events history", _history)
     history.add_argument("--limit", type=int, default=50, metavar="N")
     history.add_argument("--after", type=int, metavar="DECISION", help="the last one seen")
     undo = group.add("undo", "take a decision back", "photoorg events undo 7", _undo)
@@ -121,8 +117,10 @@ def _list(args: argparse.Namespace, session: Session) -> None:
         found, following = events.page(tx, after=args.after, limit=limit_of(args))
     views = [event_view(event, show_home=args.show_home) for event in found]
     rows = [(e["event_id"], e["title"], e["photos"], e["kind"], e["trip_title"]) for e in views]
-    text = table(rows, ("event", "title", "photos", "kind", "trip")) if rows else (
-        "There are no events yet: `photoorg events detect`."
+    text = (
+        table(rows, ("event", "title", "photos", "kind", "trip"))
+        if rows
+        else ("There are no events yet: `photoorg events detect`.")
     )
     if following:
         text += f"\nmore: --after {following}"

@@ -26,11 +26,11 @@ def add_to(commands: Commands) -> None:
     group = commands.group("rules", "change many photos by rule", "photoorg rules run FILE")
     checked = group.add("check", "say whether a file of rules is valid", EXAMPLE, _check)
     checked.add_argument("file", metavar="FILE", help="YAML or JSON")
-    run = group.add(
-        "run", "do what the rules say", "photoorg rules run rules.yaml --dry-run", _run
-    )
+    run = group.add("run", "do what the rules say", "photoorg rules run rules.yaml --dry-run", _run)
     run.add_argument("file", metavar="FILE", help="YAML or JSON, see `photoorg rules check --help`")
-    run.add_argument("--dry-run", action="store_true", help="tell what would happen, change nothing")
+    run.add_argument(
+        "--dry-run", action="store_true", help="tell what would happen, change nothing"
+    )
     runs = group.add("runs", "list what rules did", "photoorg rules runs", _runs)
     runs.add_argument("--limit", type=int, default=50, metavar="N")
     runs.add_argument("--after", type=int, metavar="RUN", help="the last one seen")

@@ -122,7 +122,9 @@ def _visual_change(x_nd: NDArray[np.float32]) -> Floats:
     low, middle, high = np.quantile(cosine[known], (0.05, 0.5, 0.95))
     if high - low < 1e-6:
         return np.zeros(len(at))
-    change = np.interp(cosine, (low, middle, high), (0.4, 0.0, -0.4)) if low < middle < high else 0.0
+    change = (
+        np.interp(cosine, (low, middle, high), (0.4, 0.0, -0.4)) if low < middle < high else 0.0
+    )
     return np.where(known, change, 0.0)
 
 

@@ -53,9 +53,7 @@ def _run(tx: Transaction, rule: Rule, actor: str, *, dry_run: bool) -> Outcome:
     photos = len(planned.photo_ids)
     if planned.photo_ids and not dry_run:
         told: dict[str, Any] = rule.model_dump(mode="json", by_alias=True, exclude_none=True)
-        run_id = rules.apply(
-            tx, rule.name, rule.then, told, rule.label, planned.photo_ids, actor
-        )
+        run_id = rules.apply(tx, rule.name, rule.then, told, rule.label, planned.photo_ids, actor)
         detail = {"name": rule.name, "action": rule.then, "photos": photos}
         audit.record(tx, actor, "rule.run", "rule", str(run_id), detail)
     return Outcome(

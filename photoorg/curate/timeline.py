@@ -143,8 +143,10 @@ def _reset(taken: datetime | None) -> bool:
     """Whether a clock shows the first minutes of a year's first day, as after a flat battery."""
     if taken is None:
         return False
-    return (taken.month, taken.day, taken.hour) == (1, 1, 0) and taken.minute < 5 and (
-        taken.year <= 2010 or taken.second == taken.minute == 0
+    return (
+        (taken.month, taken.day, taken.hour) == (1, 1, 0)
+        and taken.minute < 5
+        and (taken.year <= 2010 or taken.second == taken.minute == 0)
     )
 
 
@@ -192,9 +194,7 @@ def _running_numbers(names: Sequence[str], runs: Sequence[Sequence[str]]) -> Int
     return numbers
 
 
-def _cameras(
-    given: Sequence[str], names: Sequence[str], runs: Sequence[Sequence[str]]
-) -> Ints:
+def _cameras(given: Sequence[str], names: Sequence[str], runs: Sequence[Sequence[str]]) -> Ints:
     """Codes of make and model; without these, of what file names of one camera share."""
     keys = [f"c {camera}" if camera else "" for camera in given]
     bare = [at for at, camera in enumerate(given) if not camera]

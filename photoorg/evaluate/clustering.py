@@ -30,9 +30,7 @@ class ClusterScores:
     n: int
 
 
-def scores(
-    truth: Sequence[Hashable | None], predicted: Sequence[Hashable | None]
-) -> ClusterScores:
+def scores(truth: Sequence[Hashable | None], predicted: Sequence[Hashable | None]) -> ClusterScores:
     """Compare two labellings of the same items.
 
     Items whose truth is None are left out; a predicted None is a cluster of its own. NMI is

@@ -24,7 +24,12 @@ def library(catalog: Catalog) -> Catalog:
 def judge(catalog: Catalog, number: int, *, accepted: bool, kind: str = "duplicate") -> int:
     with catalog.tenant("a") as tx:
         return feedback.add(
-            tx, kind, rows.photo_id(f"p{number}"), accepted=accepted, actor="anna", score=number / 60
+            tx,
+            kind,
+            rows.photo_id(f"p{number}"),
+            accepted=accepted,
+            actor="anna",
+            score=number / 60,
         )
 
 

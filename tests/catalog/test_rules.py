@@ -43,13 +43,16 @@ def ids(*numbers: int) -> set[str]:
 
 def state(catalog: Catalog) -> list[tuple[Any, ...]]:
     with catalog.tenant("a") as tx:
-        return tx.conn.execute(
-            "SELECT photo_id, archived_at IS NULL, trashed_at IS NULL, favourite FROM photos"
-            " ORDER BY photo_id"
-        ).fetchall() + tx.conn.execute(
-            "SELECT photo_id, label, source FROM photo_tags JOIN tags USING (tenant_id, tag_id)"
-            " ORDER BY photo_id, label"
-        ).fetchall()
+        return (
+            tx.conn.execute(
+                "SELECT photo_id, archived_at IS NULL, trashed_at IS NULL, favourite FROM photos"
+                " ORDER BY photo_id"
+            ).fetchall()
+            + tx.conn.execute(
+                "SELECT photo_id, label, source FROM photo_tags JOIN tags USING (tenant_id, tag_id)"
+                " ORDER BY photo_id, label"
+            ).fetchall()
+        )
 
 
 @pytest.mark.parametrize("then", ["archive", "trash", "favourite", "tag"])

@@ -55,8 +55,7 @@ class Anomaly:
 def replace(tx: Transaction, space_id: str, found: Sequence[Found]) -> int:
     """Take a scan's findings; dismissed photos stay dismissed. How many are open."""
     tx.conn.execute(
-        "DELETE FROM anomalies WHERE tenant_id = %s AND status = 'open'"
-        " AND photo_id <> ALL(%s)",
+        "DELETE FROM anomalies WHERE tenant_id = %s AND status = 'open' AND photo_id <> ALL(%s)",
         [tx.tenant, [one.photo_id for one in found]],
     )
     with tx.conn.cursor() as cursor:

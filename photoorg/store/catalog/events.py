@@ -212,9 +212,7 @@ def photo_page(
             " > (%(moment)s::timestamp, %(photo)s)"
         )
         values |= {"moment": moment, "photo": photo_key(photo)}
-    sql += (
-        " ORDER BY coalesce(e.taken_at, '-infinity'::timestamp), e.photo_id LIMIT %(limit)s"
-    )
+    sql += " ORDER BY coalesce(e.taken_at, '-infinity'::timestamp), e.photo_id LIMIT %(limit)s"
     found = tx.conn.execute(sql.encode(), values).fetchall()
     ids = [photo for photo, _ in found[:limit]]
     if len(found) <= limit:

@@ -115,8 +115,7 @@ def _insert(
     names = ", ".join(values)
     places = ", ".join(f"%({name})s" for name in values)
     sql = (
-        f"INSERT INTO {table} (tenant_id, {names}) VALUES (%(tenant)s, {places})"
-        f" RETURNING {number}"
+        f"INSERT INTO {table} (tenant_id, {names}) VALUES (%(tenant)s, {places}) RETURNING {number}"
     )
     try:
         row = tx.conn.execute(sql.encode(), {"tenant": tx.tenant, **values}).fetchone()

@@ -41,7 +41,9 @@ def test_a_handful_of_photos_says_nothing(n):
 
 def test_photos_without_a_vector_take_no_part():
     x = np.concatenate([clustered(60), np.zeros((5, 32), np.float32)])
-    assert all(int.from_bytes(f.photo_id) < 60 for f in findings([i.to_bytes(4) for i in range(65)], x))
+    assert all(
+        int.from_bytes(f.photo_id) < 60 for f in findings([i.to_bytes(4) for i in range(65)], x)
+    )
 
 
 def test_neighbours_are_the_nearest_others():

@@ -9,6 +9,7 @@ from photoorg.errors import ResourceError
 from photoorg.evaluate.curves import draw_refits
 from photoorg.evaluate.refit import best_threshold, curve, f1, refit, roc_auc
 
+
 def test_a_threshold_lands_between_what_was_rejected_and_accepted():
     scores = [i / 100 for i in range(100)]
     fit = refit("duplicate", scores, [s >= 0.6 for s in scores], [{}] * 100, {})
