@@ -1,4 +1,4 @@
-"""Event detection over a tenant's catalog: read, find, reconcile with what people decided, store."""
+"""Event detection over a catalog: read, find, reconcile with what people decided, store."""
 
 from __future__ import annotations
 
@@ -220,11 +220,11 @@ def _trips(
     """For each trip the index of its first event, and its title."""
     told = {}
     for number in np.unique(trip[trip >= 0]).tolist():
-        members = np.flatnonzero(trip == number)
+        members: list[int] = np.flatnonzero(trip == number).tolist()
         everywhere = [p for i in members for p in places[i] if p is not None]
         end = max(finish[i] for i in members)
         where = place_name(everywhere)
-        told[number] = (int(members[0]), trip_title(begin[members[0]], end, where))
+        told[number] = (members[0], trip_title(begin[members[0]], end, where))
     return told
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from photoorg.curate.reconcile import ANCHORED, MOVED
 from photoorg.curate.titles import title
@@ -140,7 +140,7 @@ class EventEdits:
         event_id: int,
         decision: int,
         touched: Iterable[int],
-        detail: dict[str, object],
+        detail: Mapping[str, object],
     ) -> tuple[Event, int]:
         self._refresh(touched)
         told = {**detail, "decision": decision}

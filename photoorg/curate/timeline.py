@@ -108,14 +108,6 @@ def distance_km(lat_a: Floats, lon_a: Floats, lat_b: Floats, lon_b: Floats) -> F
     return np.asarray(2 * EARTH_KM * np.arcsin(np.sqrt(np.clip(half, 0, 1))))
 
 
-def spans(starts_n: Mask) -> list[slice]:
-    """The runs of a sorted sequence, given at which places one starts (the first always does)."""
-    if not len(starts_n):
-        return []
-    edges = [0, *(np.flatnonzero(starts_n[1:]) + 1).tolist(), len(starts_n)]
-    return [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
-
-
 def _seconds(taken: Sequence[datetime | None]) -> Floats:
     naive = [None if t is None else t.replace(tzinfo=None) for t in taken]
     moments = np.array(naive, "datetime64[us]")

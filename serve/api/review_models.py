@@ -132,7 +132,7 @@ class AnswerBody(Body):
     query_id: PhotoId | None = Field(None, description="The photo it was found by.")
     query: Text | None = Field(None, description="The text it was found by.")
     score: Finite | None = None
-    signals: Signals = {}
+    signals: Signals = Field(default_factory=dict)
     space: Text | None = Field(None, description="The embedding space of the score.")
 
 

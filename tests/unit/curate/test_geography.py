@@ -44,7 +44,9 @@ def test_titles_tell_dates_and_places_but_not_of_home():
     assert title(None, None, None, "unknown") == "Undated"
     assert dates(start, datetime(2024, 6, 1)) == "3 May to 1 June 2024"
     assert dates(start, datetime(2025, 1, 1)) == "3 May 2024 to 1 January 2025"
-    assert trip_title(start, datetime(2024, 5, 9), "Portugal") == "Trip to Portugal, 3 to 9 May 2024"
+    assert (
+        trip_title(start, datetime(2024, 5, 9), "Portugal") == "Trip to Portugal, 3 to 9 May 2024"
+    )
     assert coordinates(-1.5, 2.25) == "1.50° S, 2.25° E"
 
 
