@@ -23,12 +23,11 @@ def findings(photo_ids: Sequence[bytes], x_nd: Vectors, most: int = MOST) -> lis
     found = measure(distance_nk, neighbour_nk)
     answer = []
     for row in queue(found, most).tolist():
-        nearest, density, ood = (
-            float(v[row]) for v in (found.nearest_n, found.density_n, found.ood_n)
-        )
+        nearest, density = float(found.nearest_n[row]), float(found.density_n[row])
+        ood = float(found.ood_n[row])
         score = float(np.float32(found.score_n[row]))
-        why = reasons(nearest, density, ood)
-        answer.append(Found(photo_ids[there[row]], score, nearest, density, ood, why))
+        told = reasons(nearest, density, ood)
+        answer.append(Found(photo_ids[there[row]], score, nearest, density, ood, told))
     return answer
 
 

@@ -125,7 +125,7 @@ class _Reference:
         """Seconds, sessions that agree and share of photos that agree; None without evidence."""
         members = members[np.argsort(self._line.utc_n[members], kind="stable")]
         utc = self._line.utc_n[members]
-        session_of = np.cumsum(np.insert(np.diff(utc) > self._pause, 0, False), dtype=np.int64)
+        session_of = np.cumsum(np.insert(np.diff(utc) > self._pause, 0, False)).astype(np.int64)
         keep = np.unique(np.floor(utc / BIN_S), return_index=True)[1]
         keep = keep[np.linspace(0, len(keep) - 1, min(SAMPLE, len(keep))).astype(np.int64)]
         sample = _Sample(utc[keep], self._cell(members[keep]), session_of[keep])

@@ -1,4 +1,4 @@
-"""Event detection over a tenant's catalog: read, find, reconcile with what people decided, store."""
+"""Event detection over a catalog: read, find, reconcile with what people decided, store."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def kinds(
     none = np.full(len(lat_e), -1, np.int64)
     if at_home is None:
         return ["unknown"] * len(lat_e), none
-    km = distance_km(lat_e, lon_e, np.asarray(at_home[0]), np.asarray(at_home[1]))
+    km = distance_km(lat_e, lon_e, *(np.full(len(lat_e), degrees) for degrees in at_home))
     away: Mask = np.isfinite(km) & (km > radius_km) & np.isfinite(starts_e)
     near = np.isfinite(km) & (km <= radius_km)
     kind = ["home" if n else "away" if a else "unknown" for n, a in zip(near, away, strict=True)]

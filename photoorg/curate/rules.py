@@ -141,6 +141,8 @@ FIELDS = {*NUMBERS, *TEXTS, *YES_NO, *TIMES}
 
 def _kind(value: Any) -> str | None:
     """Which kind of condition is meant, so that errors are about that kind only."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump(include={"field", "all", "any", "no"}, by_alias=True)
     if not isinstance(value, dict):
         return None
     for joint in ("all", "any", "not"):

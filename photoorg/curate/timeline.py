@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -20,8 +19,7 @@ FIRST_YEAR = 1990
 LAST_YEAR = 2060
 EARTH_KM = 6371.0
 RARE = 20
-DIGITS = re.compile(r"[0-9]+")
-NO_DIGITS = str.maketrans("", "", "0123456789")
+DIGITS = re.compile(r"([0-9]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +83,7 @@ def timeline(shots: Sequence[Shot], now: datetime | None = None) -> Timeline:
     trusted = possible & ~weak
     trusted &= ~np.array([_reset(shot.taken) for shot in shots], bool)
     names = [shot.name.replace("\\", "/") for shot in shots]
-    runs = [DIGITS.findall(name) for name in names]
+    parts = [DIGITS.split(name) for name in names]
     folders = [name.rpartition("/")[0] for name in names]
     return Timeline(
         utc_n=local - offset,
@@ -95,8 +93,8 @@ def timeline(shots: Sequence[Shot], now: datetime | None = None) -> Timeline:
         exact_n=exact & known,
         lat_n=lat,
         lon_n=lon,
-        camera_n=_cameras([shot.camera for shot in shots], names, runs),
-        number_n=_running_numbers(names, runs),
+        camera_n=_cameras([shot.camera for shot in shots], parts),
+        number_n=_running_numbers(parts),
         folder_n=_codes(folders),
     )
 
@@ -107,14 +105,6 @@ def distance_km(lat_a: Floats, lon_a: Floats, lat_b: Floats, lon_b: Floats) -> F
     half = np.sin((b - a) / 2) ** 2
     half = half + np.cos(a) * np.cos(b) * np.sin(np.radians(lon_b - lon_a) / 2) ** 2
     return np.asarray(2 * EARTH_KM * np.arcsin(np.sqrt(np.clip(half, 0, 1))))
-
-
-def spans(starts_n: Mask) -> list[slice]:
-    """The runs of a sorted sequence, given at which places one starts (the first always does)."""
-    if not len(starts_n):
-        return []
-    edges = [0, *(np.flatnonzero(starts_n[1:]) + 1).tolist(), len(starts_n)]
-    return [slice(a, b) for a, b in itertools.pairwise(edges)]
 
 
 def _seconds(taken: Sequence[datetime | None]) -> Floats:
@@ -186,37 +176,37 @@ def _filled_offsets(local: Floats, offset: Floats) -> Floats:
     return filled
 
 
-def _running_numbers(names: Sequence[str], runs: Sequence[Sequence[str]]) -> Ints:
+def _running_numbers(parts: Sequence[Sequence[str]]) -> Ints:
     """The last number of the file name itself, -1 if it has none."""
-    numbers = np.full(len(names), -1, np.int64)
-    for at, (name, found) in enumerate(zip(names, runs, strict=True)):
-        if found and len(found[-1]) <= 9 and name.rfind(found[-1]) > name.rfind("/"):
-            numbers[at] = int(found[-1])
-    return numbers
+    return np.array(
+        [int(p[-2]) if len(p) > 1 and len(p[-2]) <= 9 and "/" not in p[-1] else -1 for p in parts],
+        np.int64,
+    )
 
 
-def _cameras(given: Sequence[str], names: Sequence[str], runs: Sequence[Sequence[str]]) -> Ints:
+def _cameras(given: Sequence[str], parts: Sequence[Sequence[str]]) -> Ints:
     """Codes of make and model; without these, of what file names of one camera share."""
     keys = [f"c {camera}" if camera else "" for camera in given]
     bare = [at for at, camera in enumerate(given) if not camera]
-    shapes = _name_shapes([names[at] for at in bare], [runs[at] for at in bare])
-    for at, shape in zip(bare, shapes, strict=True):
+    for at, shape in zip(bare, _name_shapes([parts[at] for at in bare]), strict=True):
         keys[at] = f"n {shape}"
     counts = Counter(keys)
     least = min(RARE, max(2, len(keys) // 50))
     return _codes([key if counts[key] >= least else "" for key in keys], nothing="")
 
 
-def _name_shapes(names: Sequence[str], runs: Sequence[Sequence[str]]) -> list[str]:
-    """File names without the digits that count photos: `cam2/IMG_0007.jpg` is `cam/IMG_.jpg`.
+def _name_shapes(parts: Sequence[Sequence[str]]) -> list[str]:
+    """File names without the digits that count photos: `cam2/IMG_0007.jpg` is `cam0/IMG_0.jpg`.
 
     A number before the last stays if it takes few values, each often: it then names a camera.
+    `parts` are texts and numbers by turns.
     """
-    shapes = [name.translate(NO_DIGITS) for name in names]
+    shapes = ["0".join(p[::2]) for p in parts]
     values: dict[tuple[str, int], Counter[str]] = {}
-    for shape, found in zip(shapes, runs, strict=True):
-        for place, text in enumerate(found[:-1][:4]):
-            values.setdefault((shape, place), Counter())[text] += 1
+    for shape, found in zip(shapes, parts, strict=True):
+        if len(found) > 3:
+            for place, text in enumerate(found[1:-3:2][:4]):
+                values.setdefault((shape, place), Counter())[text] += 1
     kept = {
         key
         for key, counts in values.items()
@@ -225,8 +215,8 @@ def _name_shapes(names: Sequence[str], runs: Sequence[Sequence[str]]) -> list[st
     if not kept:
         return shapes
     return [
-        shape + "".join(f" {t}" for p, t in enumerate(found[:-1][:4]) if (shape, p) in kept)
-        for shape, found in zip(shapes, runs, strict=True)
+        shape + "".join(f" {t}" for p, t in enumerate(found[1:-3:2][:4]) if (shape, p) in kept)
+        for shape, found in zip(shapes, parts, strict=True)
     ]
 
 

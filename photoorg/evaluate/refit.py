@@ -160,7 +160,7 @@ def _combined(x: Floats, weights: Floats) -> Floats:
 def _weights(
     signals: Sequence[Mapping[str, float]], accepted: Mask, scores: Floats
 ) -> Floats | None:
-    """Weights that order verdicts better than the scores shown, on folds they were not fitted to."""
+    """Weights that order verdicts better than the scores shown, on folds left out of the fit."""
     if any("cosine" not in known for known in signals):
         return None
     x = _evidence(signals)
@@ -195,4 +195,4 @@ def _logistic(x: Floats, accepted: Mask) -> Floats | None:
             break
     if weights[0] <= 1e-6:
         return None
-    return np.asarray(np.clip(weights[1:-1] / weights[0], 0.0, HIGHEST_WEIGHT))
+    return np.asarray(np.clip(weights[1:-1] / weights[0], 0.0, HIGHEST_WEIGHT), np.float64)

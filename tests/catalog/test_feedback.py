@@ -23,14 +23,8 @@ def library(catalog: Catalog) -> Catalog:
 
 def judge(catalog: Catalog, number: int, *, accepted: bool, kind: str = "duplicate") -> int:
     with catalog.tenant("a") as tx:
-        return feedback.add(
-            tx,
-            kind,
-            rows.photo_id(f"p{number}"),
-            accepted=accepted,
-            actor="anna",
-            score=number / 60,
-        )
+        photo = rows.photo_id(f"p{number}")
+        return feedback.add(tx, kind, photo, accepted=accepted, actor="anna", score=number / 60)
 
 
 def test_a_fit_changes_nothing_until_it_is_applied(library):

@@ -18,8 +18,8 @@ from photoorg.store.catalog.keys import photo_key
 LOCK_CLASS = 0x65766E74  # "evnt"
 EventKind = Literal["home", "away", "trip", "unknown"]
 COLUMNS = (
-    "event_id, coalesce(title, auto_title) AS title, title IS NOT NULL AS named, starts_at, ends_at,"
-    " latitude, longitude, place, kind, trip_id, trip_title, photos,"
+    "event_id, coalesce(title, auto_title) AS title, title IS NOT NULL AS named,"
+    " starts_at, ends_at, latitude, longitude, place, kind, trip_id, trip_title, photos,"
     " encode(cover_id, 'hex') AS cover_id"
 )
 PLACE_IN_TIME = "coalesce(starts_at, '-infinity'::timestamp)"
