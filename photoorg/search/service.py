@@ -151,9 +151,11 @@ class SearchService:
 
         Without a mode it is hybrid where words can be searched. A date in the text narrows the
         search to the time it names; `now` is what a clock on the wall shows (default: here). In a
-        space without text hybrid becomes keyword and says so; semantic is NoTextSearchError.
+        space without text hybrid becomes keyword and says so; semantic is NoTextSearchError, and so
+        is a text without a mode that no photo's words match.
         """
         start, k = time.perf_counter(), self._checked_k(k)
+        asked = mode
         mode = mode or ("semantic" if self._queries is None else "hybrid")
         if mode not in get_args(Mode):
             raise InputError(f"There is no mode {mode!r}.", fix="Use hybrid, keyword or semantic.")
@@ -184,11 +186,7 @@ class SearchService:
             mode = "keyword"
             notes.append(f"the space {space.name!r} has no text encoder: only words were searched")
         if mode == "semantic" and not space.has_text:
-            raise NoTextSearchError(
-                f"The photos were embedded in {space.name!r}, which has no text encoder.",
-                fix="Search by image or by photo id, or embed again with a CLIP space "
-                "(`encoder.space: openclip-vit-b-32`).",
-            )
+            raise _no_text(space)
 
         async def vector_in(space: EmbeddingSpace) -> Vector:
             return await self._embedded(self._embedder.embed_text(words, space=space))
@@ -201,6 +199,8 @@ class SearchService:
             page = await self._pages.by_vector(q, k, position)
         else:
             page = await self._pages.by_words(q, k, position)
+        if not page.hits and text and asked is None and not space.has_text and position is None:
+            raise _no_text(space)
         return _answer(page, q, start, mode, notes)
 
     async def by_vector(
@@ -294,6 +294,14 @@ def _answer(
         next_cursor=None if page.next is None else page.next.encode(),
         notes=(*notes, *page.notes),
         mode=mode,
+    )
+
+
+def _no_text(space: EmbeddingSpace) -> NoTextSearchError:
+    return NoTextSearchError(
+        f"The photos were embedded in {space.name!r}, which has no text encoder.",
+        fix="Search by image or by photo id, by words that photos carry (mode keyword), or embed "
+        "again with a CLIP space (`photoorg reembed --space clip-vit-b-32-laion2b`).",
     )
 
 

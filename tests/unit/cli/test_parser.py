@@ -99,7 +99,6 @@ def test_every_command_has_json_config_and_an_example_that_parses(words, parser)
         ["ingest"],
         ["ingest", "x", "--stage", "paint"],
         ["ingest", "x", "--limit", "many"],
-        ["search"],
         ["search", "--image", "a.jpg", "--text", "cat"],
         ["search", "--image", "a.jpg", "--bbox", "1,2,3"],
         ["search", "--text", "cat", "--k", "few"],

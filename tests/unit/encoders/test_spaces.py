@@ -48,8 +48,9 @@ def write(folder: Path, file_name: str = "mine.yaml", **keys: Any) -> Path:
 def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A hub that refuses at once, and no cache of it."""
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    hub = pytest.importorskip("huggingface_hub")
-    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    pytest.importorskip("huggingface_hub")
+    hub = importlib.import_module("huggingface_hub.constants")
+    monkeypatch.setattr(hub, "HF_HUB_CACHE", str(tmp_path / "hub"))
 
 
 def test_every_shipped_space_is_valid_and_named_by_its_file() -> None:

@@ -79,9 +79,9 @@ class Spaces(FakeSlot):
         self.by_space = {MUTE.id: other}
         self.live = live
 
-    async def search(self, tenant, space, x_d, k, *, pool, seq):
+    async def search(self, tenant, space, x_d, k, *, pool, seq, **scope):
         slot = self.by_space.get(space.id, self.live)
-        return await slot.search(tenant, space, x_d, k, pool=pool, seq=seq)
+        return await slot.search(tenant, space, x_d, k, pool=pool, seq=seq, **scope)
 
     async def vector(self, tenant, space, photo_id, *, seq):
         return await self.by_space.get(space.id, self.live).vector(tenant, space, photo_id, seq=seq)
