@@ -159,7 +159,8 @@ BEGIN
         SET origin_id = excluded.origin_id, source = excluded.source;
     RETURN OLD;
 END $$;
-CREATE TRIGGER remember_face BEFORE DELETE ON faces
+-- Triggers run in order of their names: this one before any that removes the face's links.
+CREATE TRIGGER first_remember_face BEFORE DELETE ON faces
     FOR EACH ROW EXECUTE FUNCTION photoorg_remember_face();
 
 -- Scenes: clusters of photos by what they show.
