@@ -144,7 +144,9 @@ class SearchService:
         if mode not in get_args(Mode):
             raise InputError(f"There is no mode {mode!r}.", fix="Use hybrid, keyword or semantic.")
         text = text.strip()
-        if not text or len(text) > TEXT_MAX:
+        if not text and where is not None and not where.empty and self._queries is not None:
+            mode = "keyword"
+        elif not text or len(text) > TEXT_MAX:
             raise InputError(
                 "The search text is empty." if not text else "The search text is too long.",
                 fix=f"Give between 1 and {TEXT_MAX} characters.",

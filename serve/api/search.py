@@ -147,10 +147,13 @@ def search_router(
 async def ask(
     service: SearchService, tenant: str, body: SearchBody, k: int
 ) -> tuple[str, SearchAnswer]:
-    """What a JSON query asks for: its kind, and the answer; InputError if it asks for two things."""
+    """What a JSON query asks for: its kind and the answer; InputError if it asks for two."""
     asked = [body.photo_id, body.vector, body.text]
-    if sum(part is not None for part in asked) != 1 or (body.bbox and body.photo_id is None):
-        raise InputError("Give one of photo_id (with or without bbox), vector and text.")
+    count = sum(part is not None for part in asked)
+    if count > 1 or (not count and not body.filter) or (body.bbox and body.photo_id is None):
+        raise InputError(
+            "Give one of photo_id (with or without bbox), vector and text, or only a filter."
+        )
     if body.filter is not None:
         body.filter.parts()
     if body.vector is not None:
@@ -158,9 +161,9 @@ async def ask(
             tenant, body.vector, k, where=body.filter, cursor=body.cursor
         )
         return "vector", answer
-    if body.text is not None:
+    if body.text is not None or not count:
         answer = await service.by_text(
-            tenant, body.text, k, mode=body.mode, where=body.filter, cursor=body.cursor
+            tenant, body.text or "", k, mode=body.mode, where=body.filter, cursor=body.cursor
         )
         return "text", answer
     assert body.photo_id is not None, "checked above"
