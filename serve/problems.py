@@ -78,9 +78,20 @@ def of_error(error: PhotoOrgError, request: str) -> Response:
     return answer
 
 
+def as_problem(error: PhotoOrgError, request: str) -> Problem:
+    """A PhotoOrgError as the part of an answer that is otherwise well."""
+    status = STATUS.get(error.code, 500)
+    return _problem(status, error.code, error.message, error.fix, request)
+
+
 def problem(status: int, code: str, detail: str, fix: str, request: str) -> Response:
     """A response of type application/problem+json."""
-    body = Problem(
+    body = _problem(status, code, detail, fix, request)
+    return Response(body.model_dump_json(), status, media_type=MEDIA_TYPE)
+
+
+def _problem(status: int, code: str, detail: str, fix: str, request: str) -> Problem:
+    return Problem(
         type=f"urn:photoorg:problem:{code}",
         title=TITLES.get(status) or HTTPStatus(status).phrase,
         status=status,
@@ -89,7 +100,6 @@ def problem(status: int, code: str, detail: str, fix: str, request: str) -> Resp
         fix=fix,
         request_id=request,
     )
-    return Response(body.model_dump_json(), status, media_type=MEDIA_TYPE)
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:

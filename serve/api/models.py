@@ -289,3 +289,22 @@ class Problem(BaseModel):
     detail: str = Field(description="What is wrong with this request.")
     fix: str = Field(description="What to do about it; may be empty.")
     request_id: str
+
+
+class BatchBody(Body):
+    """Several queries that are answered together."""
+
+    queries: list[SearchBody] = Field(min_length=1, max_length=64)
+
+
+class BatchAnswer(BaseModel):
+    """One query's hits, or what is wrong with that query alone."""
+
+    results: SearchResults | None = None
+    problem: Problem | None = None
+
+
+class BatchResults(BaseModel):
+    """Answers in the order of the queries."""
+
+    answers: list[BatchAnswer]

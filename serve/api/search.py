@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 
-from photoorg.errors import InputError
+from photoorg.errors import InputError, PhotoOrgError
 from photoorg.search.filters import Filter, parse_filter
 from photoorg.search.ports import Mode, SearchAnswer
 from photoorg.search.service import SearchService
@@ -22,10 +23,18 @@ from serve.api.body import (
     text_of,
     wrong_type,
 )
-from serve.api.models import PHOTO_ID, BoxBody, SearchBody, SearchResults
+from serve.api.models import (
+    PHOTO_ID,
+    BatchAnswer,
+    BatchBody,
+    BatchResults,
+    BoxBody,
+    SearchBody,
+    SearchResults,
+)
 from serve.auth import TenantOf, user_of
 from serve.metrics import Metrics
-from serve.problems import responses
+from serve.problems import as_problem, request_id, responses
 
 FILTER = """Which photos may be found, as JSON, such as {"tags": {"any": ["dog"]}}."""
 MODE = "hybrid (words and vectors), keyword or semantic; default hybrid."
@@ -142,7 +151,36 @@ def search_router(
             return results("image", answer, default_k if k is None else k, name or "image")
         if kind != "application/json":
             raise wrong_type(request, "multipart/form-data with an image", "JSON")
-        body = await json_body(request, SearchBody)
+        return await by_body(await json_body(request, SearchBody), tenant, user)
+
+    @router.post(
+        "/search/batch",
+        summary="Answer several queries together",
+        response_model=BatchResults,
+        responses=responses(413, 415, 422, 503, 504),
+        openapi_extra=request_body(json=inline(BatchBody)),
+    )
+    async def batch(
+        request: Request, tenant: str = tenant_dep, user: str = user_dep
+    ) -> BatchResults:
+        """Up to 64 JSON queries as POST /v1/search takes them.
+
+        Shards answer them in common searches. A query that cannot be answered carries its own
+        problem; the others are not touched by it.
+        """
+
+        async def one(query: SearchBody) -> BatchAnswer:
+            try:
+                return BatchAnswer(results=await by_body(query, tenant, user))
+            except PhotoOrgError as error:
+                return BatchAnswer(problem=as_problem(error, request_id(request)))
+
+        if media_type(request) != "application/json":
+            raise wrong_type(request, "JSON")
+        queries = (await json_body(request, BatchBody)).queries
+        return BatchResults(answers=list(await asyncio.gather(*map(one, queries))))
+
+    async def by_body(body: SearchBody, tenant: str, user: str) -> SearchResults:
         k = default_k if body.top_k is None else body.top_k
         kind, answer = await ask(service, tenant, body, k, user)
         query = {"similar": body.photo_id, "text": body.text}.get(kind) or kind

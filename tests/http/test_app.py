@@ -109,6 +109,7 @@ def test_openapi_lists_every_promised_operation(world):
         "POST /v1/photos/{photo_id}/restore",
         "GET /v1/search",
         "POST /v1/search",
+        "POST /v1/search/batch",
         "GET /v1/health/live",
         "GET /v1/health/ready",
         "GET /v1/metrics",

@@ -132,3 +132,25 @@ async def test_no_shard_at_all_is_a_timeout_that_may_be_retried(client, world):
     answer = await client.get("/v1/search", params={"q": "sea"})
     assert answer.status_code == 504 and answer.json()["code"] == "deadline-exceeded"
     assert answer.headers["retry-after"]
+
+
+async def test_a_batch_answers_every_query_in_order_and_faults_stay_with_their_query(client):
+    queries = [
+        {"photo_id": ONE, "top_k": 2},
+        {"photo_id": photo_id("none")},
+        {"vector": [float(v) for v in unit(NAMES[2])], "top_k": 1},
+        {"vector": [1.0], "top_k": 1},
+    ]
+    answer = await client.post("/v1/search/batch", json={"queries": queries})
+    first, unknown, vector, short = answer.json()["answers"]
+    assert answer.status_code == 200
+    assert len(first["results"]["results"]) == 2 and first["problem"] is None
+    assert unknown["results"] is None and unknown["problem"]["status"] == 404
+    assert vector["results"]["results"][0]["photo_id"] == photo_id(NAMES[2])
+    assert short["problem"]["code"] == "input-invalid"
+
+
+@pytest.mark.parametrize("queries", [[], [{"vector": [0.5]}] * 65, [{"nonsense": 1}]])
+async def test_a_batch_of_no_queries_too_many_or_made_up_ones_is_refused(client, queries):
+    answer = await client.post("/v1/search/batch", json={"queries": queries})
+    assert answer.status_code == 422
