@@ -13,6 +13,7 @@ import pytest
 from photoorg import registry
 from photoorg.config import EncoderConfig
 from photoorg.encoders.base import Encoder, FaceEncoder, TextEncoder
+from photoorg.encoders.head import ProjectionHead
 from photoorg.encoders.spaces import (
     BuiltinSpec,
     InsightFaceSpec,
@@ -21,6 +22,8 @@ from photoorg.encoders.spaces import (
     open_encoder,
     open_face_encoder,
 )
+from photoorg.errors import NoTextSearchError
+from photoorg.learn.export import export_space
 from tests.unit.encoders.models import pictures, tiny_clip, tiny_onnx
 
 ORDINARY = [(80, 100), (200, 64), (64, 64), (448, 597), (80, 100)]
@@ -43,6 +46,15 @@ def onnx(folder: Path) -> EncoderConfig:
     return write(folder, tiny_onnx(folder))
 
 
+def projected(folder: Path) -> EncoderConfig:
+    below = builtin(folder)
+    base = open_encoder(below, str(folder)).space
+    rng = np.random.default_rng(0)
+    shapes = ((base.dim, 48), (base.dim, 16), (16,), (16, 48))
+    head = ProjectionHead(base.id, *(rng.standard_normal(s).astype(np.float32) for s in shapes))
+    return below.model_copy(update={"space": str(export_space(head, "mine", below.space, folder))})
+
+
 def write(folder: Path, spec: BuiltinSpec) -> EncoderConfig:
     path = folder / f"{spec.name}.yaml"
     path.write_text(json.dumps(spec.model_dump(mode="json")), encoding="utf-8")
@@ -53,6 +65,7 @@ MAKERS: dict[str, Callable[[Path], EncoderConfig]] = {
     "builtin": builtin,
     "openclip": openclip,
     "onnx": onnx,
+    "projected": projected,
 }
 
 
@@ -177,9 +190,12 @@ def test_the_space_holds_no_path_and_survives_json(
 
 
 def test_texts_and_images_share_the_space(encoder: Encoder) -> None:
-    if not isinstance(encoder, TextEncoder):
-        assert not encoder.space.has_text
+    if not encoder.space.has_text:
+        if isinstance(encoder, TextEncoder):
+            with pytest.raises(NoTextSearchError):
+                encoder.encode_texts(["a boat"])
         return
+    assert isinstance(encoder, TextEncoder)
     x_nd = encoder.encode_texts(["a boat", "", "long " * 5_000, "日本の海辺", "a boat"])
     assert x_nd.shape == (5, encoder.space.dim)
     assert x_nd.dtype == np.float32
