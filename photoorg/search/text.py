@@ -54,7 +54,7 @@ SELECT word, alike FROM likeness WHERE alike >= %(like)s ORDER BY alike DESC, wo
 """
 COUNT = """
 SELECT w.word, (SELECT count(*) FROM (SELECT FROM text_postings p
-    WHERE p.tenant_id = %(tenant)s AND p.word = w.word LIMIT %(most)s) some)
+    WHERE p.tenant_id = %(tenant)s AND p.word = w.word LIMIT %(most)s) counted)
 FROM unnest(%(words)s::text[]) w(word)
 """
 SEARCH = """
@@ -160,7 +160,8 @@ def _matches(tx: Transaction, number: int, word: str, stem: str) -> list[_Match]
         longer = [w for (w,) in tx.conn.execute(PREFIXED, values) if w not in there]
         found += [_Match(number, w, PREFIX_FACTOR) for w in longer]
     if not found and len(word) >= FUZZY_MIN:
-        values = {"tenant": tenant, "word": word, "like": FUZZY_LIKE, "most": FUZZY_MOST}
+        # Photos' words are kept as stems: compare like with like.
+        values = {"tenant": tenant, "word": stem, "like": FUZZY_LIKE, "most": FUZZY_MOST}
         rows = tx.conn.execute(FUZZY, values).fetchall()
         found = [_Match(number, w, min(0.69, float(alike))) for w, alike in rows]
     return found
