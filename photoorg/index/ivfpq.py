@@ -125,6 +125,29 @@ class IvfPqIndex:
         inner = faiss.SearchParametersIVF(**wanted)
         return faiss.SearchParametersPreTransform(index_params=inner) if self._nested else inner
 
+    def list_of_rows(self) -> Ids:
+        """The inverted list of each dense id [rows]."""
+        faiss = faiss_io.library()
+
+        lists = self._ivf.invlists
+        found = np.zeros(len(self), np.int64)
+        for number in range(self.max_effort):
+            size = int(lists.list_size(number))
+            if size:
+                found[faiss.rev_swig_ptr(lists.get_ids(number), size)] = number
+        return found
+
+    def lists_near(self, x_nd: FloatMatrix) -> Ids:
+        """All lists per query [n, lists], in the order in which growing effort takes them in."""
+        faiss = faiss_io.library()
+
+        x_nd = faiss_io.rows_of(x_nd, self.dim)
+        if self._nested:
+            for i in range(self._index.chain.size()):
+                x_nd = faiss.downcast_VectorTransform(self._index.chain.at(i)).apply(x_nd)
+        near: Ids = self._ivf.quantizer.search(x_nd, self.max_effort)[1]
+        return near
+
     def share(self, other: Self) -> None:
         """Use the centroids of another shard of the same version instead of an own copy.
 

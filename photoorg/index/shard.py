@@ -11,6 +11,7 @@ import numpy as np
 from photoorg.errors import IndexCorruptError, InputError, NotFoundError
 from photoorg.index import faiss_io, seal
 from photoorg.index.base import FloatMatrix, Ids, Index, Mask, PhotoKeys
+from photoorg.index.ivfpq import IvfPqIndex
 from photoorg.index.manifest import IndexManifest, ShardInfo, file_name
 from photoorg.index.photo_ids import PhotoIds
 from photoorg.index.rescore import Rescorer
@@ -111,9 +112,9 @@ class Shard:
         faiss_io.use_threads(self._threads)
         x_nd = faiss_io.rows_of(x_nd, self.dim)
         wanted = _candidates(k, rescore_factor or self.rescore_factor)
-        share = 1.0
+        share, some = 1.0, None
         if isinstance(allowed, Subset):
-            share = allowed.share
+            share, some = allowed.share, allowed
             if self._rather_scan(allowed, wanted):
                 return _in_order(*allowed.scan(x_nd, k))
             allowed = allowed.selector
@@ -125,7 +126,35 @@ class Shard:
             return _in_order(*self.index.search(x_nd, k, allowed=allowed))
         if effort is not None:
             return _in_order(*self._refine(x_nd, k, wanted, effort, allowed))
+        if some is not None and isinstance(self.index, IvfPqIndex):
+            counts = some.uneven(self.index)
+            if counts is not None:
+                return _in_order(*self._follow(x_nd, k, wanted, counts, allowed))
         return _in_order(*self._fill(x_nd, k, wanted, share, allowed))
+
+    def _follow(
+        self, x_nd: FloatMatrix, k: int, wanted: int, counts: Ids, allowed: Any
+    ) -> tuple[FloatMatrix, Ids]:
+        """Search as many lists per query as hold the allowed rows that no filter would look at.
+
+        What a filter allows is seldom spread by chance: near one query nearly all is allowed, near
+        another next to nothing, and an effort for the average would miss most there.
+        """
+        limit = self.index.max_effort
+        assert isinstance(self.index, IvfPqIndex), "only inverted files have lists"
+        mean = len(self) / limit
+        rows_wanted = min(int(counts.sum()), max(self.effort * mean, 2.0 * k))
+        seen_nl = np.cumsum(counts[self.index.lists_near(x_nd)], axis=1)
+        effort_n = np.maximum(self.effort, (seen_nl < rows_wanted).sum(axis=1) + 1)
+        # Queries of about the same effort share a call.
+        step_n = 2 ** np.ceil(2 * np.log2(np.minimum(effort_n, limit))).astype(np.int64)
+        scores = np.full((len(x_nd), k), -np.inf, np.float32)
+        rows = np.full((len(x_nd), k), -1, np.int64)
+        for step in np.unique(step_n):
+            some = np.flatnonzero(step_n == step)
+            effort = min(limit, math.ceil(math.sqrt(step)))
+            scores[some], rows[some] = self._refine(x_nd[some], k, wanted, effort, allowed)
+        return scores, rows
 
     def _rather_scan(self, allowed: Subset, wanted: int) -> bool:
         """Whether comparing every allowed row is cheaper than searching lists for them.

@@ -15,9 +15,12 @@ from photoorg.index.photo_ids import as_keys, comparable
 
 if TYPE_CHECKING:
     from photoorg.index.delta import DeltaView
+    from photoorg.index.ivfpq import IvfPqIndex
     from photoorg.index.shard import Shard
     from photoorg.index.slot import ShardSlot
 
+UNEVEN = 2.0
+"""Variance over mean of allowed rows a list, from which on a filter goes along with content."""
 GATHER_MOST = 100_000
 """Rows whose codes are copied together for an exact scan: at 512 bytes each 50 MB."""
 
@@ -28,6 +31,7 @@ class Subset:
     def __init__(self, shard: Shard, mask: Mask) -> None:
         self.mask = mask
         self.count = int(np.count_nonzero(mask))
+        self._uneven: tuple[Ids | None] | None = None
         self._source = shard.index.faiss if shard.index.exact else shard.rescorer.faiss
 
     @property
@@ -45,6 +49,17 @@ class Subset:
         scores, places = faiss_io.search(self._gathered, x_nd, k, None)
         rows = np.append(self._rows, -1)
         return scores, rows[places]
+
+    def uneven(self, lists: IvfPqIndex) -> Ids | None:
+        """Allowed rows of each inverted list [lists]; None where they are spread as by chance."""
+        if self._uneven is None:
+            list_n = lists.list_of_rows()
+            counts = np.bincount(list_n[self._rows], minlength=lists.max_effort)
+            whole = np.bincount(list_n, minlength=lists.max_effort)
+            expected = whole * self.share
+            spread = float(((counts - expected) ** 2).sum() / max(1.0, expected.sum()))
+            self._uneven = (counts if spread > UNEVEN else None,)
+        return self._uneven[0]
 
     def memory_bytes(self) -> int:
         """Bytes of what it holds now."""
