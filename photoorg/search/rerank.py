@@ -142,7 +142,8 @@ def combine(signals: Signals, config: SearchConfig) -> Floats:
     """Relevance -1..1 [n]: the cosine, raised towards 1 by the weighted evidence of other signals.
 
     Evidence can only raise a score, so a photo without EXIF or hashes is never punished for it.
-    A quality below `poor_quality` lowers it; what is all but the query itself stays where it is.
+    A quality below `poor_quality` lowers it by up to `poor_weight` standard deviations of the
+    candidates' cosines, which means the same in every space, and leaves alone what stands out.
     """
     pdq = np.maximum(0.0, 2 * signals.pdq - 1)
     phash = np.maximum(0.0, 2 * signals.phash - 1) / 2
@@ -152,7 +153,8 @@ def combine(signals: Signals, config: SearchConfig) -> Floats:
     evidence += config.place_weight * np.nan_to_num(np.exp(-signals.meters_apart / 200))
     score = signals.cosine + (1 - signals.cosine) * np.minimum(1.0, evidence)
     lack = np.maximum(0.0, 1 - np.nan_to_num(signals.quality, nan=1.0) / config.poor_quality)
-    less: Floats = np.maximum(-1.0, score - config.poor_weight * lack * (1 - signals.cosine))
+    spread = float(np.std(signals.cosine)) if len(signals.cosine) else 0.0
+    less: Floats = np.maximum(-1.0, score - config.poor_weight * lack * spread)
     return less
 
 

@@ -20,7 +20,7 @@ from photoorg.store.catalog.connection import Transaction
 MAX_WORDS = 32
 PREFIX_MIN, PREFIX_MOST, PREFIX_FACTOR = 3, 16, 0.7
 FUZZY_MIN, FUZZY_MOST, FUZZY_LIKE = 4, 6, 0.4
-POSTINGS_MOST = 50_000
+POSTINGS_MOST = 20_000
 """Photos looked at for one word: those where it weighs most, then the newest."""
 RARITY_OF = 1e6
 LAST = chr(0x10FFFF)
@@ -59,7 +59,7 @@ FROM unnest(%(words)s::text[]) w(word)
 """
 SEARCH = """
 SELECT encode(t.photo_id, 'hex'), found.score, found.terms FROM (
-    SELECT text_no, sum(best)::real AS score, array_agg(term ORDER BY term) AS terms FROM (
+    SELECT text_no, sum(best)::real AS score, bit_or(1::bigint << term) AS terms FROM (
         SELECT h.text_no, e.term, max(h.weight * e.boost) AS best
         FROM unnest(%(words)s::text[], %(terms)s::integer[], %(boosts)s::real[])
             e(word, term, boost),
@@ -124,12 +124,16 @@ def find_words(tx: Transaction, text: str, limit: int, chosen: Compiled | None =
         return Words(notes=tuple(notes))
     rarity, common = _rarity(tx, [m.word for m in matches])
     notes += [f'"{w}" is very common: only its best {POSTINGS_MOST} photos count' for w in common]
-    rows = _search(tx, matches, rarity, limit, chosen)
+    # One word alone: its postings are in the order of the answer, so a few of them are enough.
+    few = 2 * limit + 100 if len({m.word for m in matches}) == 1 and chosen is None else None
+    rows = _search(tx, matches, rarity, limit, chosen, few or POSTINGS_MOST)
+    if few is not None and len(rows) < limit:
+        rows = _search(tx, matches, rarity, limit, chosen, POSTINGS_MOST)
     names = [word for word, _ in terms]
     return Words(
         tuple(photo_id for photo_id, _, _ in rows),
         tuple(float(score) for _, score, _ in rows),
-        {photo_id: tuple(names[t] for t in hit) for photo_id, _, hit in rows},
+        {i: tuple(n for t, n in enumerate(names) if hit >> t & 1) for i, _, hit in rows},
         tuple(notes),
         len(rows) < limit,
     )
@@ -184,6 +188,7 @@ def _search(
     rarity: Mapping[str, float],
     limit: int,
     chosen: Compiled | None,
+    per_word: int,
 ) -> list[tuple[Any, ...]]:
     condition = FOUND if chosen is None else f"{FOUND} AND {chosen.condition}"
     values = {
@@ -191,7 +196,7 @@ def _search(
         "words": [m.word for m in matches],
         "terms": [m.term for m in matches],
         "boosts": [m.factor * rarity[m.word] for m in matches],
-        "per_word": POSTINGS_MOST,
+        "per_word": per_word,
         "limit": limit,
         **({} if chosen is None else chosen.values),
     }

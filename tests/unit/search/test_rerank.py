@@ -156,12 +156,24 @@ apart = st.one_of(st.none(), st.floats(0, 1e7))
 
 
 @given(st.floats(-1, 1), known, known, known, apart, apart)
-def test_a_score_stays_in_range_and_only_poor_quality_lowers_it(
+def test_a_score_stays_in_range_and_evidence_only_raises_it(
     cosine, pdq, phash, quality, minutes, meters
 ):
     values = [cosine, pdq, phash, quality, minutes, meters]
     signals = Signals(*(np.array([np.nan if v is None else v]) for v in values))
     (score,) = combine(signals, CONFIG)
-    poor = quality is not None and quality < CONFIG.poor_quality
-    least = max(-1.0, cosine - poor * CONFIG.poor_weight * (1 - cosine))
-    assert least - 1e-9 <= score <= 1 + 1e-9
+    assert cosine - 1e-9 <= score <= 1 + 1e-9
+
+
+def test_poor_photos_come_after_good_ones_that_are_about_as_near_but_not_after_far_ones():
+    unknown = np.full(4, np.nan)
+    signals = Signals(
+        cosine=np.array([0.50, 0.49, 0.49, 0.20]),
+        pdq=unknown,
+        phash=unknown,
+        quality=np.array([0.05, 0.8, np.nan, 0.9]),
+        minutes_apart=unknown,
+        meters_apart=unknown,
+    )
+    order = np.argsort(-combine(signals, CONFIG)).tolist()
+    assert order == [1, 2, 0, 3]
