@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from collections.abc import Mapping
 
 from photoorg.config import PhotoOrgConfig
 from photoorg.errors import ConflictError, NotFoundError
@@ -20,6 +17,7 @@ from photoorg.stages.versions import State, Versions
 from photoorg.store.catalog import Catalog, audit, comparisons, spaces
 from photoorg.store.catalog.switches import Switch
 from photoorg.store.objects import ObjectStore
+from serve.threads import CatalogThreads
 
 THREADS = 4
 
@@ -35,57 +33,54 @@ class Administration:
         self._catalog = catalog
         self._store = store
         self._busy = threading.Lock()
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="admin")
+        self._threads = CatalogThreads(catalog, THREADS)
 
     async def state(self, tenant: str) -> State:
         """What there is and what serves."""
-        return await self._in_thread(self._versions(tenant).state)
+        return await self._threads.call(self._versions(tenant).state)
 
     async def spaces(self, tenant: str) -> list[EmbeddingSpace]:
         """Every space the tenant has, or had, vectors in."""
-        return await self._in_thread(self._spaces, tenant)
+        return await self._threads.call(self._spaces, tenant)
 
     async def compare(
         self, tenant: str, version: str, queries: int, golden: Mapping[str, str] | None
     ) -> Comparison:
         """Put the same questions to a version and to the one that serves."""
-        return await self._in_thread(self._compare, tenant, version, queries, golden)
+        return await self._threads.call(self._compare, tenant, version, queries, golden)
 
     async def chart(self, tenant: str, version: str) -> bytes:
         """The last comparison of a version as PNG; NotFoundError if there was none."""
-        return await self._in_thread(self._chart, tenant, version)
+        return await self._threads.call(self._chart, tenant, version)
 
     async def activate(
         self, tenant: str, version: str, *, actor: str, force: bool, wait_s: float | None
     ) -> Switch:
         """Let a version serve; IndexNotReadyError, ConflictError."""
         versions = self._versions(tenant)
-        return await self._in_thread(
+        return await self._threads.call(
             lambda: versions.activate(version, actor=actor, force=force, wait_s=wait_s)
         )
 
     async def rollback(self, tenant: str, *, actor: str, wait_s: float | None) -> Switch:
         """Let serve again what served before; NotFoundError, IndexNotReadyError, ConflictError."""
         versions = self._versions(tenant)
-        return await self._in_thread(lambda: versions.rollback(actor=actor, wait_s=wait_s))
+        return await self._threads.call(lambda: versions.rollback(actor=actor, wait_s=wait_s))
 
     async def canary(self, tenant: str, version: str, share: float, *, actor: str) -> None:
         """Serve a share of the users from another space's version."""
         versions = self._versions(tenant)
-        await self._in_thread(lambda: versions.canary(version, share, actor=actor))
+        await self._threads.call(lambda: versions.canary(version, share, actor=actor))
 
     async def compact(
         self, tenant: str, shards: int | None, *, actor: str
     ) -> tuple[Waiting, IndexManifest]:
         """Fold the log into a new version that then serves; ConflictError while one runs."""
-        return await self._in_thread(self._compact, tenant, shards, actor)
+        return await self._threads.call(self._compact, tenant, shards, actor)
 
     def close(self) -> None:
         """Let the threads end."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-    async def _in_thread(self, work: Callable[..., Any], *args: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+        self._threads.close()
 
     def _of(self, tenant: str) -> PhotoOrgConfig:
         return self._config.model_copy(update={"tenant": tenant})

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from photoorg.curate.sweep import Effect, preview
 from photoorg.curation_config import DedupConfig
 from photoorg.errors import NotFoundError
-from photoorg.store.catalog import Catalog, Transaction, duplicates, resolutions
+from photoorg.store.catalog import Catalog, duplicates, resolutions
 from photoorg.store.catalog.duplicates import StoredGroup
 from photoorg.store.catalog.resolutions import Action, Resolution, Undone
-
-THREADS = 4
+from serve.threads import CatalogThreads
 
 
 class CatalogDedup:
     """A tenant's duplicates as the catalog has them."""
 
     def __init__(self, catalog: Catalog, config: DedupConfig) -> None:
-        self._catalog = catalog
         self._config = config
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="dedup")
+        self._threads = CatalogThreads(catalog)
+        self._with = self._threads.run
 
     async def page(
         self,
@@ -51,8 +47,7 @@ class CatalogDedup:
                 f"There is no group {group_id} of duplicates.",
                 fix="GET /v1/dedup/suggestions lists those there are.",
             )
-        found: StoredGroup = group
-        return found
+        return group
 
     async def resolve(
         self,
@@ -86,11 +81,4 @@ class CatalogDedup:
 
     def close(self) -> None:
         """Let the threads end."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-    async def _with(self, tenant: str, work: Callable[[Transaction], Any]) -> Any:
-        def done() -> Any:
-            with self._catalog.tenant(tenant) as tx:
-                return work(tx)
-
-        return await asyncio.get_running_loop().run_in_executor(self._threads, done)
+        self._threads.close()

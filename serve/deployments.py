@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from fastapi import FastAPI
@@ -58,6 +58,15 @@ from serve.remote import Remote
 from serve.tags import TagLibrary
 from serve.threads import CatalogThreads
 
+
+class Closable(Protocol):
+    """Holds threads until it is closed."""
+
+    def close(self) -> None:
+        """Let them end."""
+
+
+Part = TypeVar("Part", bound=Closable)
 BATCH = 16
 BATCH_WAIT_S = 0.005
 
@@ -79,20 +88,22 @@ class Ingress:
         loop = asyncio.get_running_loop()
         self._catalog = await loop.run_in_executor(None, open_catalog, config, self._stack)
         self._store = ObjectStore(config.storage.root, config.storage)
-        self._reader = local_reader(config, self._catalog, self._store)
+        self._reader = self._owned(local_reader(config, self._catalog, self._store))
         self._watch: EncoderWatch | None = None
-        self._queries = CatalogQueries(self._catalog)
+        self._queries = self._owned(CatalogQueries(self._catalog))
         self._embedder = await self._embedder_of(embedder)
         # Inside one process one slot holds all shards: each slot more is a thread to wake.
-        self._local = [] if shards else [local_slot(config, self._catalog, self._store, 0, 1)]
+        self._local = []
+        if not shards:
+            self._local = [self._owned(local_slot(config, self._catalog, self._store, 0, 1))]
         self._slots = [self._remote(handle) for handle in shards] or self._local
         self._ingestor, self._wake = self._ingestor_of(ingestor)
-        self._library = Library(self._catalog, self._store, wake=self._wake)
-        self._indexes = Administration(config, self._catalog, self._store)
-        self._dedup = CatalogDedup(self._catalog, config.dedup)
-        self._curation = CatalogThreads(self._catalog)
-        self._organised = Organised(self._catalog, self._store, config)
-        self._tags = TagLibrary(self._catalog)
+        self._library = self._owned(Library(self._catalog, self._store, wake=self._wake))
+        self._indexes = self._owned(Administration(config, self._catalog, self._store))
+        self._dedup = self._owned(CatalogDedup(self._catalog, config.dedup))
+        self._curation = self._owned(CatalogThreads(self._catalog))
+        self._organised = self._owned(Organised(self._catalog, self._store, config))
+        self._tags = self._owned(TagLibrary(self._catalog))
         self._background: set[asyncio.Task[Any]] = set()
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -135,12 +146,12 @@ class Ingress:
         finally:
             if self._ingestor is not None:
                 await self._ingestor.stop()
-            organising = (self._dedup, self._curation, self._organised, self._tags)
-            areas = (self._queries, self._library, self._indexes, *organising)
-            for part in (*self._local, self._watch, self._reader, *areas):
-                if part is not None:
-                    part.close()
             self._stack.close()
+
+    def _owned(self, part: Part) -> Part:
+        """The part, which is closed when the application ends, before the catalog it stands on."""
+        self._stack.callback(part.close)
+        return part
 
     def _remote(self, handle: DeploymentHandle) -> Any:
         """A slot behind Ray; where it has several replicas, a slow one is not waited for."""
@@ -151,10 +162,9 @@ class Ingress:
     async def _embedder_of(self, handle: DeploymentHandle | None) -> Any:
         if handle is not None:
             return Remote(handle, await handle.describe.remote())
-        embedder = local_embedder(self._config)
-        self._stack.callback(embedder.close)
+        embedder = self._owned(local_embedder(self._config))
         await embedder.ready()
-        self._watch = EncoderWatch(self._catalog, self._config.tenant, embedder)
+        self._watch = self._owned(EncoderWatch(self._catalog, self._config.tenant, embedder))
         return embedder
 
     def _ingestor_of(self, handle: DeploymentHandle | None) -> tuple[Ingestor | None, Any]:

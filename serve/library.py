@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from photoorg.errors import NotFoundError
 from photoorg.imaging.sniff import sniff
@@ -16,6 +13,7 @@ from photoorg.store.catalog.pairs import StoredPair
 from photoorg.store.layout import blob_path, thumb_path
 from photoorg.store.objects import ObjectStore
 from serve.ports import Accepted
+from serve.threads import CatalogThreads
 
 THREADS = 8
 
@@ -29,55 +27,52 @@ class Library:
         self._catalog = catalog
         self._store = store
         self._wake = wake
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="library")
+        self._threads = CatalogThreads(catalog, THREADS)
 
     async def get(self, tenant: str, photo_id: str) -> Photo:
         """The photo, or NotFoundError."""
-        return await self._in_thread(self._get, tenant, photo_id)
+        return await self._threads.call(self._get, tenant, photo_id)
 
     async def page(
         self, tenant: str, *, after: str | None, limit: int
     ) -> tuple[list[Photo], str | None]:
         """Newest first, and the cursor of the next page; InputError for a made-up cursor."""
-        return await self._in_thread(self._page, tenant, after, limit)
+        return await self._threads.call(self._page, tenant, after, limit)
 
     async def thumbnail(self, tenant: str, photo_id: str) -> bytes:
         """WebP bytes, or NotFoundError."""
-        return await self._in_thread(self._thumbnail, tenant, photo_id)
+        return await self._threads.call(self._thumbnail, tenant, photo_id)
 
     async def pairs(self, tenant: str, photo_id: str) -> list[StoredPair]:
         """What belongs together with the photo; NotFoundError."""
-        return await self._in_thread(self._pairs, tenant, photo_id)
+        return await self._threads.call(self._pairs, tenant, photo_id)
 
     async def trash(self, tenant: str, photo_id: str) -> Photo:
         """Hide the photo from searches and lists until it is restored; NotFoundError."""
-        return await self._in_thread(self._set_trashed, tenant, photo_id, True)
+        return await self._threads.call(self._set_trashed, tenant, photo_id, True)
 
     async def restore(self, tenant: str, photo_id: str) -> Photo:
         """Take the photo out of the trash; NotFoundError."""
-        return await self._in_thread(self._set_trashed, tenant, photo_id, False)
+        return await self._threads.call(self._set_trashed, tenant, photo_id, False)
 
     async def delete(self, tenant: str, photo_id: str) -> None:
         """Remove the row (the photo is gone for every query from here on), then its files."""
-        await self._in_thread(self._delete, tenant, photo_id)
+        await self._threads.call(self._delete, tenant, photo_id)
 
     async def accept(self, tenant: str, data: bytes, filename: str) -> Accepted:
         """Store durably and queue; UnsupportedMediaError if the content is no image we read."""
-        accepted = await self._in_thread(self._accept, tenant, data, filename)
+        accepted = await self._threads.call(self._accept, tenant, data, filename)
         if self._wake is not None and accepted.status == "queued":
             self._wake()
         return accepted
 
     async def depth(self) -> int:
         """How many uploads wait."""
-        return await self._in_thread(self._depth)
+        return await self._threads.call(self._depth)
 
     def close(self) -> None:
         """Let the threads end."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-    async def _in_thread(self, work: Callable[..., Any], *args: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+        self._threads.close()
 
     def _get(self, tenant: str, photo_id: str) -> Photo:
         with self._catalog.tenant(tenant) as tx:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from photoorg.config import PhotoOrgConfig
@@ -14,9 +12,9 @@ from photoorg.curate.scene_albums import SceneAlbums
 from photoorg.store.catalog import Catalog, Transaction
 from photoorg.store.catalog.consent import Withdrawn
 from photoorg.store.objects import ObjectStore
+from serve.threads import CatalogThreads
 
 T = TypeVar("T")
-THREADS = 4
 ACTOR = "http"
 
 
@@ -27,36 +25,26 @@ class Organised:
         self._catalog = catalog
         self._store = store
         self._config = config
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="organised")
+        self._threads = CatalogThreads(catalog)
 
     async def catalog(self, tenant: str, work: Callable[[Transaction], T]) -> T:
         """What `work` makes of a transaction; committed at its end."""
-
-        def run() -> T:
-            with self._catalog.tenant(tenant) as tx:
-                return work(tx)
-
-        return await self._in_thread(run)
+        return await self._threads.run(tenant, work)
 
     async def people(self, tenant: str, work: Callable[[People], T]) -> T:
         """What `work` makes of the tenant's people."""
         service = People(self._catalog, tenant, self._config.people, ACTOR)
-        return await self._in_thread(lambda: work(service))
+        return await self._threads.call(work, service)
 
     async def scenes(self, tenant: str, work: Callable[[SceneAlbums], T]) -> T:
         """What `work` makes of the tenant's scenes."""
         service = SceneAlbums(self._catalog, tenant, self._config.scenes, ACTOR)
-        return await self._in_thread(lambda: work(service))
+        return await self._threads.call(work, service)
 
     async def withdraw(self, tenant: str, user: str) -> Withdrawn:
         """Withdraw consent and delete what was made of faces."""
-        return await self._in_thread(
-            lambda: withdraw(self._catalog, self._store, tenant, user, ACTOR)
-        )
+        return await self._threads.call(withdraw, self._catalog, self._store, tenant, user, ACTOR)
 
     def close(self) -> None:
         """Let the threads end."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        self._threads.close()

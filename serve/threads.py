@@ -14,17 +14,19 @@ T = TypeVar("T")
 
 
 class CatalogThreads:
-    """Runs a function with a tenant's transaction on a thread of its own; commits at its end."""
+    """Blocking work on threads of its own: with a tenant's transaction, or without one."""
 
     def __init__(self, catalog: Catalog, threads: int = 4) -> None:
         self._catalog = catalog
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="catalog")
 
     async def run(self, tenant: str, work: Callable[[Transaction], T]) -> T:
+        """What `work` makes of a transaction of the tenant, which is committed at its end."""
+        return await self.call(self._transact, tenant, work)
+
+    async def call(self, work: Callable[..., T], *args: object) -> T:
         """What `work` returns."""
-        return await asyncio.get_running_loop().run_in_executor(
-            self._threads, self._transact, tenant, work
-        )
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
 
     def close(self) -> None:
         """Let the threads end."""
