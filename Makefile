@@ -46,8 +46,9 @@ clean: ## remove .venv and caches; photos and catalogs stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
 
 # Versions come from the lock file as constraints; uv checks every download against its hashes.
+# Compiled once here, as dozens of processes start from it, some where they may not write.
 $(VENV)/installed-%: pyproject.toml requirements.lock | $(BIN)/python
-	$(UV) pip install --python $(VENV) -c requirements.lock -e ".[$(subst +,$(comma),$*)]"
+	$(UV) pip install --python $(VENV) --compile-bytecode -c requirements.lock -e ".[$(subst +,$(comma),$*)]"
 	@touch $@
 
 $(BIN)/python:

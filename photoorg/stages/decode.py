@@ -99,7 +99,7 @@ class Decode:
 
 def _add_pixels(table: pa.Table, photos: Mapping[int, Decoded]) -> pa.Table:
     count = len(table)
-    pixels = rows.scatter(count, {i: p.rgb.tobytes() for i, p in photos.items()})
+    pixels = rows.pixel_array(count, {i: photo.rgb for i, photo in photos.items()})
     heights = rows.scatter(count, {i: p.rgb.shape[0] for i, p in photos.items()})
     widths = rows.scatter(count, {i: p.rgb.shape[1] for i, p in photos.items()})
     table = rows.set_column(table, "rgb", pixels, pa.large_binary())
