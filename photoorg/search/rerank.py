@@ -170,13 +170,12 @@ def near_duplicates(pool: Pool, config: SearchConfig) -> dict[int, set[int]]:
     usable = np.flatnonzero(_trusted(pool.photos)).tolist()
     if len(usable) < 2:
         return {}
-    bits = _pdq([pool.photos[i] for i in usable])
-    apart_nn = np.bitwise_count(bits[:, None] ^ bits[None]).sum(axis=2, dtype=np.int32)
-    first, second = np.nonzero(np.triu(apart_nn <= config.fold_pdq_bits, 1))
     x_nd = pool.vectors[usable]
-    cosines = np.einsum("nd,nd->n", x_nd[first], x_nd[second])
+    first, second = np.nonzero(np.triu(x_nd @ x_nd.T >= config.fold_cosine, 1))
+    bits = _pdq([pool.photos[i] for i in usable])
+    apart = np.bitwise_count(bits[first] ^ bits[second]).sum(axis=1, dtype=np.int32)
     pairs: dict[int, set[int]] = {}
-    for at in np.flatnonzero(cosines >= config.fold_cosine):
+    for at in np.flatnonzero(apart <= config.fold_pdq_bits):
         i, j = usable[first[at]], usable[second[at]]
         pairs.setdefault(i, set()).add(j)
         pairs.setdefault(j, set()).add(i)
@@ -209,16 +208,15 @@ def spread(
     lam = config.mmr_lambda
     if lam == 1.0:
         return list(order[:k])
-    left, x_md = np.array(head), x_nd[head]
-    worth = lam * scores[left]
-    nearest = np.zeros(len(left), np.float32)
+    worth, x_md = lam * scores[head], x_nd[head]
+    alike_mm = (1 - lam) * np.maximum(0.0, x_md @ x_md.T)
+    nearest = np.zeros(len(head))
     taken: list[int] = []
-    for _ in range(min(k, len(left))):
-        best = int(np.argmax(worth - (1 - lam) * nearest))
-        taken.append(int(left[best]))
+    for _ in range(min(k, len(head))):
+        best = int((worth - nearest).argmax())
+        taken.append(head[best])
         worth[best] = -np.inf
-        # einsum and not BLAS: so small a product is not worth waking BLAS's threads.
-        np.maximum(nearest, np.einsum("md,d->m", x_md, x_md[best]), out=nearest)
+        np.maximum(nearest, alike_mm[best], out=nearest)
     return [*taken, *tail][:k]
 
 
