@@ -15,6 +15,7 @@ from photoorg.curate.assignment import ClusterModel
 from photoorg.curate.constraints import NOBODY
 from photoorg.curate.covers import medoid
 from photoorg.curate.face_rows import FaceRows
+from photoorg.curate.groups import rows_by_label
 from photoorg.curate.persons import FIRST_NEW, Grouping, place, regroup
 from photoorg.curation_config import PeopleConfig
 from photoorg.errors import InputError
@@ -231,8 +232,10 @@ class People:
             ),
         )
         covers = []
-        for person in np.unique(grouping.person_n[grouping.person_n != NOBODY]).tolist():
-            at = np.flatnonzero(grouping.person_n == person)
+        persons, number_n = np.unique(grouping.person_n, return_inverse=True)
+        for person, at in zip(persons.tolist(), rows_by_label(number_n, len(persons)), strict=True):
+            if person == NOBODY:
+                continue
             best = at[medoid(rows.faces.x_nd[at], rows.faces.quality_n[at], 0.5)]
             face = rows.stored[best]
             covers.append((new.get(person, person), face.photo_id, face.face_no))

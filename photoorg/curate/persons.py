@@ -16,6 +16,7 @@ from photoorg.curate.clustering import Hdbscan, euclidean
 from photoorg.curate.cohesion import coherent, divide, small_groups
 from photoorg.curate.constraints import NOBODY, Constraints, settle
 from photoorg.curate.covers import mean_direction, medoid
+from photoorg.curate.groups import rows_by_label
 from photoorg.curation_config import PeopleConfig
 
 Vectors = NDArray[np.float32]
@@ -166,8 +167,8 @@ def _density(x_nd: Vectors, config: PeopleConfig) -> Ints:
 
 def _centroids(x_nd: Vectors, labels_n: Ints, k: int) -> Vectors:
     centroids = np.zeros((k, x_nd.shape[1]), np.float32)
-    for label in range(k):
-        centroids[label] = mean_direction(x_nd[labels_n == label])
+    for label, rows in enumerate(rows_by_label(labels_n, k)):
+        centroids[label] = mean_direction(x_nd[rows])
     return centroids
 
 
@@ -206,7 +207,8 @@ class _Apart:
         self._told = told
         self._labels = labels_n
         self._photos = [
-            frozenset(faces.photos_n[labels_n == label].tolist()) for label in range(len(persons_k))
+            frozenset(faces.photos_n[rows].tolist())
+            for rows in rows_by_label(labels_n, len(persons_k))
         ]
         self._cannot = {
             frozenset((int(labels_n[a]), int(labels_n[b])))
@@ -278,8 +280,7 @@ def _summed_up(
     """The grouping with its clusters, numbered anew without those that constraints emptied."""
     clusters: list[Cluster] = []
     cluster_n = np.full(len(faces), NONE, np.int64)
-    for label in range(len(person_k)):
-        rows = np.flatnonzero(grouping.cluster_n == label)
+    for label, rows in enumerate(rows_by_label(grouping.cluster_n, len(person_k))):
         if not len(rows):
             continue
         cover = medoid(faces.x_nd[rows], faces.quality_n[rows], config.min_quality)

@@ -9,7 +9,7 @@ import pytest
 from hdbscan import HDBSCAN, approximate_predict
 from sklearn.metrics import adjusted_rand_score
 
-from photoorg.curate import density
+from photoorg.curate import density, knn
 from photoorg.curate.assignment import ClusterModel, born, core_distances, predict
 from photoorg.curate.clustering import (
     Agglomerative,
@@ -84,7 +84,7 @@ def test_the_neighbour_graph_finds_what_all_pairs_find(monkeypatch):
 
 def test_nearest_is_exact_and_ordered():
     x_nd, _ = made_up([40], dim=16)
-    distances, rows = density.nearest(x_nd[:5], x_nd, 7)
+    distances, rows = knn.nearest(x_nd[:5], x_nd, 7)
     exact = np.linalg.norm(x_nd[:5, None] - x_nd[None], axis=2)
     np.testing.assert_allclose(distances, np.sort(exact, axis=1)[:, :7], atol=1e-3)
     assert (rows[:, 0] == np.arange(5)).all()
