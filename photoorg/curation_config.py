@@ -108,12 +108,15 @@ class EventsConfig(Section):
 class PeopleConfig(Section):
     """Grouping of faces into persons; `user` is whose consent covers the photos read here.
 
+    `automatic` places new faces after an ingest, an upload and in maintenance.
+
     The cosines follow published practice for ArcFace-style embeddings, whose strangers centre on 0:
     verification thresholds lie at 0.3 to 0.4, photo managers group faces at 0.5. `same_face` and
     `related` compare faces, `same_person` and `maybe_person` means of clusters.
     """
 
     user: str = Field("owner", pattern=r"^[^\s\x00-\x1f]{1,200}$")
+    automatic: bool = True
     min_quality: Fraction = 0.35
     min_cluster_size: Annotated[int, Field(ge=2)] = 3
     min_samples: Positive = 2

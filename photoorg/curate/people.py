@@ -77,6 +77,19 @@ class People:
         """Give faces without a person to the clusters there are; cluster if there are none."""
         return self._group(space_id, anew=False)
 
+    def place_waiting(self, most: int | None = None) -> PeopleSummary | None:
+        """Place faces that no grouping has looked at; None without a look at others if none waits.
+
+        Where there are no clusters yet they are made, but (`most`) only of so many faces.
+        """
+        with self._catalog.tenant(self._tenant) as tx:
+            space, faces = next(iter(faces_of_people.spaces(tx)), (None, 0))
+            if space is None or not faces_of_people.waiting(tx, space):
+                return None
+            if most is not None and faces > most and not faces_of_people.clusters(tx, space):
+                return None
+        return self.place_new(space)
+
     def remove(self, faces: Sequence[FaceKey], person_id: int) -> int:
         """Take faces away from a person; they never come back by themselves. How many."""
         with self._catalog.tenant(self._tenant) as tx:
@@ -180,7 +193,13 @@ class People:
         numbers = np.unique(grouping.person_n[grouping.person_n <= FIRST_NEW])
         new = {int(number): people.create(tx) for number in numbers[::-1]}
         assigned = _assignments(rows, grouping, new, anew=anew)
-        faces_of_people.assign(tx, assigned)
+        # Of a placing, most faces stay as they are: writing them again is most of its time.
+        changed = [
+            a
+            for a, f in zip(assigned, rows.stored, strict=True)
+            if anew or not f.placed or a.person_id != f.person_id
+        ]
+        faces_of_people.assign(tx, changed)
         face_decisions.forget_memories(tx, rows.recalled)
         if anew and space is not None:
             self._write_clusters(tx, rows, grouping, assigned, new, space)
