@@ -140,6 +140,12 @@ class ScenesConfig(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
+class MaintenanceConfig(Section):
+    """Regular upkeep; photos are deleted for ever `trash_days` after they went into the trash."""
+
+    trash_days: float = Field(30.0, ge=0.0)
+
+
 class EnrichConfig(Section):
     """What the stages ocr, nsfw and tags work with.
 

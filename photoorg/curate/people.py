@@ -220,7 +220,8 @@ class People:
             seconds=round(time.monotonic() - started, 3),
             stale=not anew and fresh > STALE * max(1, len(rows.stored)),
         )
-        audit.record(tx, self._actor, "people.cluster", "faces", space or "", summary.to_dict())
+        told = {**summary.to_dict(), "anew": anew}
+        audit.record(tx, self._actor, "people.cluster", "faces", space or "", told)
         return summary
 
     def _write_clusters(

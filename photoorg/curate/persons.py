@@ -22,6 +22,8 @@ from photoorg.curation_config import PeopleConfig
 Vectors = NDArray[np.float32]
 Ints = NDArray[np.int64]
 FIRST_NEW = -2
+NEVER = 2.0
+"""A cosine nothing has."""
 COMPANY = 0.2
 """Clusters that share this part of the smaller one's photos are two persons seen together."""
 
@@ -123,6 +125,26 @@ def place(
     cluster_n[fresh] = placed.labels_n
     return _settled(
         faces, told, cluster_n, person_k, model.centroids_kd, np.full(len(faces), np.nan)
+    )
+
+
+def suggested(
+    faces: FaceSet, told: Constraints, cluster_n: Ints, persons_k: Ints, config: PeopleConfig
+) -> tuple[Suggestion, ...]:
+    """Pairs of known persons whose clusters are alike enough to ask about; nothing is joined."""
+    k = len(persons_k)
+    found = associate(
+        _centroids(faces.x_nd, cluster_n, k),
+        np.bincount(cluster_n[cluster_n >= 0], minlength=k).astype(np.int64),
+        persons_k,
+        same=NEVER,
+        maybe=config.maybe_person,
+        apart=_Apart(faces, cluster_n, persons_k, told),
+    )
+    persons_g = _persons_of_groups(found.group_k, persons_k)
+    return tuple(
+        Suggestion(int(persons_g[s.first]), int(persons_g[s.second]), s.similarity)
+        for s in found.suggestions
     )
 
 
