@@ -153,7 +153,9 @@ class EnrichConfig(Section):
     large it is looked over for lines of text, both pixels of the long side. `ocr_strokes` is the
     density of letter-like strokes below which a photo is not looked over at all; 0 looks at every
     photo. A line counts from `ocr_min_score` on. `prompts` is the folder of categories for tags:
-    "default" is configs/prompts.
+    "default" is configs/prompts. `nsfw` is a detector, or `prompts`: phrases in the folder
+    `nsfw_prompts` ("default" is configs/nsfw), compared with the photo's vector where the space has
+    text.
     """
 
     ocr: str = "rapidocr"
@@ -162,4 +164,5 @@ class EnrichConfig(Section):
     ocr_strokes: Fraction = 0.15
     ocr_min_score: Fraction = 0.5
     nsfw: str = "nudenet"
+    nsfw_prompts: str = "default"
     prompts: str = "default"
