@@ -1,11 +1,13 @@
 """Events: pairwise F1 on made-up libraries with a fixed-gap baseline beside it, and speed.
 
-python -m benchmarks.events --json [--n 100000] [--seeds 5]
+python -m benchmarks.events --json [--n 100000] [--seeds 5] [--repeats 5]
 
 Each library has two cameras (a phone with GPS gaps; a camera without GPS whose clock is off by
 hours), single wrong clocks (years 1970 and 2099, resets) and positions 0,0, in several kinds of
 life: dense and sparse shooting, several events a day, trips. The baseline parts photos at pauses of
-FIXED_GAP_S as their clocks show them.
+FIXED_GAP_S as their clocks show them. Speed is the best of several runs, in seconds of the
+processor beside those of the clock; the first run, which also loads packages, stands beside it, and
+so do runs that look at vectors of DIM dimensions too.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from photoorg.curation_config import EventsConfig
 from photoorg.evaluate.clustering import scores
 
 FIXED_GAP_S = 4 * 3600
+DIM = 512
 START = datetime(2019, 1, 5, 9)
 
 
@@ -118,11 +121,12 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="kept for symmetry: always printed")
     parser.add_argument("--n", type=int, default=100_000)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=5, help="the best of so many runs counts")
     options = parser.parse_args()
     lives: dict[str, Any] = {}
     for life in LIVES:
         lives[life.name] = _quality(life, options.seeds)
-    speed = _speed(options.n)
+    speed = _speed(options.n, options.repeats)
     rows = [
         (name, f"F1 {v['f1']:.3f} (lowest {v['lowest']:.3f})  fixed gap {v['fixed_gap_f1']:.3f}")
         for name, v in lives.items()
@@ -162,7 +166,26 @@ def _quality(life: Life, seeds: int) -> dict[str, Any]:
     }
 
 
-def _speed(n: int) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Seconds of the processor and of the clock, and the event of each photo."""
+
+    cpu: float
+    arrays_cpu: float
+    wall: float
+    labels: list[int]
+
+
+def _timed(shots: list[Shot], x_nd: np.ndarray[Any, np.dtype[np.float32]] | None) -> Run:
+    wall, cpu = time.perf_counter(), time.process_time()
+    line = timeline(shots)
+    arrays = time.process_time() - cpu
+    labels = detect(line, EventsConfig(), x_nd).event_n
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    return Run(cpu, arrays, wall, labels.tolist())
+
+
+def _speed(n: int, repeats: int) -> dict[str, Any]:
     shots: list[Shot] = []
     truth: list[int] = []
     events = 600
@@ -170,24 +193,36 @@ def _speed(n: int) -> dict[str, Any]:
         shots, truth = make(LIVES[0], events, 99)
         events = int(events * max(1.1, 1.05 * n / max(1, len(shots))))
     shots, truth = shots[:n], truth[:n]
-    started = time.perf_counter()
-    line = timeline(shots)
-    read = time.perf_counter() - started
-    started = time.perf_counter()
-    detected = detect(line, EventsConfig())
-    seconds = time.perf_counter() - started
+    first = _timed(shots, None)
+    rest = [_timed(shots, None) for _ in range(repeats - 1)]
+    best = min([first, *rest], key=lambda run: run.cpu)
+    vectors = np.zeros((n, DIM), np.float32)
+    for start in range(0, n, 10_000):
+        rng = np.random.default_rng([7, start])
+        block = vectors[start : start + 10_000]
+        seen = np.random.default_rng(3).standard_normal((max(truth) + 1, DIM), np.float32)
+        block += seen[truth[start : start + 10_000]]
+        block += rng.standard_normal(block.shape, np.float32)
+        block /= np.linalg.norm(block, axis=1, keepdims=True)
+    looks = min((_timed(shots, vectors) for _ in range(repeats)), key=lambda run: run.cpu)
     started = time.perf_counter()
     fixed = fixed_gap(shots, FIXED_GAP_S)
     fixed_s = time.perf_counter() - started
     return {
         "n": n,
-        "detect_seconds": seconds,
-        "arrays_seconds": read,
-        "seconds": seconds + read,
+        "cpu_seconds": best.cpu,
+        "seconds": best.wall,
+        "arrays_cpu_seconds": best.arrays_cpu,
+        "first_cpu_seconds": first.cpu,
+        "first_seconds": first.wall,
+        "with_looks_cpu_seconds": looks.cpu,
+        "with_looks_seconds": looks.wall,
+        "repeats": repeats,
         "fixed_gap_seconds": fixed_s,
-        "f1_at_n": scores(truth, detected.event_n.tolist()).pairwise_f1,
+        "f1_at_n": scores(truth, best.labels).pairwise_f1,
+        "with_looks_f1_at_n": scores(truth, looks.labels).pairwise_f1,
         "fixed_gap_f1_at_n": scores(truth, fixed).pairwise_f1,
-        "events_found": int(detected.event_n.max()) + 1,
+        "events_found": max(best.labels) + 1,
         "events_true": len(set(truth)),
     }
 

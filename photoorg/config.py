@@ -18,6 +18,7 @@ from photoorg.curation_config import (
     DedupConfig,
     EnrichConfig,
     EventsConfig,
+    MaintenanceConfig,
     MigrationConfig,
     PeopleConfig,
     ScenesConfig,
@@ -226,6 +227,7 @@ class PhotoOrgConfig(Section):
     scenes: ScenesConfig = ScenesConfig()
     enrich: EnrichConfig = EnrichConfig()
     train: TrainConfig = TrainConfig()
+    maintenance: MaintenanceConfig = MaintenanceConfig()
     serve: ServeConfig = ServeConfig()
 
 

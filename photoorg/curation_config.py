@@ -108,12 +108,15 @@ class EventsConfig(Section):
 class PeopleConfig(Section):
     """Grouping of faces into persons; `user` is whose consent covers the photos read here.
 
+    `automatic` places new faces after an ingest, an upload and in maintenance.
+
     The cosines follow published practice for ArcFace-style embeddings, whose strangers centre on 0:
     verification thresholds lie at 0.3 to 0.4, photo managers group faces at 0.5. `same_face` and
     `related` compare faces, `same_person` and `maybe_person` means of clusters.
     """
 
     user: str = Field("owner", pattern=r"^[^\s\x00-\x1f]{1,200}$")
+    automatic: bool = True
     min_quality: Fraction = 0.35
     min_cluster_size: Annotated[int, Field(ge=2)] = 3
     min_samples: Positive = 2
@@ -137,6 +140,12 @@ class ScenesConfig(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
+class MaintenanceConfig(Section):
+    """Regular upkeep; photos are deleted for ever `trash_days` after they went into the trash."""
+
+    trash_days: float = Field(30.0, ge=0.0)
+
+
 class EnrichConfig(Section):
     """What the stages ocr, nsfw and tags work with.
 
@@ -144,7 +153,9 @@ class EnrichConfig(Section):
     large it is looked over for lines of text, both pixels of the long side. `ocr_strokes` is the
     density of letter-like strokes below which a photo is not looked over at all; 0 looks at every
     photo. A line counts from `ocr_min_score` on. `prompts` is the folder of categories for tags:
-    "default" is configs/prompts.
+    "default" is configs/prompts. `nsfw` is a detector, or `prompts`: phrases in the folder
+    `nsfw_prompts` ("default" is configs/nsfw), compared with the photo's vector where the space has
+    text.
     """
 
     ocr: str = "rapidocr"
@@ -153,4 +164,5 @@ class EnrichConfig(Section):
     ocr_strokes: Fraction = 0.15
     ocr_min_score: Fraction = 0.5
     nsfw: str = "nudenet"
+    nsfw_prompts: str = "default"
     prompts: str = "default"

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 import pyarrow as pa
 
 from photoorg.config import PhotoOrgConfig
+from photoorg.curate.catching_up import place_waiting
 from photoorg.encoders.settling import settled
 from photoorg.registry import load
 from photoorg.stages.consenting import consented
@@ -129,6 +130,8 @@ def run(
                 job.register()
                 _work(execution, job, works, progress, started)
                 job.pair(works)
+                if config.faces.enabled:
+                    place_waiting(catalog, config.tenant, config.people)
             totals = listing.totals()
     seconds = time.monotonic() - started
     return IngestSummary(

@@ -1,43 +1,114 @@
-"""Maintenance: compaction where it is due, then what is old goes. Meant to run every hour or so.
+"""Maintenance: hourly what keeps search quick, daily and weekly what keeps a library in order.
 
-ray job submit --working-dir . -- python -m pipelines.maintain
+ray job submit --working-dir . -- python -m pipelines.maintain --daily
 """
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from photoorg.config import PhotoOrgConfig
-from photoorg.errors import IndexNotReadyError, NotFoundError
+from photoorg.curate.people import People
+from photoorg.curate.people_upkeep import tidy_people
+from photoorg.errors import IndexNotReadyError, NotFoundError, PhotoOrgError
 from photoorg.registry import load
+from photoorg.stages.purging import purge_trash
 from photoorg.stages.upkeep import Upkeep
-from photoorg.store.catalog import Catalog
+from photoorg.store.catalog import Catalog, wellbeing
 from photoorg.store.embedded import database_url
 from photoorg.store.objects import ObjectStore
-from pipelines import compact
+from pipelines import anomalies, compact, dedup, events
+
+log = logging.getLogger(__name__)
+Period = Literal["hourly", "daily", "weekly"]
+PERIODS: tuple[Period, ...] = ("hourly", "daily", "weekly")
+ACTOR = "maintenance"
 
 
-def run(config: PhotoOrgConfig) -> dict[str, Any]:
-    """Returns what was compacted (None where there is no index), purged, abandoned and trimmed."""
+def run(config: PhotoOrgConfig, *, period: Period = "hourly") -> dict[str, Any]:
+    """Every step of the period and of the shorter ones; one that fails leaves the others be.
+
+    Returns what was compacted (None where there is no index), purged, abandoned, trimmed and
+    forgotten, a report under the name of each other step that ran, and `failed`: step -> why.
+    """
     started = time.monotonic()
     store = ObjectStore(config.storage.root, config.storage)
     with database_url(config) as url, Catalog(url, config.database) as catalog:
         catalog.migrate()
         database = config.database.model_copy(update={"url": _secret(url)})
         here = config.model_copy(update={"database": database})
-        try:
-            compacted = compact.run(here, if_due=True)
-        except (IndexNotReadyError, NotFoundError):
-            compacted = None
-        tidied = Upkeep(config, store, catalog).run()
+        done, failed = _Steps(here, store, catalog).run(period)
     return {
-        "compaction": compacted,
-        **tidied.to_dict(),
+        **done,
+        "period": period,
+        "failed": failed,
         "seconds": round(time.monotonic() - started, 3),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    config: PhotoOrgConfig
+    store: ObjectStore
+    catalog: Catalog
+
+    def run(self, period: Period) -> tuple[dict[str, Any], dict[str, str]]:
+        steps: list[tuple[str, Period, Callable[[], Any]]] = [
+            ("people_new", "hourly", self._place),
+            ("trash", "daily", self._trash),
+            ("compaction", "hourly", lambda: compact.run(self.config, if_due=True)),
+            ("tidied", "hourly", lambda: Upkeep(self.config, self.store, self.catalog).run()),
+            ("people", "daily", self._tidy_people),
+            ("events", "daily", lambda: events.run(self.config, actor=ACTOR)),
+            ("anomalies", "daily", lambda: anomalies.run(self.config, actor=ACTOR)),
+            ("dedup", "weekly", lambda: dedup.run(self.config)),
+            ("people_anew", "weekly", self._cluster_stale),
+            ("health", "hourly", self._health),
+        ]
+        done: dict[str, Any] = {}
+        failed: dict[str, str] = {}
+        for name, every, step in steps:
+            if PERIODS.index(every) > PERIODS.index(period):
+                continue
+            done[name] = None
+            try:
+                answer = step()
+            except (IndexNotReadyError, NotFoundError):
+                continue  # nothing there yet that could be kept in order
+            except PhotoOrgError as error:
+                log.warning("maintenance, %s: %s", name, error)
+                failed[name] = str(error)
+                continue
+            done[name] = answer.to_dict() if hasattr(answer, "to_dict") else answer
+        tidied = done.pop("tidied", None) or {}
+        return {**done, **tidied}, failed
+
+    def _place(self) -> Any:
+        return self._people().place_waiting() if self.config.people.automatic else None
+
+    def _tidy_people(self) -> Any:
+        return tidy_people(self.catalog, self.config.tenant, self.config.people, ACTOR)
+
+    def _cluster_stale(self) -> Any:
+        state = self._tidy_people()
+        return self._people().cluster() if state is not None and state.stale else None
+
+    def _trash(self) -> dict[str, Any]:
+        days = self.config.maintenance.trash_days
+        gone = purge_trash(self.catalog, self.store, self.config.tenant, days)
+        return {"purged": gone, "older_than_days": days}
+
+    def _health(self) -> dict[str, Any]:
+        with self.catalog.tenant(self.config.tenant) as tx:
+            return wellbeing.report(tx)
+
+    def _people(self) -> People:
+        return People(self.catalog, self.config.tenant, self.config.people, ACTOR)
 
 
 def _secret(url: str) -> Any:

@@ -19,6 +19,7 @@ from ray import serve as rayserve
 from ray.serve.handle import DeploymentHandle
 
 from photoorg.config import PhotoOrgConfig
+from photoorg.curate.catching_up import CatchingUp
 from photoorg.encoders.several import SpaceEncoders
 from photoorg.models import Rgb
 from photoorg.search.catalog import CatalogQueries
@@ -335,4 +336,5 @@ def make_ingestor(
         attempts=config.serve.upload_attempts,
         metrics=metrics,
         encoders=encoders or space_encoders(config),
+        following=CatchingUp(catalog, config.people) if config.faces.enabled else None,
     )

@@ -52,6 +52,16 @@ class Line(Protocol):
         """What the bytes became, also in the spaces of further encoders; never raises."""
 
 
+class Following(Protocol):
+    """What is done once no upload waits (photoorg.curate.catching_up.CatchingUp)."""
+
+    def touched(self, tenant: str) -> None:
+        """A photo of the tenant was processed."""
+
+    def run(self) -> Sequence[str]:
+        """Do what waits; never raises."""
+
+
 class Ingestor:
     """Works the queue until stopped; any number of them may run, on any machines.
 
@@ -73,8 +83,10 @@ class Ingestor:
         attempts: int = 5,
         metrics: Metrics | None = None,
         encoders: SpaceEncoders | None = None,
+        following: Following | None = None,
     ) -> None:
         self._encoders = encoders
+        self._following = following
         self._absent: dict[str, float] = {}
         self._catalog = catalog
         self._store = store
@@ -122,6 +134,8 @@ class Ingestor:
                 await asyncio.sleep(POLL_S)
                 continue
             if not took:
+                if self._following is not None:
+                    await loop.run_in_executor(self._threads, self._following.run)
                 self._wake.clear()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), POLL_S)
@@ -135,6 +149,8 @@ class Ingestor:
         for tenant, photo_id in taken:
             outcome = self._process(tenant, photo_id)
             self._metrics.ingested.labels(outcome).inc()
+            if self._following is not None and outcome in ("ready", "partial"):
+                self._following.touched(tenant)
             log.info("upload %s of %s: %s", photo_id, tenant, outcome)
         return True
 

@@ -101,6 +101,11 @@ def _dedup(args: argparse.Namespace, session: Session) -> None:
         raise NotFoundError(f"There is no folder {folder}.", fix="Check the path.")
     truth = read_truth(Path(args.truth).expanduser(), folder)
     missing = [path for path in truth if not path.is_file()]
+    if len(missing) == len(truth):
+        raise InputError(
+            f"None of the {len(truth)} files of the truth is under {folder}, such as {missing[0]}.",
+            fix="The column file holds paths inside DIR.",
+        )
     if missing:
         session.out.note(f"{len(missing)} files of the truth are not there, such as {missing[0]}")
     with TemporaryDirectory(prefix="photoorg-evaluate-") as scratch:

@@ -150,7 +150,7 @@ def _find(config: PhotoOrgConfig, encoder: FaceEncoder, folders: list[Path]) -> 
                     data, short_side=imaging.short_side, long_side=imaging.faces_long_side
                 )
                 faces = encoder.detect(picture.rgb)
-            except PhotoOrgError:  # the end of a row: what cannot be read has no face
+            except (PhotoOrgError, OSError):  # the end of a row: what cannot be read has no face
                 faces = []
             if not faces:
                 missed.append(f"{label}/{file.name}")

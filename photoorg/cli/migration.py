@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any
 
 from photoorg.cli.index import open_versions
 from photoorg.cli.output import table
@@ -12,6 +13,8 @@ from photoorg.cli.progress import ProgressLine
 from photoorg.cli.session import Session
 from photoorg.errors import InputError, NotFoundError
 from photoorg.registry import load
+
+STEPS = ("people_new", "trash", "people", "events", "anomalies", "dedup", "people_anew")
 
 
 def add_to(commands: Commands) -> None:
@@ -23,11 +26,22 @@ def add_to(commands: Commands) -> None:
         _reembed,
     )
     reembed.add_argument("--space", required=True, metavar="NAME", help="a space, or its file")
-    commands.add(
+    maintain = commands.add(
         "maintain",
-        "compact where it is due; remove old versions and what the log need not keep",
-        "photoorg maintain --json",
+        "keep the library in order: meant to run every hour, once a day and once a week",
+        "photoorg maintain --daily --json",
         _maintain,
+    )
+    period = maintain.add_mutually_exclusive_group()
+    period.add_argument(
+        "--daily",
+        action="store_true",
+        help="also empty the trash; centres, covers and questions of people; events; anomalies",
+    )
+    period.add_argument(
+        "--weekly",
+        action="store_true",
+        help="all of --daily; find duplicates; cluster people anew where many faces are new",
     )
     spaces = commands.group("spaces", "show embedding spaces", "photoorg spaces list")
     listing = spaces.add("list", "list the spaces of the library", "photoorg spaces list", _spaces)
@@ -47,15 +61,27 @@ def _reembed(args: argparse.Namespace, session: Session) -> None:
     session.out.reply(done, text)
 
 
-def _maintain(args: argparse.Namespace, session: Session) -> None:
-    done = load("pipelines.maintain:run")(session.config())
-    compaction = done["compaction"]
+def _maintain(args: argparse.Namespace, session: Session) -> int:
+    period = "weekly" if args.weekly else "daily" if args.daily else "hourly"
+    done = load("pipelines.maintain:run")(session.config(), period=period)
+    compaction = done.get("compaction")
     compacted = compaction is not None and compaction["compacted"]
-    text = (
-        f"{'compacted; ' if compacted else ''}{len(done['purged'])} versions purged, "
-        f"{len(done['abandoned'])} abandoned builds removed, {done['trimmed']} log entries trimmed"
-    )
-    session.out.reply(done, text)
+    lines = [
+        f"{'compacted; ' if compacted else ''}{len(done.get('purged', ()))} versions purged, "
+        f"{len(done.get('abandoned', ()))} abandoned builds removed, "
+        f"{done.get('trimmed', 0)} log entries trimmed"
+    ]
+    lines += [f"{step}: {_told(done[step])}" for step in STEPS if done.get(step)]
+    lines += (done.get("health") or {}).get("problems", [])
+    lines += [f"{step} failed: {why}" for step, why in done["failed"].items()]
+    session.out.reply(done, "\n".join(lines))
+    return 1 if done["failed"] else 0
+
+
+def _told(report: dict[str, Any]) -> str:
+    """The plain values of a report."""
+    plain = {k: v for k, v in report.items() if isinstance(v, int | float | str) and k != "space"}
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in plain.items())
 
 
 def _spaces(args: argparse.Namespace, session: Session) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from photoorg.curate import knn
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Vectors = NDArray[np.float32]
@@ -16,8 +18,6 @@ SURE_LOF = 1.5
 SURE_Z = 3.5
 FLOOR = 1e-4
 EXACT_ROWS = 50_000
-PROBES = 16
-BLOCK = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +39,10 @@ class Anomalies:
 def neighbours(x_nd: Vectors, k: int) -> tuple[Floats, Ints]:
     """Cosine distances and rows of each photo's k nearest others [n, min(k, n - 1)], nearest first.
 
-    Exact up to 50,000 rows, then by an inverted file with 16 of 4 sqrt(n) lists looked into.
+    Exact up to EXACT_ROWS rows, then by an inverted file (see photoorg.curate.knn).
     """
-    n = len(x_nd)
-    k = min(k, n - 1)
-    if k < 1:
-        return np.zeros((n, 0)), np.zeros((n, 0), np.int64)
-    if n <= EXACT_ROWS:
-        return _exact(x_nd, k)
-    return _inverted(x_nd, k)
+    distances, rows = knn.neighbours(x_nd, k, EXACT_ROWS**2)
+    return distances**2 / 2, rows
 
 
 def measure(distance_nk: Floats, neighbour_nk: Ints) -> Anomalies:
@@ -92,39 +87,3 @@ def queue(found: Anomalies, most: int) -> Ints:
     """Rows beyond doubt by either measure, the strangest first, at most `most`."""
     rows = np.flatnonzero(found.score_n >= 0.5 + 1e-9)
     return rows[np.argsort(-found.score_n[rows], kind="stable")][:most]
-
-
-def _exact(x_nd: Vectors, k: int) -> tuple[Floats, Ints]:
-    distance = np.empty((len(x_nd), k))
-    rows = np.empty((len(x_nd), k), np.int64)
-    for start in range(0, len(x_nd), BLOCK):
-        cosine = x_nd[start : start + BLOCK] @ x_nd.T
-        own = np.arange(len(cosine))
-        cosine[own, start + own] = -np.inf
-        top = np.argpartition(-cosine, k - 1, axis=1)[:, :k]
-        values = np.take_along_axis(cosine, top, 1)
-        order = np.argsort(-values, axis=1, kind="stable")
-        rows[start : start + BLOCK] = np.take_along_axis(top, order, 1)
-        distance[start : start + BLOCK] = 1.0 - np.take_along_axis(values, order, 1)
-    return np.clip(distance, 0.0, 2.0), rows
-
-
-def _inverted(x_nd: Vectors, k: int) -> tuple[Floats, Ints]:
-    import faiss
-
-    lists = int(4 * np.sqrt(len(x_nd)))
-    quantizer = faiss.IndexFlatIP(x_nd.shape[1])
-    index = faiss.IndexIVFFlat(quantizer, x_nd.shape[1], lists, faiss.METRIC_INNER_PRODUCT)
-    step = max(1, len(x_nd) // (lists * 50))
-    index.train(np.ascontiguousarray(x_nd[::step]))
-    index.add(x_nd)
-    index.nprobe = PROBES
-    cosine, rows = index.search(x_nd, k + 1)
-    own = rows == np.arange(len(x_nd))[:, None]
-    # Among many copies a photo may not find itself: then its last neighbour is left out.
-    own[~own.any(axis=1), -1] = True
-    rows, cosine = rows[~own].reshape(-1, k), cosine[~own].reshape(-1, k)
-    missing = rows < 0
-    first = np.where(missing[:, :1], np.arange(len(x_nd))[:, None], rows[:, :1])
-    distance = np.where(missing, 2.0, 1.0 - cosine)
-    return np.clip(distance, 0.0, 2.0).astype(np.float64), np.where(missing, first, rows)

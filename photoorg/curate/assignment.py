@@ -7,10 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from photoorg.curate.density import nearest
+from photoorg.curate.covers import mean_direction
+from photoorg.curate.groups import rows_by_label
+from photoorg.curate.knn import nearest, neighbours
 
 NONE = -1
 _BLOCK = 512
+DENSE_ROWS = 4_000
+RIVALS = 8
+SEEN = 512
 Vectors = NDArray[np.float32]
 
 
@@ -53,8 +58,11 @@ def born(
     """1 / lambda_birth of each cluster: the mutual reachability distance to the nearest other.
 
     That is where single linkage, which HDBSCAN's tree is made of, joins the cluster with another;
-    inf where there is no other.
+    inf where there is no other. Above DENSE_ROWS rows only the RIVALS clusters of nearest mean are
+    looked at, at most SEEN rows of each cluster.
     """
+    if len(x_nd) > DENSE_ROWS:
+        return _born_beside(x_nd, labels_n, cores_n)
     radii = np.full(int(labels_n.max(initial=-1)) + 1, np.inf)
     cores = cores_n.astype(np.float32)
     for start in range(0, len(x_nd), _BLOCK):
@@ -64,6 +72,23 @@ def born(
         np.maximum(away, cores[rows, None], out=away)
         away[labels_n[rows, None] == labels_n[None, :]] = np.inf
         np.minimum.at(radii, labels_n[rows], away.min(axis=1))
+    return radii
+
+
+def _born_beside(
+    x_nd: Vectors, labels_n: NDArray[np.int64], cores_n: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    k = int(labels_n.max(initial=-1)) + 1
+    radii = np.full(k, np.inf)
+    some = [rows[:: -(-len(rows) // SEEN)] for rows in rows_by_label(labels_n, k)]
+    means_kd = np.stack([mean_direction(x_nd[rows]) for rows in some])
+    for label, others in enumerate(neighbours(means_kd, RIVALS)[1].tolist()):
+        for other in others:
+            near = x_nd[some[label]] @ x_nd[some[other]].T
+            away = np.sqrt(np.maximum(0.0, 2.0 - 2.0 * near))
+            away = np.maximum(away, cores_n[some[label]][:, None])
+            least = float(np.maximum(away, cores_n[some[other]]).min())
+            radii[label], radii[other] = min(radii[label], least), min(radii[other], least)
     return radii
 
 
@@ -80,15 +105,18 @@ def assign(x_nd: Vectors, model: ClusterModel, *, reach: float, ball: float) -> 
         return Assignment(np.full(n, NONE), np.zeros(n, np.float32), np.zeros(n, np.int64))
     labels_n = predict(x_nd, model, reach)
     tier_n = (labels_n != NONE).astype(np.int64)
-    near_nk = x_nd @ model.centroids_kd.T
-    closest_n = near_nk.argmax(axis=1)
-    away_n = np.sqrt(np.maximum(0.0, 2.0 - 2.0 * near_nk[np.arange(n), closest_n]))
+    closest_n, best_n = np.zeros(n, np.int64), np.zeros(n, np.float32)
+    for start in range(0, n, _BLOCK):
+        near = x_nd[start : start + _BLOCK] @ model.centroids_kd.T
+        closest_n[start : start + _BLOCK] = near.argmax(axis=1)
+        best_n[start : start + _BLOCK] = near.max(axis=1)
+    away_n = np.sqrt(np.maximum(0.0, 2.0 - 2.0 * best_n))
     inside = away_n <= np.minimum(model.radii_k[closest_n], ball)
     second = (labels_n == NONE) & inside
     labels_n[second] = closest_n[second]
     tier_n[second] = 2
-    similarity_n = near_nk[np.arange(n), np.maximum(labels_n, 0)]
-    similarity_n[labels_n == NONE] = near_nk.max(axis=1)[labels_n == NONE]
+    own_nd = model.centroids_kd[np.maximum(labels_n, 0)]
+    similarity_n = np.where(labels_n == NONE, best_n, np.einsum("nd,nd->n", x_nd, own_nd))
     return Assignment(labels_n, similarity_n.astype(np.float32), tier_n)
 
 

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from photoorg.curate.constraints import NOBODY
 
 BLOCK = 2_048
+PARTNERS = 100
+"""A library whose embeddings tell nobody apart must not make a list of all pairs."""
 _ROUNDS = 4
 
 
@@ -115,12 +117,17 @@ def _means(
 
 
 def _pairs(means_gd: NDArray[np.float32], least: float) -> list[tuple[int, int, float]]:
-    """Pairs at least so alike, the most alike first."""
-    found: list[tuple[int, int, float]] = []
+    """Pairs at least so alike, the most alike first; of each group its PARTNERS best at most."""
+    found: dict[tuple[int, int], float] = {}
     for start in range(0, len(means_gd), BLOCK):
         near = means_gd[start : start + BLOCK] @ means_gd.T
+        near[np.arange(len(near)), start + np.arange(len(near))] = -1.0
+        if len(means_gd) > PARTNERS:
+            floor = np.partition(near, -PARTNERS, axis=1)[:, -PARTNERS]
+            near[near < floor[:, None]] = -1.0
         rows, columns = np.nonzero(near >= least)
-        keep = columns > rows + start
-        for row, column in zip(rows[keep].tolist(), columns[keep].tolist(), strict=True):
-            found.append((row + start, column, float(near[row, column])))
-    return sorted(found, key=lambda pair: (-pair[2], pair[0], pair[1]))
+        for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+            pair = (min(row + start, column), max(row + start, column))
+            found.setdefault(pair, float(near[row, column]))
+    pairs = [(one, two, near) for (one, two), near in found.items()]
+    return sorted(pairs, key=lambda pair: (-pair[2], pair[0], pair[1]))

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoorg.curate.clustering import Agglomerative, euclidean
-from photoorg.curate.density import nearest
+from photoorg.curate.groups import rows_by_label
+from photoorg.curate.knn import nearest
 
 ROWS = 3_000
 NEIGHBOURS = 16
@@ -23,8 +24,7 @@ def coherent(x_nd: Vectors, labels_n: Ints, related: float) -> Ints:
     """
     parted_n = np.full(len(labels_n), -1, np.int64)
     following = 0
-    for label in range(int(labels_n.max(initial=-1)) + 1):
-        rows = np.flatnonzero(labels_n == label)
+    for rows in rows_by_label(labels_n, int(labels_n.max(initial=-1)) + 1):
         part_n = _parts(x_nd[rows], related)
         sizes = np.bincount(part_n, minlength=1)
         for part in np.flatnonzero(sizes > 1).tolist():
@@ -41,8 +41,9 @@ def divide(x_nd: Vectors, labels_n: Ints, people_n: Ints) -> Ints:
     """
     divided_n = labels_n.copy()
     following = int(labels_n.max(initial=-1)) + 1
+    rows_of = rows_by_label(labels_n, following)
     for label in np.unique(labels_n[(labels_n >= 0) & (people_n >= 0)]).tolist():
-        rows = np.flatnonzero(labels_n == label)
+        rows = rows_of[label]
         known = rows[people_n[rows] >= 0]
         persons = np.unique(people_n[known])
         if len(persons) < 2:
@@ -73,8 +74,10 @@ def small_groups(x_nd: Vectors, same: float, least: int) -> Ints:
     links = coo_matrix((near[near], (source[near], target[near])), shape=(len(x_nd),) * 2)
     _, part_n = connected_components(links, directed=False)
     following = 0
-    for part in np.flatnonzero(np.bincount(part_n) >= max(2, least)).tolist():
-        members = np.flatnonzero(part_n == part)[:ROWS]
+    for rows_of_part in rows_by_label(part_n.astype(np.int64), int(part_n.max()) + 1):
+        members = rows_of_part[:ROWS]
+        if len(members) < max(2, least):
+            continue
         groups = Agglomerative("complete", distance=euclidean(same), device="cpu")
         group_n = groups.fit(x_nd[members]).labels_n
         for group in np.flatnonzero(np.bincount(group_n) >= max(2, least)).tolist():

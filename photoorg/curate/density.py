@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import heapq
 import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from photoorg.curate.knn import neighbours
+
 DENSE_ROWS = 4_000
 NEIGHBOURS = 32
-BLOCK = 1_024
 _FAR = 4.0
 """Twice the largest distance unit vectors can have: joins what the graph leaves apart."""
 
@@ -18,13 +20,18 @@ _FAR = 4.0
 def fit_hdbscan(
     x_nd: NDArray[np.float32], *, min_cluster_size: int, min_samples: int, epsilon: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[Any]]:
-    """Labels, strengths and the condensed tree's rows (parent, child, lambda_val, child_size)."""
+    """Labels, strengths and the condensed tree's rows (parent, child, lambda_val, child_size).
+
+    Up to DENSE_ROWS rows all pairs are held (128 MB); beyond, NEIGHBOURS neighbours a row and the
+    spanning tree of these, about 3 kB a row beside the vectors.
+    """
     from hdbscan import HDBSCAN
 
     dense = len(x_nd) <= DENSE_ROWS
     model = HDBSCAN(
         min_cluster_size=min_cluster_size,
-        min_samples=min_samples,
+        # The tree's edges are mutual reachability already; with 1 it is its own.
+        min_samples=min_samples if dense else 1,
         cluster_selection_epsilon=float(epsilon),
         metric="euclidean" if dense else "precomputed",
         algorithm="generic" if dense else "best",
@@ -32,56 +39,42 @@ def fit_hdbscan(
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # zero distances: equal rows divide by them on purpose
-        model.fit(np.asarray(x_nd, np.float64) if dense else neighbour_graph(x_nd, NEIGHBOURS))
+        if dense:
+            model.fit(np.asarray(x_nd, np.float64))
+        else:
+            model.fit(mutual_reachability_tree(x_nd, NEIGHBOURS, min_samples))
     labels_n = np.asarray(model.labels_, np.int64)
     return labels_n, np.asarray(model.probabilities_), model.condensed_tree_.to_numpy()
 
 
-def nearest(
-    x_nd: NDArray[np.float32], y_md: NDArray[np.float32], k: int
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Distances [n, k] and rows [n, k] of the nearest rows of y to each row of x, exactly."""
-    k = min(k, len(y_md))
-    distances = np.empty((len(x_nd), k))
-    rows = np.empty((len(x_nd), k), np.int64)
-    for start in range(0, len(x_nd), BLOCK):
-        near = x_nd[start : start + BLOCK] @ y_md.T
-        if k < len(y_md):
-            best = np.argpartition(-near, k - 1, axis=1)[:, :k]
-        else:
-            best = np.broadcast_to(np.arange(k), (len(near), k))
-        found = np.take_along_axis(near, best, axis=1)
-        order = np.argsort(-found, axis=1, kind="stable")
-        found = np.take_along_axis(found, order, axis=1).astype(np.float64)
-        distances[start : start + BLOCK] = np.sqrt(np.maximum(0.0, 2.0 - 2.0 * found))
-        rows[start : start + BLOCK] = np.take_along_axis(best, order, axis=1)
-    return distances, rows
+def mutual_reachability_tree(x_nd: NDArray[np.float32], k: int, min_samples: int) -> Any:
+    """The minimum spanning tree of mutual reachability over k nearest neighbours, symmetric.
 
-
-def neighbour_graph(x_nd: NDArray[np.float32], k: int) -> Any:
-    """A symmetric, connected sparse matrix of distances to the k nearest rows.
-
-    Parts that no neighbourhood connects are joined at a distance no two unit vectors have, so
-    that they come apart first. A distance of 0 would not be stored: it becomes a tiny one.
+    A sparse matrix [n, n] of n - 1 edges. Parts that no neighbourhood connects are joined at a
+    distance no two unit vectors have, so that they come apart first. A distance of 0 would not be
+    stored: it becomes a tiny one.
     """
     from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
+    from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
     n = len(x_nd)
-    distances, rows = nearest(x_nd, x_nd, k + 1)
-    source = np.repeat(np.arange(n), rows.shape[1])
-    apart = source != rows.ravel()
-    values = np.maximum(distances.ravel()[apart], 1e-7)
-    half = coo_matrix((values, (source[apart], rows.ravel()[apart])), shape=(n, n)).tocsr()
-    graph = half.maximum(half.T)
+    distances, rows = neighbours(x_nd, max(k, min_samples))
+    core_n = distances[:, min_samples - 1]
+    source, target = np.repeat(np.arange(n), rows.shape[1]), rows.ravel()
+    reach = np.maximum(distances.ravel(), np.maximum(core_n[source], core_n[target]))
+    # Both ways round are one edge: the lesser row first, each once.
+    low, high = np.minimum(source, target), np.maximum(source, target)
+    once = np.unique(low * n + high, return_index=True)[1]
+    once = once[low[once] != high[once]]
+    edges = (np.maximum(reach[once], 1e-7), (low[once], high[once]))
+    graph = coo_matrix(edges, shape=(n, n)).tocsr()
     parts, part_of = connected_components(graph, directed=False)
     if parts > 1:
         first = np.unique(part_of, return_index=True)[1]
-        hub = np.full(parts - 1, first[0])
-        far = np.full(parts - 1, _FAR)
-        links = coo_matrix((far, (hub, first[1:])), shape=(n, n)).tocsr()
-        graph = graph + links + links.T
-    return graph.tocsr()
+        hub, far = np.full(parts - 1, first[0]), np.full(parts - 1, _FAR)
+        graph = graph + coo_matrix((far, (hub, first[1:])), shape=(n, n)).tocsr()
+    tree = minimum_spanning_tree(graph)
+    return (tree + tree.T).tocsr()
 
 
 def born_at(tree: NDArray[Any], labels_n: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -108,8 +101,13 @@ def born_at(tree: NDArray[Any], labels_n: NDArray[np.int64]) -> NDArray[np.float
 def _lowest_above(nodes: set[int], parent_of: dict[int, int]) -> int:
     """The lowest common ancestor; ids of a condensed tree grow from the root downwards."""
     left = set(nodes)
+    heap = [-node for node in left]
+    heapq.heapify(heap)
     while len(left) > 1:
-        deepest = max(left)
+        deepest = -heapq.heappop(heap)
         left.discard(deepest)
-        left.add(parent_of[deepest])
+        parent = parent_of[deepest]
+        if parent not in left:
+            left.add(parent)
+            heapq.heappush(heap, -parent)
     return left.pop()

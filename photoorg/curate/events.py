@@ -23,6 +23,9 @@ from photoorg.curation_config import EventsConfig
 FIX_KEPT_S = 3600.0
 STREAM_KM = 30.0
 STREAM_KMH = 900.0
+WIDTH = 3
+"""Photos on either side of a pause whose looks are compared."""
+BLOCK = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ def detect(
         t = utc[order]
         lat, lon = line.lat_n[order], line.lon_n[order]
         threshold = valley(np.diff(t), config)
-        starts = _boundaries(t, lat, lon, None if x_nd is None else x_nd[order], threshold, config)
+        starts = _boundaries(t, lat, lon, x_nd, order, threshold, config)
         labels = np.cumsum(starts) - 1
         found[order] = _streams(t, lat, lon, labels, line.camera_n[order])
     found = land(line, utc, trusted, found, threshold, x_nd)
@@ -71,6 +74,7 @@ def _boundaries(
     lat: Floats,
     lon: Floats,
     x_nd: NDArray[np.float32] | None,
+    order: Ints,
     threshold: float,
     config: EventsConfig,
 ) -> Mask:
@@ -83,7 +87,7 @@ def _boundaries(
     limit = (2 * np.log(threshold) + local_limit(logs, config)) / 3
     limit = limit - _place_change(t, lat, lon)
     if x_nd is not None:
-        limit = limit - _visual_change(x_nd)
+        limit = limit - _visual_change(x_nd, order)
     limit = np.clip(limit, low - np.log(2), high + np.log(1.5))
     return np.concatenate([[True], logs > limit])
 
@@ -107,21 +111,34 @@ def _place_change(t: Floats, lat: Floats, lon: Floats) -> Floats:
     return np.where(usable, change, 0.0)
 
 
-def _visual_change(x_nd: NDArray[np.float32]) -> Floats:
-    """How much what is seen before and after differs, for this library: -0.4 to +0.4."""
-    width = 3
-    sums = np.concatenate([np.zeros((1, x_nd.shape[1])), np.cumsum(x_nd, axis=0, dtype=np.float64)])
-    at = np.arange(1, len(x_nd))
-    before = sums[at] - sums[np.maximum(at - width, 0)]
-    after = sums[np.minimum(at + width, len(x_nd))] - sums[at]
-    norms = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
+def _visual_change(x_nd: NDArray[np.float32], order: Ints) -> Floats:
+    """How much what is seen before and after differs, for this library: -0.4 to +0.4.
+
+    `order` are the rows in order of time. In blocks, so that no copy of all vectors is made.
+    """
+    n = len(order)
+    cosine, norms = np.zeros(n - 1), np.zeros(n - 1)
+    for start in range(0, n - 1, BLOCK):
+        # Window i sums the photos i-WIDTH+1 to i; beyond either end there is nothing to add.
+        end = min(start + BLOCK, n - 1)
+        low, high = max(0, start - WIDTH + 1), min(n, end + WIDTH)
+        near = x_nd[order[low:high]]
+        spare = (low - (start - WIDTH + 1), end + WIDTH - high)
+        near = np.pad(near, (spare, (0, 0))) if any(spare) else near
+        windows = near[: len(near) - WIDTH + 1].copy()
+        for shift in range(1, WIDTH):
+            windows += near[shift : len(near) - WIDTH + 1 + shift]
+        before, after = windows[: end - start], windows[WIDTH : WIDTH + end - start]
+        lengths = np.sqrt(np.einsum("nd,nd->n", windows, windows))
+        norms[start:end] = lengths[: end - start] * lengths[WIDTH : WIDTH + end - start]
+        cosine[start:end] = np.einsum("nd,nd->n", before, after)
     known = norms > 1e-6
     if not known.any():
-        return np.zeros(len(at))
-    cosine = np.einsum("nd,nd->n", before, after) / np.maximum(norms, 1e-6)
+        return np.zeros(len(norms))
+    cosine /= np.maximum(norms, 1e-6)
     low, middle, high = np.quantile(cosine[known], (0.05, 0.5, 0.95))
     if high - low < 1e-6:
-        return np.zeros(len(at))
+        return np.zeros(len(norms))
     change = (
         np.interp(cosine, (low, middle, high), (0.4, 0.0, -0.4)) if low < middle < high else 0.0
     )

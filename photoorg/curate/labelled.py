@@ -34,6 +34,7 @@ def read_labelled(path: Path) -> tuple[list[Shot], list[str | None]]:
             f"{path} must hold a JSON list.",
             fix='Each item: {"file", "time", "lat", "lon", "event"}.',
         )
+    _require_labels(path, rows)
     shots, events = [], []
     for number, row in enumerate(rows):
         try:
@@ -43,6 +44,20 @@ def read_labelled(path: Path) -> tuple[list[Shot], list[str | None]]:
         event = row.get("event")
         events.append(None if event is None or event == "" else str(event))
     return shots, events
+
+
+def _require_labels(path: Path, rows: list[Any]) -> None:
+    """InputError unless some item says when it was taken or where, and some item has an event."""
+    items = [row for row in rows if isinstance(row, Mapping)]
+    if len(items) < len(rows):
+        return  # told with the number of the item
+    keys = sorted({str(key) for row in items for key in row})
+    said = f"its keys are {', '.join(keys[:12])}" if keys else "it is empty"
+    fix = 'Each item: {"file", "time", "lat", "lon", "event"}; all but file may be null.'
+    if not {"file", "time"} & set(keys):
+        raise InputError(f"{path} names no photos: {said}.", fix=fix)
+    if all(row.get("event") in (None, "") for row in items):
+        raise InputError(f"No photo of {path} has an event to compare with: {said}.", fix=fix)
 
 
 def _shot(row: Any) -> Shot:

@@ -103,8 +103,8 @@ def _follows_time(line: Timeline, settled: Ints) -> bool:
 
 def _by_looks(x_nd: NDArray[np.float32], found: Ints) -> Ints:
     """The event of the most similar settled photo, if it is very similar; up to 20,000 photos."""
-    lost = np.flatnonzero((found < 0) & (np.abs(x_nd).sum(axis=1) > 0))
-    settled = np.flatnonzero((found >= 0) & (np.abs(x_nd).sum(axis=1) > 0))
+    seen = x_nd.any(axis=1)
+    lost, settled = np.flatnonzero((found < 0) & seen), np.flatnonzero((found >= 0) & seen)
     if not len(lost) or not len(settled) or len(lost) > VISUAL_ROWS:
         return found
     answer = found.copy()

@@ -15,6 +15,7 @@ from photoorg.curate.assignment import ClusterModel
 from photoorg.curate.constraints import NOBODY
 from photoorg.curate.covers import medoid
 from photoorg.curate.face_rows import FaceRows
+from photoorg.curate.groups import rows_by_label
 from photoorg.curate.persons import FIRST_NEW, Grouping, place, regroup
 from photoorg.curation_config import PeopleConfig
 from photoorg.errors import InputError
@@ -75,6 +76,19 @@ class People:
     def place_new(self, space_id: str | None = None) -> PeopleSummary:
         """Give faces without a person to the clusters there are; cluster if there are none."""
         return self._group(space_id, anew=False)
+
+    def place_waiting(self, most: int | None = None) -> PeopleSummary | None:
+        """Place faces that no grouping has looked at; None without a look at others if none waits.
+
+        Where there are no clusters yet they are made, but (`most`) only of so many faces.
+        """
+        with self._catalog.tenant(self._tenant) as tx:
+            space, faces = next(iter(faces_of_people.spaces(tx)), (None, 0))
+            if space is None or not faces_of_people.waiting(tx, space):
+                return None
+            if most is not None and faces > most and not faces_of_people.clusters(tx, space):
+                return None
+        return self.place_new(space)
 
     def remove(self, faces: Sequence[FaceKey], person_id: int) -> int:
         """Take faces away from a person; they never come back by themselves. How many."""
@@ -179,7 +193,13 @@ class People:
         numbers = np.unique(grouping.person_n[grouping.person_n <= FIRST_NEW])
         new = {int(number): people.create(tx) for number in numbers[::-1]}
         assigned = _assignments(rows, grouping, new, anew=anew)
-        faces_of_people.assign(tx, assigned)
+        # Of a placing, most faces stay as they are: writing them again is most of its time.
+        changed = [
+            a
+            for a, f in zip(assigned, rows.stored, strict=True)
+            if anew or not f.placed or a.person_id != f.person_id
+        ]
+        faces_of_people.assign(tx, changed)
         face_decisions.forget_memories(tx, rows.recalled)
         if anew and space is not None:
             self._write_clusters(tx, rows, grouping, assigned, new, space)
@@ -200,7 +220,8 @@ class People:
             seconds=round(time.monotonic() - started, 3),
             stale=not anew and fresh > STALE * max(1, len(rows.stored)),
         )
-        audit.record(tx, self._actor, "people.cluster", "faces", space or "", summary.to_dict())
+        told = {**summary.to_dict(), "anew": anew}
+        audit.record(tx, self._actor, "people.cluster", "faces", space or "", told)
         return summary
 
     def _write_clusters(
@@ -231,8 +252,10 @@ class People:
             ),
         )
         covers = []
-        for person in np.unique(grouping.person_n[grouping.person_n != NOBODY]).tolist():
-            at = np.flatnonzero(grouping.person_n == person)
+        persons, number_n = np.unique(grouping.person_n, return_inverse=True)
+        for person, at in zip(persons.tolist(), rows_by_label(number_n, len(persons)), strict=True):
+            if person == NOBODY:
+                continue
             best = at[medoid(rows.faces.x_nd[at], rows.faces.quality_n[at], 0.5)]
             face = rows.stored[best]
             covers.append((new.get(person, person), face.photo_id, face.face_no))

@@ -16,11 +16,14 @@ from photoorg.curate.clustering import Hdbscan, euclidean
 from photoorg.curate.cohesion import coherent, divide, small_groups
 from photoorg.curate.constraints import NOBODY, Constraints, settle
 from photoorg.curate.covers import mean_direction, medoid
+from photoorg.curate.groups import rows_by_label
 from photoorg.curation_config import PeopleConfig
 
 Vectors = NDArray[np.float32]
 Ints = NDArray[np.int64]
 FIRST_NEW = -2
+NEVER = 2.0
+"""A cosine nothing has."""
 COMPANY = 0.2
 """Clusters that share this part of the smaller one's photos are two persons seen together."""
 
@@ -125,6 +128,26 @@ def place(
     )
 
 
+def suggested(
+    faces: FaceSet, told: Constraints, cluster_n: Ints, persons_k: Ints, config: PeopleConfig
+) -> tuple[Suggestion, ...]:
+    """Pairs of known persons whose clusters are alike enough to ask about; nothing is joined."""
+    k = len(persons_k)
+    found = associate(
+        _centroids(faces.x_nd, cluster_n, k),
+        np.bincount(cluster_n[cluster_n >= 0], minlength=k).astype(np.int64),
+        persons_k,
+        same=NEVER,
+        maybe=config.maybe_person,
+        apart=_Apart(faces, cluster_n, persons_k, told),
+    )
+    persons_g = _persons_of_groups(found.group_k, persons_k)
+    return tuple(
+        Suggestion(int(persons_g[s.first]), int(persons_g[s.second]), s.similarity)
+        for s in found.suggestions
+    )
+
+
 def _clusters(faces: FaceSet, told: Constraints, config: PeopleConfig) -> Ints:
     """Labels 0..k-1 of the faces that clusters are built from, NONE for the others."""
     labels_n = np.full(len(faces), NONE, np.int64)
@@ -166,8 +189,8 @@ def _density(x_nd: Vectors, config: PeopleConfig) -> Ints:
 
 def _centroids(x_nd: Vectors, labels_n: Ints, k: int) -> Vectors:
     centroids = np.zeros((k, x_nd.shape[1]), np.float32)
-    for label in range(k):
-        centroids[label] = mean_direction(x_nd[labels_n == label])
+    for label, rows in enumerate(rows_by_label(labels_n, k)):
+        centroids[label] = mean_direction(x_nd[rows])
     return centroids
 
 
@@ -206,7 +229,8 @@ class _Apart:
         self._told = told
         self._labels = labels_n
         self._photos = [
-            frozenset(faces.photos_n[labels_n == label].tolist()) for label in range(len(persons_k))
+            frozenset(faces.photos_n[rows].tolist())
+            for rows in rows_by_label(labels_n, len(persons_k))
         ]
         self._cannot = {
             frozenset((int(labels_n[a]), int(labels_n[b])))
@@ -278,8 +302,7 @@ def _summed_up(
     """The grouping with its clusters, numbered anew without those that constraints emptied."""
     clusters: list[Cluster] = []
     cluster_n = np.full(len(faces), NONE, np.int64)
-    for label in range(len(person_k)):
-        rows = np.flatnonzero(grouping.cluster_n == label)
+    for label, rows in enumerate(rows_by_label(grouping.cluster_n, len(person_k))):
         if not len(rows):
             continue
         cover = medoid(faces.x_nd[rows], faces.quality_n[rows], config.min_quality)

@@ -17,6 +17,8 @@ Mask = NDArray[np.bool_]
 
 FIRST_YEAR = 1990
 LAST_YEAR = 2060
+EPOCH_DAY = 719_163
+"""The first day of 1970 counted from the year 1."""
 EARTH_KM = 6371.0
 RARE = 20
 DIGITS = re.compile(r"([0-9]+)")
@@ -72,7 +74,7 @@ def timeline(shots: Sequence[Shot], now: datetime | None = None) -> Timeline:
     """The arrays of `shots`, in their order; `now` is the latest a right clock can show."""
     now = now or datetime.now(UTC)
     local = _seconds([shot.taken for shot in shots])
-    offset = np.array([_number(shot.offset_minutes) * 60 for shot in shots], np.float64)
+    offset = np.array([shot.offset_minutes for shot in shots], np.float64) * 60
     lat, lon = _positions(shots)
     exact = np.array([shot.source == "gps" for shot in shots], bool)
     weak = np.array([shot.source == "file" for shot in shots], bool)
@@ -80,10 +82,9 @@ def timeline(shots: Sequence[Shot], now: datetime | None = None) -> Timeline:
     offset = _filled_offsets(local, offset)
     known = np.isfinite(local)
     possible = known & (local >= _epoch(FIRST_YEAR)) & (local <= _latest(local[known], now))
-    trusted = possible & ~weak
-    trusted &= ~np.array([_reset(shot.taken) for shot in shots], bool)
+    trusted = possible & ~weak & ~_reset(local)
     names = [shot.name.replace("\\", "/") for shot in shots]
-    parts = [DIGITS.split(name) for name in names]
+    parts = list(map(DIGITS.split, names))
     folders = [name.rpartition("/")[0] for name in names]
     return Timeline(
         utc_n=local - offset,
@@ -108,9 +109,19 @@ def distance_km(lat_a: Floats, lon_a: Floats, lat_b: Floats, lon_b: Floats) -> F
 
 
 def _seconds(taken: Sequence[datetime | None]) -> Floats:
-    naive = [None if t is None else t.replace(tzinfo=None) for t in taken]
-    moments = np.array(naive, "datetime64[us]")
-    return np.where(np.isnat(moments), np.nan, moments.astype(np.int64) / 1e6)
+    """Seconds since 1970 as the clocks show them; by hand, because numpy takes six times as long."""
+    unknown = float("nan")
+    return np.array(
+        [
+            unknown
+            if t is None
+            else (t.toordinal() - EPOCH_DAY) * 86_400
+            + (t.hour * 3_600 + t.minute * 60 + t.second)
+            + t.microsecond / 1e6
+            for t in taken
+        ],
+        np.float64,
+    )
 
 
 def _epoch(year: int) -> float:
@@ -126,25 +137,24 @@ def _latest(known: Floats, now: datetime) -> float:
     return limit
 
 
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else float(value)
-
-
-def _reset(taken: datetime | None) -> bool:
-    """Whether a clock shows the first minutes of a year's first day, as after a flat battery."""
-    if taken is None:
-        return False
-    return (
-        (taken.month, taken.day, taken.hour) == (1, 1, 0)
-        and taken.minute < 5
-        and (taken.year <= 2010 or taken.second == taken.minute == 0)
-    )
+def _reset(local: Floats) -> Mask:
+    """Which clocks show the first minutes of a year's first day, as after a flat battery."""
+    reset = np.zeros(len(local), bool)
+    early = np.flatnonzero(np.isfinite(local))
+    early = early[local[early] % 86_400 < 300]
+    moments = np.floor(local[early]).astype("datetime64[s]")
+    years = moments.astype("datetime64[Y]")
+    first_day = moments.astype("datetime64[D]") == years.astype("datetime64[D]")
+    on_the_minute = local[early] % 86_400 < 1
+    old = years <= np.datetime64("2010", "Y")
+    reset[early] = first_day & (old | on_the_minute)
+    return reset
 
 
 def _positions(shots: Sequence[Shot]) -> tuple[Floats, Floats]:
     """Coordinates, NaN for 0,0 (a receiver without a fix) and what is not on Earth."""
-    lat = np.array([_number(shot.latitude) for shot in shots], np.float64)
-    lon = np.array([_number(shot.longitude) for shot in shots], np.float64)
+    lat = np.array([shot.latitude for shot in shots], np.float64)
+    lon = np.array([shot.longitude for shot in shots], np.float64)
     with np.errstate(invalid="ignore"):
         wrong = ~((np.abs(lat) <= 90) & (np.abs(lon) <= 180))
         wrong |= (np.abs(lat) < 1e-3) & (np.abs(lon) < 1e-3)

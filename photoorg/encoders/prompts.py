@@ -85,12 +85,12 @@ class Category(BaseModel):
         return self
 
 
-def load_prompts(name_or_path: str = DEFAULT) -> tuple[Category, ...]:
-    """The categories in a folder of YAML files, by file name; "default" is configs/prompts.
+def load_prompts(name_or_path: str = DEFAULT, default: str = "prompts") -> tuple[Category, ...]:
+    """The categories in a folder of YAML files, by file name; "default" is configs/`default`.
 
     Raises ConfigError naming the file, every wrong key and what was expected.
     """
-    folder = _folder(name_or_path)
+    folder = _folder(name_or_path, default)
     categories = tuple(_load(path) for path in sorted(folder.glob("*.yaml")))
     if not categories:
         raise ConfigError(
@@ -134,6 +134,19 @@ class Tagger:
                 ]
         return found
 
+    def shares(self, x_nd: Floats) -> Floats:
+        """How probable it is that any tag fits each unit vector: 0..1 [n], the most of a category.
+
+        Of `select: single` the tags' probabilities add up, of `multi` the highest counts.
+        """
+        x_nd = np.asarray(x_nd, np.float32)
+        best = np.zeros(len(x_nd), np.float32)
+        for choices in self._choices:
+            score_nt = _probabilities(choices, x_nd, x_nd @ choices.tags_td.T)
+            single = choices.category.select == "single"
+            np.maximum(best, score_nt.sum(axis=1) if single else score_nt.max(axis=1), out=best)
+        return np.clip(best, 0.0, 1.0)
+
 
 def open_tagger(encoder: Encoder, categories: Sequence[Category]) -> Tagger:
     """Embed the prompts once; NoTextSearchError if the encoder's space has no text."""
@@ -170,8 +183,8 @@ def _embedded(encoder: TextEncoder, category: Category) -> _Choices:
     return _Choices(category, tuple(category.tags), tags_td, none)
 
 
-def _folder(name_or_path: str) -> Path:
-    folders = config_folders("prompts")
+def _folder(name_or_path: str, default: str) -> Path:
+    folders = config_folders(default)
     if name_or_path != DEFAULT:
         folders = [Path(name_or_path).expanduser()]
     found = next((folder for folder in folders if folder.is_dir()), None)

@@ -53,6 +53,30 @@ class ScoreNsfw:
         return rows.mark_failed(table, failed)
 
 
+class ScoreNsfwByPrompts:
+    """Adds `nsfw` from the `vector` that Embed made, by phrases of what is explicit and what not.
+
+    A photo without a vector fails here too.
+    """
+
+    def __init__(self, tagger: Tagger) -> None:
+        self._tagger = tagger
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Rows with vectors in, rows with scores out."""
+        vectors = table["vector"]
+
+        def score(row: int) -> float:
+            if not vectors[row].is_valid:
+                raise NotFoundError("There is no vector to compare with phrases.")
+            x_d = np.array(vectors[row].as_py(), np.float32)
+            return float(self._tagger.shares(x_d[None])[0])
+
+        done, failed = rows.per_row(table, "nsfw", rows.live(table), score)
+        table = rows.set_column(table, "nsfw", rows.scatter(len(table), done), pa.float32())
+        return rows.mark_failed(table, failed)
+
+
 class Tag:
     """Adds `tags` from the `vector` that Embed made; its photos that have none fail here too."""
 

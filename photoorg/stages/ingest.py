@@ -19,7 +19,7 @@ from photoorg.imaging.guard import GuardedDecoder
 from photoorg.space import EmbeddingSpace
 from photoorg.stages.decode import Decode, Fetch, KeepOriginal, ReadExif
 from photoorg.stages.embed import DetectFaces, Embed
-from photoorg.stages.enrich import ReadText, ScoreNsfw, Tag
+from photoorg.stages.enrich import ReadText, ScoreNsfw, ScoreNsfwByPrompts, Tag
 from photoorg.stages.measure import Hash, MakeThumbnail, MeasureQuality
 from photoorg.stages.parts import Made, Part, finish
 from photoorg.store.objects import ObjectStore
@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 Stage = Callable[[pa.Table], pa.Table]
 PIXELS = ("rgb", "rgb_height", "rgb_width")
+PROMPTS = "prompts"
+"""enrich.nsfw for phrases instead of a detector."""
 MODEL_STAGES = ("embed", "faces", "ocr", "nsfw", "tags")
 
 
@@ -38,7 +40,7 @@ class Models:
     encoder: Encoder | None = None
     faces: FaceEncoder | None = None
     reader: TextReader | None = None
-    nsfw: NsfwScorer | None = None
+    nsfw: NsfwScorer | Tagger | None = None
     tagger: Tagger | None = None
 
     @property
@@ -50,14 +52,15 @@ class Models:
 def wanted(config: PhotoOrgConfig) -> tuple[str, ...]:
     """The optional stages to run; faces only where the tenant opted in.
 
-    Tags are found from the vector, so the stage tags brings embed with it.
+    Tags are found from the vector, so the stage tags brings embed with it, and so does nsfw where
+    phrases decide it.
     """
     stages = config.ingest.stages
     if config.faces.enabled and "faces" not in stages:
         stages = (*stages, "faces")
     if not config.faces.enabled:
         stages = tuple(s for s in stages if s != "faces")
-    if "tags" in stages and "embed" not in stages:
+    if "embed" not in stages and ("tags" in stages or _by_phrases(config, stages)):
         stages = (*stages, "embed")
     return tuple(stages)
 
@@ -73,7 +76,7 @@ def open_models(config: PhotoOrgConfig, *, encoder: Encoder | None = None) -> Mo
         encoder=encoder,
         faces=_open_faces(config) if "faces" in stages else None,
         reader=_open(registry.TEXT_READERS, config, config.enrich.ocr, "ocr", "text reader"),
-        nsfw=_open(registry.NSFW_SCORERS, config, config.enrich.nsfw, "nsfw", "nsfw scorer"),
+        nsfw=_open_nsfw(config, encoder),
         tagger=_open_tagger(config, encoder) if "tags" in stages else None,
     )
 
@@ -81,8 +84,9 @@ def open_models(config: PhotoOrgConfig, *, encoder: Encoder | None = None) -> Mo
 def made_by(config: PhotoOrgConfig, models: Models) -> Made:
     """What the configured line of stages makes with these models."""
     stages = wanted(config)
+    made = {"tags": models.tagger is not None, "nsfw": models.nsfw is not None}
     return Made(
-        stages if models.tagger is not None else tuple(s for s in stages if s != "tags"),
+        tuple(stage for stage in stages if made.get(stage, True)),
         models.space,
         models.faces.space.id if models.faces is not None else "",
         config.people.user if models.faces is not None else "",
@@ -99,6 +103,29 @@ def _open(
     if stage not in wanted(config):
         return None
     return registry.resolve(table, name, what)(config.enrich, config.encoder)
+
+
+def _by_phrases(config: PhotoOrgConfig, stages: Sequence[str]) -> bool:
+    return config.enrich.nsfw == PROMPTS and "nsfw" in stages
+
+
+def _open_nsfw(config: PhotoOrgConfig, encoder: Encoder | None) -> NsfwScorer | Tagger | None:
+    """The detector; or, for `prompts`, phrases, and nothing (a warning) without text."""
+    if not _by_phrases(config, wanted(config)):
+        scorer: NsfwScorer | None = _open(
+            registry.NSFW_SCORERS, config, config.enrich.nsfw, "nsfw", "nsfw scorer"
+        )
+        return scorer
+    categories = load_prompts(config.enrich.nsfw_prompts, "nsfw")
+    assert encoder is not None, "phrases bring embed with them"
+    if encoder.space.has_text:
+        return open_tagger(encoder, categories)
+    log.warning(
+        "Photos get no nsfw score: the space %s has no text. Set enrich.nsfw to nudenet, or use a"
+        " CLIP model.",
+        encoder.space.name,
+    )
+    return None
 
 
 def _open_tagger(config: PhotoOrgConfig, encoder: Encoder | None) -> Tagger | None:
@@ -165,7 +192,9 @@ def model_stages(config: PhotoOrgConfig, models: Models) -> list[Stage]:
         line.append(DetectFaces(models.faces, min_score=config.faces.min_score))
     if models.reader is not None:
         line.append(ReadText(models.reader))
-    if models.nsfw is not None:
+    if isinstance(models.nsfw, Tagger):
+        line.append(ScoreNsfwByPrompts(models.nsfw))
+    elif models.nsfw is not None:
         line.append(ScoreNsfw(models.nsfw))
     if models.tagger is not None:
         line.append(Tag(models.tagger))

@@ -19,7 +19,7 @@ Box = tuple[float, float, float, float]
 SELECT = """
 SELECT encode(f.photo_id, 'hex'), f.face_no, f.box, f.quality, f.embedding, f.user_id,
     fp.person_id, coalesce(fp.origin_id, fp.person_id), fp.source, fp.cluster_no, fp.core,
-    fp.confidence
+    fp.confidence, f.placed
 FROM faces f LEFT JOIN face_people fp USING (tenant_id, photo_id, face_no)
 JOIN photos p USING (tenant_id, photo_id)
 WHERE f.tenant_id = %(tenant)s
@@ -52,10 +52,19 @@ WHERE fp.tenant_id = %(tenant)s AND fp.photo_id = s.photo_id AND fp.face_no = s.
     AND s.person_id IS NULL
 """
 
+PLACED = """
+UPDATE faces f SET placed = true FROM staged_assignments s
+WHERE f.tenant_id = %(tenant)s AND f.photo_id = s.photo_id AND f.face_no = s.face_no
+    AND NOT f.placed
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredFace:
-    """A face with who it is; `origin_id` is who it was before merges."""
+    """A face with who it is; `origin_id` is who it was before merges.
+
+    `placed` says whether a grouping has looked at it.
+    """
 
     photo_id: str
     face_no: int
@@ -69,6 +78,7 @@ class StoredFace:
     cluster_no: int | None
     core: float | None
     confidence: float | None
+    placed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +128,18 @@ def in_space(tx: Transaction, space_id: str) -> list[StoredFace]:
         return [_face(row) for row in cursor.execute(sql, values)]
 
 
+def waiting(tx: Transaction, space_id: str) -> int:
+    """How many faces of the space no grouping has looked at; none of the trash."""
+    row = tx.conn.execute(
+        "SELECT count(*) FROM faces f JOIN photos p USING (tenant_id, photo_id)"
+        " WHERE f.tenant_id = %s AND f.space_id = %s AND NOT f.placed"
+        " AND f.embedding IS NOT NULL AND p.trashed_at IS NULL",
+        [tx.tenant, space_id],
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 def get(tx: Transaction, photo_id: str, face_no: int) -> StoredFace:
     """One face; NotFoundError if there is none."""
     sql = SELECT + " AND f.photo_id = %(photo)s AND f.face_no = %(face)s"
@@ -147,7 +169,7 @@ def unknown(
 
 
 def assign(tx: Transaction, assigned: Sequence[Assigned]) -> None:
-    """Write who faces are; faces that are gone meanwhile are passed over."""
+    """Write who faces are, so that none of them waits; those gone meanwhile are passed over."""
     if not assigned:
         return
     columns = {
@@ -163,6 +185,7 @@ def assign(tx: Transaction, assigned: Sequence[Assigned]) -> None:
     stage(tx, "staged_assignments", ASSIGNED, [pa.table(columns)])
     tx.conn.execute(UNASSIGN, {"tenant": tx.tenant})
     tx.conn.execute(ASSIGN, {"tenant": tx.tenant})
+    tx.conn.execute(PLACED, {"tenant": tx.tenant})
 
 
 def replace_clusters(tx: Transaction, space_id: str, clusters: Sequence[StoredCluster]) -> None:

@@ -72,3 +72,8 @@ def test_an_empty_library_lists_nothing_and_refuses_in_sentences(tmp_path, catal
         assert status == 1 and answer["error"]["message"]
     status, tidied = run("maintain")
     assert (status, tidied["compaction"], tidied["purged"]) == (0, None, [])
+    assert tidied["period"] == "hourly" and tidied["health"]["problems"] == []
+    status, weekly = run("maintain", "--weekly")
+    assert status == 0 and weekly["failed"] == {}
+    assert weekly["trash"] == {"purged": 0, "older_than_days": 30.0}
+    assert {"people", "events", "anomalies", "dedup", "people_anew"} < weekly.keys()

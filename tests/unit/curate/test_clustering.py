@@ -9,7 +9,7 @@ import pytest
 from hdbscan import HDBSCAN, approximate_predict
 from sklearn.metrics import adjusted_rand_score
 
-from photoorg.curate import density
+from photoorg.curate import assignment, clustering, density, knn
 from photoorg.curate.assignment import ClusterModel, born, core_distances, predict
 from photoorg.curate.clustering import (
     Agglomerative,
@@ -84,7 +84,7 @@ def test_the_neighbour_graph_finds_what_all_pairs_find(monkeypatch):
 
 def test_nearest_is_exact_and_ordered():
     x_nd, _ = made_up([40], dim=16)
-    distances, rows = density.nearest(x_nd[:5], x_nd, 7)
+    distances, rows = knn.nearest(x_nd[:5], x_nd, 7)
     exact = np.linalg.norm(x_nd[:5, None] - x_nd[None], axis=2)
     np.testing.assert_allclose(distances, np.sort(exact, axis=1)[:, :7], atol=1e-3)
     assert (rows[:, 0] == np.arange(5)).all()
@@ -126,12 +126,43 @@ def test_a_gpu_that_is_asked_for_and_not_there_is_an_error():
     assert on_gpu("auto") is False
 
 
-def test_too_many_rows_for_all_pairs_are_refused():
-    x_nd = np.zeros((20_001, 2), np.float32)
-    with pytest.raises(InputError, match="at most 20000"):
-        Agglomerative("average", k=3, device="cpu").fit(x_nd)
+@pytest.mark.parametrize("linkage", ["average", "complete", "ward"])
+def test_rows_too_many_for_all_pairs_are_gathered_first(linkage, monkeypatch):
+    monkeypatch.setattr(clustering, "LINKED_ROWS", 40)
+    x_nd, labels = made_up([90, 70, 60, 50], within=0.8)
+    found = Agglomerative(linkage, k=4, device="cpu").fit(x_nd)
+    assert adjusted_rand_score(labels, found.labels_n) > 0.98
+    same = np.repeat(x_nd[:1], 100, axis=0)
+    assert set(Agglomerative(linkage, k=4, device="cpu").fit(same).labels_n.tolist()) == {0}
+
+
+def test_agglomerative_takes_either_a_count_or_a_distance():
     with pytest.raises(InputError):
-        Agglomerative("average", device="cpu").fit(x_nd[:5])
+        Agglomerative("average", device="cpu").fit(np.eye(5, dtype=np.float32))
+
+
+def test_inverted_lists_find_nearly_all_neighbours_and_never_the_row_itself():
+    x_nd, _ = made_up([12] * 200, within=0.5, strangers=300)
+    exact, rows = knn.neighbours(x_nd, 8)
+    found, others = knn.neighbours(x_nd, 8, exact_pairs=0)
+    same = np.mean([len(set(a) & set(b)) for a, b in zip(rows[:2400], others[:2400], strict=True)])
+    assert same / 8 > 0.95 and (others != np.arange(len(x_nd))[:, None]).all()
+    assert (np.diff(found, axis=1) >= 0).all() and found.shape == exact.shape
+
+
+def test_neighbours_of_copies_are_other_copies():
+    same = np.repeat(made_up([1])[0], 300, axis=0)
+    for pairs in (10**6, 0):
+        distances, rows = knn.neighbours(same, 5, exact_pairs=pairs)
+        assert distances.max() < 1e-3 and (rows != np.arange(300)[:, None]).all()
+
+
+def test_births_beside_the_nearest_clusters_are_those_of_all_pairs(monkeypatch):
+    x_nd, labels = made_up([40, 30, 25, 20, 15], within=0.6)
+    cores = core_distances(x_nd, 2)
+    exact = born(x_nd, labels, cores)
+    monkeypatch.setattr(assignment, "DENSE_ROWS", 10)
+    np.testing.assert_allclose(born(x_nd, labels, cores), exact, atol=1e-3)
 
 
 def test_distance_and_cosine_say_the_same():

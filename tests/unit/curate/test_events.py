@@ -158,7 +158,20 @@ def test_labelled_lists_are_read_with_all_their_gaps(tmp_path):
     assert shots[1].offset_minutes == 120
 
 
-@pytest.mark.parametrize("text", ["{}", "[3]", '[{"time": "noon"}]', '[{"lat": "north"}]', "nope"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "[]",
+        "[3]",
+        '[{"time": "noon", "event": 1}]',
+        '[{"file": "a", "lat": "north", "event": 1}]',
+        '[{"name": "a.jpg", "when": "2024-05-01", "event": 1}]',
+        '[{"file": "a.jpg", "time": "2024-05-01", "label": 1}]',
+        '[{"file": "a.jpg", "time": "2024-05-01", "event": null}, {"event": ""}]',
+        "nope",
+    ],
+)
 def test_lists_that_cannot_be_read_say_where(tmp_path, text):
     file = tmp_path / "bad.json"
     file.write_text(text)

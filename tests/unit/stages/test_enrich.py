@@ -10,12 +10,12 @@ from PIL import ImageDraw, ImageFont
 
 from photoorg import schema
 from photoorg.config import PhotoOrgConfig, parse
-from photoorg.encoders.prompts import Category, Tagger, open_tagger
+from photoorg.encoders.prompts import Category, Tagger, load_prompts, open_tagger
 from photoorg.errors import ConfigError, EncoderUnavailableError
 from photoorg.space import EmbeddingSpace
 from photoorg.stages import rows
 from photoorg.stages.embed import Embed
-from photoorg.stages.enrich import ReadText, ScoreNsfw, Tag
+from photoorg.stages.enrich import ReadText, ScoreNsfw, ScoreNsfwByPrompts, Tag
 from photoorg.stages.ingest import (
     FusedIngest,
     Models,
@@ -208,3 +208,35 @@ def test_real_models_read_a_sign_on_a_file(tmp_path):
     assert sign["ocr_text"].replace(" ", "").lower() == "museumclosed" and plain["ocr_text"] == ""
     assert 0 <= sign["nsfw"] < 0.5 and 0 <= plain["nsfw"] < 0.5
     assert {sign["status"], plain["status"]} == {"ready"}
+
+
+EXPLICIT = Category(
+    category="nsfw",
+    select="single",
+    templates=("{}",),
+    tags={"one": ("bright",), "two": ("very bright",)},
+    none=("dark",),
+)
+
+
+def test_phrases_score_what_a_photo_shows_from_its_vector():
+    tagger = open_tagger(Brightness(), [EXPLICIT])
+    scores = tagger.shares(np.array([[0, 1], [1, 0], [0.6, 0.8]], np.float32))
+    assert scores[0] > 0.99 and scores[1] < 0.01 and scores[0] >= scores[2] > 0.99
+    scored = ScoreNsfwByPrompts(tagger)(Embed(Brightness())(pixels(10, 0, None, 255)))
+    assert scored["nsfw"].to_pylist() == [pytest.approx(0), None, None, pytest.approx(1)]
+    assert failed(scored) == [[], ["embed", "nsfw"], [], []]
+
+
+def test_nsfw_by_phrases_needs_the_vector_and_a_space_with_text(caplog):
+    config = parse({"ingest": {"stages": ["nsfw"]}, "enrich": {"nsfw": "prompts"}})
+    assert "embed" in wanted(config)
+    with caplog.at_level(logging.WARNING):
+        models = open_models(config)
+    assert models.nsfw is None and "no nsfw score" in caplog.text
+    assert "nsfw" not in made_by(config, models).stages
+
+
+def test_the_phrases_that_come_with_it_are_well_formed():
+    (category,) = load_prompts("default", "nsfw")
+    assert category.select == "single" and category.none
