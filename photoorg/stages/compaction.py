@@ -80,9 +80,7 @@ def waiting(config: PhotoOrgConfig, catalog: Catalog, space: EmbeddingSpace) -> 
     return Waiting(version, seq, came, gone, due, retrain)
 
 
-def up_to_date(
-    config: PhotoOrgConfig, store: ObjectStore, catalog: Catalog
-) -> IndexVersion | None:
+def up_to_date(config: PhotoOrgConfig, store: ObjectStore, catalog: Catalog) -> IndexVersion | None:
     """The active version of the default space if it holds every live photo and no other."""
     with catalog.tenant(config.tenant) as tx:
         space = spaces.get_default(tx, "image")
