@@ -98,7 +98,11 @@ class EncoderConfig(Section):
 
 
 class IngestConfig(Section):
-    """The ingest job. `workers` None means one per two cores on CPU, one per GPU otherwise."""
+    """The ingest job. `workers` None means one per two cores on CPU, one per GPU otherwise.
+
+    Fewer new files than `here_below` go through the command's own process, sooner than Ray would
+    have started; never where RAY_ADDRESS names a cluster or a layout or workers are set.
+    """
 
     stages: tuple[IngestStage, ...] = ("exif", "hash", "quality", "thumbnail", "embed")
     originals: Literal["reference", "copy"] = "reference"
@@ -109,6 +113,7 @@ class IngestConfig(Section):
     worker_cpus: float | None = None
     worker_gpus: float | None = None
     fetch_threads: Positive = 8
+    here_below: int = Field(100, ge=0)
 
 
 class IndexConfig(Section):

@@ -6,7 +6,9 @@ import logging
 import os
 import secrets
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from photoorg.errors import ResourceError
@@ -14,6 +16,8 @@ from photoorg.errors import ResourceError
 log = logging.getLogger(__name__)
 ATTEMPTS = 3
 LOGICAL_CPUS = 4
+STDERR = 2
+CHATTER = b"Set ray log level from environment variable"
 
 
 def prepare() -> None:
@@ -37,13 +41,14 @@ def start(init: Callable[..., Any], shutdown: Callable[[], Any], *, cpus: int) -
     """
     for left in reversed(range(ATTEMPTS)):
         try:
-            init(
-                address="local",
-                num_cpus=cpus,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.WARNING,
-            )
+            with without_chatter():
+                init(
+                    address="local",
+                    num_cpus=cpus,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.WARNING,
+                )
             return
         except Exception as error:  # Ray raises bare Exception where its daemon is late
             shutdown()
@@ -54,3 +59,21 @@ def start(init: Callable[..., Any], shutdown: Callable[[], Any], *, cpus: int) -
                     " cluster by RAY_ADDRESS.",
                 ) from error
             log.warning("Ray did not come up in time; trying again.")
+
+
+@contextmanager
+def without_chatter() -> Iterator[None]:
+    """Keep one line of Ray's C++ core off stderr; everything else written inside comes after.
+
+    The core tells of RAY_BACKEND_LOG_LEVEL whenever it starts, before it heeds it.
+    """
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as held, os.fdopen(os.dup(STDERR), "wb") as stderr:
+        os.dup2(held.fileno(), STDERR)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr.fileno(), STDERR)
+            held.seek(0)
+            stderr.writelines(line for line in held if CHATTER not in line)

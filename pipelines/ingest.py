@@ -1,10 +1,13 @@
 """Ingest job: a folder or bucket of photos into runs, vectors, thumbnails and the catalog.
 
+A handful of photos goes through this process; more through Ray, which is only then imported.
+
 ray job submit --working-dir . -- python -m pipelines.ingest s3://bucket/prefix
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -29,33 +32,33 @@ from photoorg.stages.ingest import (
 )
 from photoorg.stages.job import KEYS, IngestJob, IngestSummary, Work
 from photoorg.stages.parts import INGEST, Made, PartWriter, finish
-from photoorg.stages.plan import IngestPlan, plan_ingest
+from photoorg.stages.plan import IngestPlan, plan_here, plan_ingest, runs_here
 from photoorg.store.catalog import Catalog
 from photoorg.store.embedded import database_url
 from photoorg.store.layout import run_dir
 from photoorg.store.objects import ObjectStore
 from photoorg.store.runs import Run
-from pipelines.ray_data import Pool, connect, numbers, stream, through
 
 Progress = Callable[[int, int, float], None]
 """Called with files done, files in all and seconds since the start."""
 
 
 class FusedWorker:
-    """Whole parts, keys to commit, in one actor."""
+    """Whole parts, keys to commit, in one actor; `models` are those that are open already."""
 
-    def __init__(self, config: PhotoOrgConfig, run_id: str) -> None:
+    def __init__(self, config: PhotoOrgConfig, run_id: str, models: Models | None = None) -> None:
         store = ObjectStore(config.storage.root, config.storage)
-        models = open_models(config)
+        models = models or open_models(config)
         self._keys = Run(store, run_dir(config.tenant, INGEST, run_id))
         self._ingest = FusedIngest(config, store, models)
         self._writer = PartWriter(store, config.tenant, run_id, made_by(config, models).space)
 
     def __call__(self, numbers: pa.Table) -> pa.Table:
         """Rows with a `part` number in, the parts' counts out."""
-        return pa.Table.from_pylist([self._part(n) for n in numbers["part"].to_pylist()])
+        return pa.Table.from_pylist([self.part(n) for n in numbers["part"].to_pylist()])
 
-    def _part(self, number: int) -> dict[str, int]:
+    def part(self, number: int) -> dict[str, int]:
+        """Work on one part and commit it; its number and counts."""
         part = self._ingest(self._keys.read_part(number, name=KEYS))
         self._writer.write(number, part)
         return {"part": number, "files": len(part), "rejects": len(part.rejects)}
@@ -176,16 +179,36 @@ def _work(
 
 
 class Execution:
-    """How the parts of a run go through the cluster; joins or starts it when first needed."""
+    """How the parts of a run are worked on: here, or in a cluster that is joined when needed."""
 
     def __init__(self, config: PhotoOrgConfig, models: Models) -> None:
         self._made = made_by(config, models)
         self.space = self._made.space
         self._config = config
+        self._models = models
         self._plan: IngestPlan | None = None
 
-    def plan(self) -> IngestPlan:
-        """The layout on this cluster; ResourceError if the job could not run there."""
+    def plan(self, files: int) -> IngestPlan:
+        """The layout for so many files; ResourceError if the job could not run on the cluster."""
+        if self._here(files):
+            return plan_here(self._config.ingest)
+        return self._on_the_cluster()
+
+    def parts(self, work: Work) -> Iterator[dict[str, int]]:
+        """Run the parts still to do; yields each one's number and counts once it is committed."""
+        if not work.todo:
+            return iter(())
+        if self._here(work.waiting):
+            worker = FusedWorker(self._config, work.run_id, self._models)
+            return map(worker.part, work.todo)
+        return self._stream(work)
+
+    def _here(self, files: int) -> bool:
+        return runs_here(self._config.ingest, files, cluster="RAY_ADDRESS" in os.environ)
+
+    def _on_the_cluster(self) -> IngestPlan:
+        from pipelines.ray_data import connect
+
         if self._plan is None:
             cluster = connect()
             models = any(stage in MODEL_STAGES for stage in self._made.stages)
@@ -194,11 +217,10 @@ class Execution:
             )
         return self._plan
 
-    def parts(self, work: Work) -> Iterator[dict[str, int]]:
-        """Run the parts still to do; yields each one's number and counts once it is committed."""
-        if not work.todo:
-            return iter(())
-        plan = self.plan()
+    def _stream(self, work: Work) -> Iterator[dict[str, int]]:
+        from pipelines.ray_data import Pool, numbers, stream, through
+
+        plan = self._on_the_cluster()
         workers = Pool(min(plan.workers, len(work.todo)), plan.worker_cpus, plan.worker_gpus)
         threads = self._config.encoder.threads or plan.threads
         encoder = self._config.encoder.model_copy(update={"threads": threads})

@@ -51,7 +51,8 @@ def connect() -> Cluster:
 
 def _join(address: str) -> None:
     try:
-        ray.init(log_to_driver=False, logging_level=logging.WARNING)
+        with local_ray.without_chatter():
+            ray.init(log_to_driver=False, logging_level=logging.WARNING)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ResourceError(
             f"The Ray cluster at {address} cannot be joined: {error}.",

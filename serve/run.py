@@ -91,7 +91,8 @@ def start_ray(config: ServeConfig) -> None:
 
     if "RAY_ADDRESS" in os.environ:
         if not ray.is_initialized():
-            ray.init(log_to_driver=False, logging_level=logging.WARNING)
+            with local_ray.without_chatter():
+                ray.init(log_to_driver=False, logging_level=logging.WARNING)
         return
     values = serve_environment(config, _scratch())
     if ray.is_initialized():

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from photoorg.cli.index import build_index, index_line
@@ -52,9 +52,35 @@ def _up(args: argparse.Namespace, session: Session) -> None:
                 f"None of the {summary.files} files under {args.path} is a photo.",
                 fix="The reasons are listed above; name another folder.",
             )
+        index = _index(config, session)
+        _serve_until_stopped(config, session, {"ingest": summary.to_dict(), "index": index})
+
+
+def _index(config: PhotoOrgConfig, session: Session) -> dict[str, Any]:
+    """Build the index unless the one that serves holds every photo already."""
+    from photoorg.search.local import open_catalog
+    from photoorg.stages.compaction import up_to_date
+    from photoorg.store.objects import ObjectStore
+
+    store = ObjectStore(config.storage.root, config.storage)
+    with ExitStack() as stack:
+        version = up_to_date(config, store, open_catalog(config, stack))
+    if version is None:
         built = build_index(config)
         session.out.note(index_line(built))
-        _serve_until_stopped(config, session, {"ingest": summary.to_dict(), "index": built})
+        return {**built, "built": True}
+    session.out.note(
+        f"index {version.version} holds all {version.vectors} photos already: it stays as it is"
+    )
+    return {
+        "version": version.version,
+        "space": version.space_id,
+        "status": version.status,
+        "vectors": version.vectors,
+        "shards": version.shards,
+        "recall_at_10": version.recall_at_10,
+        "built": False,
+    }
 
 
 def _serve(args: argparse.Namespace, session: Session) -> None:

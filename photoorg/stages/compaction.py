@@ -80,6 +80,20 @@ def waiting(config: PhotoOrgConfig, catalog: Catalog, space: EmbeddingSpace) -> 
     return Waiting(version, seq, came, gone, due, retrain)
 
 
+def up_to_date(config: PhotoOrgConfig, store: ObjectStore, catalog: Catalog) -> IndexVersion | None:
+    """The active version of the default space if it holds every live photo and no other."""
+    with catalog.tenant(config.tenant) as tx:
+        space = spaces.get_default(tx, "image")
+        found = indexes.active(tx, space.id) if space is not None else None
+        if space is None or found is None:
+            return None
+        version, seq = found
+        unchanged = delta.waiting(tx, space.id, seq) == (0, 0)
+        live = originals.live_count(tx)
+    whole = unchanged and live == version.vectors
+    return version if whole and store.exists(f"{version.location.rstrip('/')}/{NAME}") else None
+
+
 def compact_here(
     config: PhotoOrgConfig,
     store: ObjectStore,

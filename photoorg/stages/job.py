@@ -37,6 +37,8 @@ from photoorg.store.sources import list_source
 log = logging.getLogger(__name__)
 KEYS = "keys"
 LISTING_ROWS = 5_000
+PLANNED = 10_000
+"""How many new files are counted before the plan is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class IngestJob:
         listing: Listing,
         uris: Sequence[str],
         *,
-        plan: Callable[[], IngestPlan],
+        plan: Callable[[int], IngestPlan],
         force: bool = False,
         limit: int | None = None,
         dry_run: bool = False,
@@ -103,8 +105,9 @@ class IngestJob:
         """List the sources and return what is to do: runs left unfinished, then one for new files.
 
         Files that the catalog knows unchanged are skipped unless `force`. `limit` bounds the files
-        of the new run. `plan` is asked once the first new file is found. With `dry_run` it is not
-        asked, nothing is written, and the work has no parts.
+        of the new run. `plan` is asked for the number of new files, counted up to PLANNED, once the
+        first is found. With `dry_run` it is not asked, nothing is written, and the work has no
+        parts.
         """
         intent = self._intent(uris)
         unfinished = [] if force else self._unfinished(intent)
@@ -192,7 +195,7 @@ class IngestJob:
         self,
         files: Iterator[SourceFile],
         intent: dict[str, Any],
-        plan: Callable[[], IngestPlan],
+        plan: Callable[[int], IngestPlan],
         *,
         dry_run: bool,
     ) -> Work | None:
@@ -203,7 +206,8 @@ class IngestJob:
             count = sum(1 for _ in files) + (first is not None)
             return Work(run_id, run, (), 0, count, count) if count else None
         parts = count = 0
-        for chunk in _parts(chain([first], files), plan()):
+        head = [first, *islice(files, PLANNED - 1)]
+        for chunk in _parts(chain(head, files), plan(len(head))):
             run.write_part(parts, _keys(chunk, parts), name=KEYS)
             parts += 1
             count += len(chunk)

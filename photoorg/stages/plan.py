@@ -15,11 +15,11 @@ class IngestPlan:
     """Workers and their shares.
 
     `fused` runs every stage in one actor per worker. `split` decodes in CPU tasks and runs models
-    in actors of their own, which pays where a GPU outruns a core. `threads` is the number of
-    compute threads per worker; `part_rows` the files of one part.
+    in actors of their own, which pays where a GPU outruns a core. `here` needs no cluster.
+    `threads` is the number of compute threads per worker; `part_rows` the files of one part.
     """
 
-    layout: Literal["fused", "split"]
+    layout: Literal["fused", "split", "here"]
     workers: int
     worker_cpus: float
     worker_gpus: float
@@ -46,6 +46,30 @@ def plan_ingest(config: IngestConfig, *, cpus: float, gpus: float, models: bool)
     plan = _split(config, cpus, gpus) if layout == "split" else _fused(config, cpus)
     _check(plan, cpus, gpus)
     return plan
+
+
+def runs_here(config: IngestConfig, files: int, *, cluster: bool) -> bool:
+    """Whether so few files are done in this process before Ray would have started.
+
+    Not where there is a `cluster` to join, nor where the configuration says how to use one.
+    """
+    chosen = (config.workers, config.worker_cpus, config.worker_gpus)
+    auto = config.layout == "auto" and chosen == (None, None, None)
+    return auto and not cluster and files < config.here_below
+
+
+def plan_here(config: IngestConfig) -> IngestPlan:
+    """Everything in one process; parts are small, so that a killed job loses little."""
+    return IngestPlan(
+        layout="here",
+        workers=1,
+        worker_cpus=0.0,
+        worker_gpus=0.0,
+        decode_workers=0,
+        decode_cpus=0.0,
+        threads=0,
+        part_rows=min(config.part_rows, config.micro_batch),
+    )
 
 
 def _fused(config: IngestConfig, cpus: float) -> IngestPlan:

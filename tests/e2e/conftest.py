@@ -40,12 +40,12 @@ class Home:
     root: Path
     settings: dict[str, str]
 
-    def run(self, *words: str, **settings: str) -> Command:
-        """Run `photoorg` with these words."""
+    def run(self, *words: str, code: str | None = None, **settings: str) -> Command:
+        """Run `photoorg` with these words, or `code` in its place."""
         own = {k: v for k, v in os.environ.items() if not k.startswith("PHOTOORG_")}
         own |= {"PYTHONPATH": str(self.root), "PYTHONWARNINGS": "error::ResourceWarning"}
         done = subprocess.run(
-            [sys.executable, "-m", "photoorg.cli", *words],
+            [sys.executable, *(["-c", code] if code else ["-m", "photoorg.cli"]), *words],
             env=own | self.settings | settings,
             cwd=self.folder,
             capture_output=True,

@@ -28,6 +28,16 @@ class TestFromFolderToHits:
         assert (summary["duplicates"], summary["rejects"]) == (3, 3)
         assert summary["seconds"] > 0 and summary["images_per_second"] > 0
 
+    def test_a_handful_of_photos_needs_no_ray(self, home, ingested):
+        (home.folder / "few").mkdir()
+        (home.folder / "few" / "one.jpg").write_bytes(jpeg(3))
+        code = (
+            "import sys; from photoorg.cli import main\n"
+            "status = main(sys.argv[1:]); sys.exit(9 if 'ray' in sys.modules else status)"
+        )
+        done = home.run("ingest", "few", "--tenant", "few", "--json", code=code)
+        assert done.status == 0 and done.json["photos"] == 1, done.err
+
     def test_ingest_says_why_a_file_was_rejected(self, ingested):
         lines = ingested[0].err.splitlines()
         rejected = [line for line in lines if line.startswith("  file://")]
@@ -40,17 +50,17 @@ class TestFromFolderToHits:
         for name in ("files", "photos", "duplicates", "rejects"):
             assert again[name] == ingested[0].json[name]
 
-    def test_a_dry_run_counts_and_writes_nothing(self, home, ingested):
+    def test_a_dry_run_counts_and_writes_nothing(self, home, ingested, request):
         library(home.folder / "more", 2)
         (home.folder / "more" / "new.jpg").write_bytes(jpeg(77))
         before = sorted((home.folder / "store").rglob("*.parquet"))
-        dry = home.run("ingest", "more", "--dry-run", "--json")
+        dry = home.call(request, "ingest", "more", "--dry-run", "--json")
         assert dry.status == 0 and dry.json["dry_run"] and dry.json["new"] == 3
         assert sorted((home.folder / "store").rglob("*.parquet")) == before
 
-    def test_the_index_holds_every_photo_and_is_listed(self, home, ingested):
+    def test_the_index_holds_every_photo_and_is_listed(self, home, ingested, request):
         assert ingested[1].json["vectors"] == 9
-        listed = home.run("index", "list", "--json").json["indexes"]
+        listed = home.call(request, "index", "list", "--json").json["indexes"]
         assert [v["status"] for v in listed] == ["active"]
         assert listed[0]["version"] == ingested[1].json["version"]
 
@@ -64,18 +74,19 @@ class TestFromFolderToHits:
         assert set(top) >= {"photo_id", "uri", "score", "signals"}
         assert top["signals"]
 
-    def test_search_by_id_leaves_the_photo_itself_out(self, home, ingested):
+    def test_search_by_id_leaves_the_photo_itself_out(self, home, ingested, request):
         photo_id = hashlib.sha256(jpeg(5)).hexdigest()
-        answer = home.run("search", "--id", photo_id, "--json").json
+        answer = home.call(request, "search", "--id", photo_id, "--json").json
         assert len(answer["results"]) == 8
         assert photo_id not in {hit["photo_id"] for hit in answer["results"]}
 
-    def test_search_by_a_part_of_an_image(self, home, ingested):
-        answer = home.run("search", "--image", "photos/query.png", "--bbox", "10,10,80,60")
+    def test_search_by_a_part_of_an_image(self, home, ingested, request):
+        words = ("--image", "photos/query.png", "--bbox", "10,10,80,60")
+        answer = home.call(request, "search", *words)
         assert answer.status == 0 and "results in" in answer.out
 
-    def test_people_get_a_table(self, home, ingested):
-        shown = home.run("search", "--image", "photos/query.png", "--k", "2")
+    def test_people_get_a_table(self, home, ingested, request):
+        shown = home.call(request, "search", "--image", "photos/query.png", "--k", "2")
         assert shown.status == 0
         assert shown.out.startswith("score") and "photo-0003.jpg" in shown.out
 

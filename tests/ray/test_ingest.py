@@ -43,7 +43,7 @@ def stored(config: PhotoOrgConfig) -> dict[str, object]:
         return photos.get_many(tx, ids)
 
 
-@pytest.mark.parametrize("layout", ["fused", "split"])
+@pytest.mark.parametrize("layout", ["auto", "fused", "split"])
 def test_every_file_becomes_a_photo_a_duplicate_or_a_reject(tmp_path, catalog_url, layout):
     from pipelines import ingest
 

@@ -13,6 +13,8 @@ from photoorg.store.runs import find_runs
 from tests.pictures import jpeg, library
 
 pytestmark = [pytest.mark.ray, pytest.mark.postgres]
+COPIED = {"originals": "copy", "part_rows": 4, "layout": "fused"}
+"""By Ray's workers, however few the files are."""
 
 
 def configured(root: str, url: str, **sections: object) -> PhotoOrgConfig:
@@ -93,7 +95,7 @@ def test_a_bucket_is_read_and_a_bucket_is_written(tmp_path, catalog, catalog_url
 
     bucket = f"s3://{s3.bucket}/{tmp_path.name}"
     storage = s3.storage(f"{tmp_path.name}/library")
-    config = configured(storage.root, catalog_url, ingest={"originals": "copy", "part_rows": 4})
+    config = configured(storage.root, catalog_url, ingest=COPIED)
     config = config.model_copy(update={"storage": storage, "source": s3.source()})
     store = ObjectStore(f"{bucket}/incoming", config.storage)
     for number in range(9):

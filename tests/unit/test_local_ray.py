@@ -64,3 +64,19 @@ def test_a_daemon_that_never_comes_is_an_error_that_says_what_to_do() -> None:
         local_ray.start(daemon.init, daemon.shutdown, cpus=2)
     assert "RAY_ADDRESS" in str(caught.value)
     assert len(daemon.started) == daemon.shut == local_ray.ATTEMPTS
+
+
+def test_only_the_line_about_the_log_level_is_kept_off_stderr(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def init(**_: Any) -> None:
+        os.write(2, b"I logging.cc:303: Set ray log level from environment variable X to 3\n")
+        os.write(2, b"the disk is full\n")
+        sys.stderr.write("and slow\n")
+        raise Exception("no luck")
+
+    with pytest.raises(ResourceError):
+        local_ray.start(init, lambda: None, cpus=2)
+    os.write(2, b"afterwards\n")
+    told = capfd.readouterr().err.splitlines()
+    assert sorted(told) == sorted(["the disk is full", "and slow"] * 3 + ["afterwards"])

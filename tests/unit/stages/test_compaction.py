@@ -15,7 +15,7 @@ from photoorg.index.build import build_local
 from photoorg.index.manifest import NAME, IndexManifest
 from photoorg.models import IndexVersion
 from photoorg.search.local import local_slot
-from photoorg.stages.compaction import Compaction, waiting
+from photoorg.stages.compaction import Compaction, up_to_date, waiting
 from photoorg.stages.versions import Versions
 from photoorg.store.catalog import Catalog, delta, indexes, photos, spaces
 from photoorg.store.objects import ObjectStore
@@ -215,6 +215,30 @@ def test_a_full_temporary_folder_is_a_sentence(config, library, store, monkeypat
     with pytest.raises(StorageError, match="No space left") as told:
         work.fold()
     assert "TMPDIR" in told.value.fix and active(library) == "v1"
+
+
+def test_an_index_is_up_to_date_until_a_photo_comes_or_goes(config, catalog, store):
+    assert up_to_date(config, store, catalog) is None, "there is none"
+    build(catalog, store, NAMES[:9], "v1", add(catalog, *NAMES[:9]))
+    with catalog.tenant(T) as tx:
+        spaces.set_default(tx, SPACE.id, "image")
+    version = up_to_date(config, store, catalog)
+    assert version is not None and (version.version, version.vectors) == ("v1", 9)
+    bulk = rows.photos(rows.photo("file:///bulk.jpg", "bulk"))
+    with catalog.tenant(T) as tx:
+        photos.copy_part(tx, "bulk", 0, bulk, rows.rejects())
+    assert up_to_date(config, store, catalog) is None, "an ingested photo is not in the log"
+    with catalog.tenant(T) as tx:
+        photos.delete(tx, photo_id(NAMES[0]))
+    assert up_to_date(config, store, catalog) is None, "as many photos, but other ones"
+
+
+def test_an_index_whose_files_are_gone_is_not_up_to_date(config, catalog, store):
+    build(catalog, store, NAMES[:9], "v1", add(catalog, *NAMES[:9]))
+    with catalog.tenant(T) as tx:
+        spaces.set_default(tx, SPACE.id, "image")
+    store.delete(f"{T}/indexes/{SPACE.id}/v1/{NAME}")
+    assert up_to_date(config, store, catalog) is None
 
 
 def test_compaction_is_due_by_number_or_by_share(config, library):

@@ -2,7 +2,7 @@ import pytest
 
 from photoorg.config import IngestConfig
 from photoorg.errors import ResourceError
-from photoorg.stages.plan import plan_ingest
+from photoorg.stages.plan import plan_here, plan_ingest, runs_here
 
 
 @pytest.mark.parametrize("cpus", [2, 3, 4, 8, 16, 64])
@@ -40,3 +40,23 @@ def test_a_plan_that_would_wait_for_ever_is_refused_with_a_sentence(config, cpus
     with pytest.raises(ResourceError) as refused:
         plan_ingest(config, cpus=cpus, gpus=gpus, models=True)
     assert refused.value.fix
+
+
+def test_a_handful_of_files_needs_no_cluster():
+    config = IngestConfig(here_below=100)
+    assert runs_here(config, 99, cluster=False) and not runs_here(config, 100, cluster=False)
+    assert not runs_here(config, 1, cluster=True), "a cluster that was named is used"
+    assert not runs_here(IngestConfig(here_below=0), 0, cluster=False)
+
+
+@pytest.mark.parametrize(
+    "chosen", [{"layout": "fused"}, {"workers": 1}, {"worker_cpus": 0.5}, {"worker_gpus": 1.0}]
+)
+def test_who_says_how_to_use_a_cluster_gets_one(chosen):
+    assert not runs_here(IngestConfig(**chosen), 1, cluster=False)
+
+
+def test_without_a_cluster_parts_are_small():
+    plan = plan_here(IngestConfig(part_rows=512, micro_batch=32))
+    assert (plan.layout, plan.workers, plan.part_rows) == ("here", 1, 32)
+    assert plan_here(IngestConfig(part_rows=8, micro_batch=32)).part_rows == 8
