@@ -139,8 +139,24 @@ class IndexConfig(Section):
     retrain_growth: float = Field(2.0, gt=1.0)
 
 
+class CrossConfig(Section):
+    """A second look at the `top` hits: `space` names an encoder (None: no second look).
+
+    Hits are ordered by `weight` of its opinion and the rest of their own score.
+    """
+
+    space: str | None = None
+    top: Positive = 40
+    weight: Fraction = 0.5
+    cached_pictures: Positive = 20_000
+
+
 class SearchConfig(Section):
-    """Query limits, ranking and deadlines."""
+    """Query limits, ranking and deadlines.
+
+    `cutoff: auto` leaves out what chance would bring as near, where that was calibrated
+    (`photoorg calibrate search`, or an index build).
+    """
 
     default_k: Positive = 20
     max_k: Positive = 1_000
@@ -158,6 +174,10 @@ class SearchConfig(Section):
     text_weight: Fraction = 1.0
     time_weight: Fraction = 0.05
     place_weight: Fraction = 0.05
+    event_weight: Fraction = 0.05
+    people_weight: Fraction = 0.05
+    cutoff: Literal["auto", "off"] = "auto"
+    cross: CrossConfig = CrossConfig()
     deadline_ms: Positive = 2_000
     embed_deadline_ms: Positive = 15_000
     delta_poll_ms: Positive = 500

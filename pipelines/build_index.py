@@ -18,7 +18,7 @@ import pyarrow as pa
 import ray
 
 from photoorg.config import IndexConfig, PhotoOrgConfig
-from photoorg.errors import IndexNotReadyError, NotFoundError, PhotoOrgError
+from photoorg.errors import IndexNotReadyError, PhotoOrgError
 from photoorg.index.build import BuiltShard, build_local, build_shard, finish
 from photoorg.index.manifest import IndexManifest
 from photoorg.index.planning import IndexPlan, plan
@@ -26,10 +26,11 @@ from photoorg.index.sample import Sample
 from photoorg.index.training import Trained, train_version
 from photoorg.registry import load
 from photoorg.space import EmbeddingSpace
+from photoorg.stages.cutoffs import calibrate, space_of
 from photoorg.stages.publish import Publisher, new_version
 from photoorg.stages.vectors import VectorSnapshot
 from photoorg.stages.versions import Versions
-from photoorg.store.catalog import Catalog, Transaction, spaces
+from photoorg.store.catalog import Catalog, spaces
 from photoorg.store.embedded import database_url
 from photoorg.store.objects import ObjectStore
 from pipelines.ray_data import Pool, connect, numbers, stream, through
@@ -49,7 +50,7 @@ def run(config: PhotoOrgConfig, *, space: str | None = None) -> dict[str, Any]:
     with database_url(config) as url, Catalog(url, config.database) as catalog:
         catalog.migrate()
         with catalog.tenant(config.tenant) as tx:
-            chosen = _space(tx, space)
+            chosen = space_of(tx, space)
             default = spaces.get_default(tx, chosen.kind)
         manifest = shadow(config, catalog, chosen)
         serves = default is not None and default.id == chosen.id
@@ -72,20 +73,12 @@ def run(config: PhotoOrgConfig, *, space: str | None = None) -> dict[str, Any]:
 
 
 def shadow(config: PhotoOrgConfig, catalog: Catalog, space: EmbeddingSpace) -> IndexManifest:
-    """Build a new version of the space that waits to be activated."""
+    """Build a new version of the space that waits to be activated; fit its searches' cutoffs."""
     build = Build(config, space, new_version())
     build.publisher.begin(catalog)
-    return build.run(catalog)
-
-
-def _space(tx: Transaction, space_id: str | None) -> EmbeddingSpace:
-    found = spaces.get(tx, space_id) if space_id else spaces.get_default(tx, "image")
-    if found is None:
-        raise NotFoundError(
-            f"There is no space {space_id!r} here." if space_id else "No space is known yet.",
-            fix="Run `photoorg ingest` first; `photoorg index list` shows the spaces in use.",
-        )
-    return found
+    manifest = build.run(catalog)
+    calibrate(config, catalog, space, "index-build")
+    return manifest
 
 
 class Build:

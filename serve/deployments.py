@@ -26,6 +26,7 @@ from photoorg.search.catalog import CatalogQueries
 from photoorg.search.embedding import text_encoder
 from photoorg.search.hedging import Hedged
 from photoorg.search.local import (
+    local_cross,
     local_embedder,
     local_reader,
     local_service,
@@ -92,6 +93,8 @@ class Ingress:
         self._reader = self._owned(local_reader(config, self._catalog, self._store))
         self._watch: EncoderWatch | None = None
         self._queries = self._owned(CatalogQueries(self._catalog))
+        cross = local_cross(config, self._store)
+        self._cross = None if cross is None else self._owned(cross)
         self._embedder = await self._embedder_of(embedder)
         # Inside one process one slot holds all shards: each slot more is a thread to wake.
         self._local = []
@@ -112,7 +115,9 @@ class Ingress:
         config = self._config
         tenant_of = fixed_tenant(config.tenant)
         return create_app(
-            local_service(config, self._embedder, self._slots, self._reader, self._queries),
+            local_service(
+                config, self._embedder, self._slots, self._reader, self._queries, self._cross
+            ),
             self._library,
             self._library,
             UrlFetcher(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,10 +17,24 @@ from photoorg.cli.session import Session
 if TYPE_CHECKING:
     from photoorg.evaluate.refit import Refit
 
+Changes = dict[str, tuple[float | None, float | None]]
+
 
 def add_to(commands: Commands) -> None:
-    """Add `calibrate feedback`."""
-    group = commands.group("calibrate", "fit thresholds and weights", "photoorg calibrate feedback")
+    """Add `calibrate search`, `feedback`, `show` and `undo`."""
+    group = commands.group("calibrate", "fit thresholds and weights", "photoorg calibrate search")
+    search = group.add(
+        "search",
+        "fit to the library's own vectors from what score on a hit is no chance",
+        "photoorg calibrate search --dry-run",
+        _search,
+    )
+    search.add_argument("--space", metavar="ID", help="embedding space (default: the tenant's)")
+    search.add_argument("--dry-run", action="store_true", help="only show it")
+    show = group.add("show", "list what is in force", "photoorg calibrate show", _show)
+    undo = group.add("undo", "take the last change back", "photoorg calibrate undo", _undo)
+    for one in (show, undo):
+        one.add_argument("--space", metavar="ID", help="embedding space (default: the tenant's)")
     parser = group.add(
         "feedback",
         "fit them to what people accepted and rejected; changes nothing without --apply",
@@ -61,6 +76,75 @@ def _feedback(args: argparse.Namespace, session: Session) -> None:
         told = ", ".join(f"{n} {old} -> {new}" for n, (old, new) in changes.items())
         text += f"\n{'changed' if args.apply else 'would change (--apply)'}: {told}"
     session.out.reply(data, text)
+
+
+def _search(args: argparse.Namespace, session: Session) -> None:
+    from photoorg.search.local import open_catalog
+    from photoorg.stages.cutoffs import apply, fit_with_encoder, space_of
+
+    config = session.config()
+    with ExitStack() as stack:
+        catalog = open_catalog(config, stack)
+        with catalog.tenant(config.tenant) as tx:
+            space = space_of(tx, args.space)
+        fitted = fit_with_encoder(config, catalog, space)
+        changes: Changes = {}
+        if not args.dry_run:
+            with catalog.tenant(config.tenant) as tx:
+                changes = apply(tx, fitted, ACTOR)
+    data = {
+        "space": space.id,
+        "photos": fitted.photos,
+        "applied": bool(changes),
+        "cutoffs": {kind: asdict(found) for kind, found in fitted.cutoffs.items()},
+        "real_kept": fitted.real,
+        "nonsense_refused": fitted.nonsense,
+        "changes": _told(changes),
+    }
+    rows = [
+        (
+            kind,
+            f"{found.best:.3f}",
+            f"{found.floor:.3f}",
+            f"{fitted.real[kind]:.1%}",
+            f"{fitted.nonsense[kind]:.1%}" if kind in fitted.nonsense else "-",
+        )
+        for kind, found in fitted.cutoffs.items()
+    ]
+    header = ("query by", "best hit from", "hits from", "real kept", "nonsense refused")
+    text = (
+        table(rows, header)
+        if rows
+        else f"{fitted.photos} photos are too few to tell what chance looks like (40 are enough)."
+    )
+    session.out.reply(data, text)
+
+
+def _show(args: argparse.Namespace, session: Session) -> None:
+    from photoorg.stages.cutoffs import space_of
+    from photoorg.store.catalog import thresholds
+
+    with catalog_transaction(session) as tx:
+        space = space_of(tx, args.space)
+        found = dict(sorted(thresholds.get_all(tx, space.id).items()))
+    rows = [(name, f"{value:g}") for name, value in found.items()]
+    text = table(rows, ("name", "value")) if rows else "Nothing is set: the configuration decides."
+    session.out.reply({"space": space.id, "thresholds": found}, text)
+
+
+def _undo(args: argparse.Namespace, session: Session) -> None:
+    from photoorg.stages.cutoffs import space_of
+    from photoorg.store.catalog import thresholds
+
+    with catalog_transaction(session) as tx:
+        space = space_of(tx, args.space)
+        changes = thresholds.undo(tx, space.id, ACTOR)
+    text = ", ".join(f"{n} {old} -> {new}" for n, (old, new) in changes.items())
+    session.out.reply({"space": space.id, "changes": _told(changes)}, text or "Nothing to undo.")
+
+
+def _told(changes: Changes) -> dict[str, dict[str, float | None]]:
+    return {name: {"before": old, "after": new} for name, (old, new) in changes.items()}
 
 
 def _draw(fits: Sequence[Refit], path: Path) -> str:

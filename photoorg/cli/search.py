@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import json
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from photoorg.cli.output import table
 from photoorg.cli.parser import Commands, Parser, UsageError
@@ -16,6 +16,7 @@ from photoorg.errors import InputError, NotFoundError
 from photoorg.models import Hit
 from photoorg.search.filters import Filter, parse_filter
 from photoorg.search.ports import Box, Mode, SearchAnswer
+from photoorg.search.tuning import Cutoff
 
 
 def add_to(commands: Commands) -> None:
@@ -41,6 +42,12 @@ def add_to(commands: Commands) -> None:
         help="search a text by words (keyword), by what it shows (semantic), or both (hybrid)",
     )
     parser.add_argument("--cursor", help="the next page: next_cursor of the page before")
+    parser.add_argument(
+        "--cutoff",
+        type=_cutoff,
+        metavar="auto|off|COSINE",
+        help="leave out what chance brings as near (auto), nothing (off), or lower cosines",
+    )
     add_filter_to(parser)
 
 
@@ -93,6 +100,15 @@ def _near(text: str) -> dict[str, float]:
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not LAT,LON,KM") from None
     return {"lat": lat, "lon": lon, "km": km}
+
+
+def _cutoff(text: str) -> Cutoff:
+    if text in ("auto", "off"):
+        return cast(Cutoff, text)
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not auto, off or a number") from None
 
 
 def _box(text: str) -> Box:
@@ -150,7 +166,11 @@ async def _answer(
     from photoorg.search.local import open_search
 
     with open_search(config) as service:
-        paged: dict[str, Any] = {"where": chosen, "cursor": args.cursor}
+        paged: dict[str, Any] = {
+            "where": chosen,
+            "cursor": args.cursor,
+            "cutoff": args.cutoff,
+        }
         if image is not None:
             return await service.by_image(config.tenant, image, args.k, box=args.bbox, **paged)
         if args.id is not None:

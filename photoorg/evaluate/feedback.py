@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from photoorg.errors import NotFoundError
 from photoorg.evaluate.refit import Refit, refit
-from photoorg.store.catalog import audit, feedback, spaces, thresholds
+from photoorg.store.catalog import feedback, spaces, thresholds
 from photoorg.store.catalog.connection import Transaction
+from photoorg.store.catalog.feedback import Verdict
 
 KINDS = ("search", "similar", "duplicate", "person")
 
@@ -35,7 +35,7 @@ def fit_feedback(tx: Transaction) -> Fitted:
     verdicts = feedback.verdicts(tx, space.id)
     fits = []
     for kind in KINDS:
-        own = [(v, v.score) for v in verdicts if v.kind == kind and v.score is not None]
+        own = [(v, score) for v in verdicts if v.kind == kind and (score := _judged(v)) is not None]
         fit = refit(
             kind,
             [score for _, score in own],
@@ -56,9 +56,14 @@ def fit_feedback(tx: Transaction) -> Fitted:
     return Fitted(space.id, tuple(fits), changes, mean)
 
 
+def _judged(verdict: Verdict) -> float | None:
+    """The score that a threshold is for: of answers to words and looks, what looks alone gave."""
+    if verdict.kind == "search" and "text" in verdict.signals:
+        return verdict.signals.get("relevance")
+    return verdict.signals.get("relevance", verdict.score)
+
+
 def apply(tx: Transaction, fitted: Fitted, actor: str) -> None:
     """Put the fitted values in force; the audit log keeps what was there before."""
-    for name, (before, after) in fitted.changes.items():
-        thresholds.put(tx, fitted.space, name, after)
-        detail: dict[str, Any] = {"name": name, "before": before, "after": after}
-        audit.record(tx, actor, "threshold.set", "space", fitted.space, detail)
+    values = {name: after for name, (_, after) in fitted.changes.items()}
+    thresholds.change(tx, fitted.space, values, actor)

@@ -16,7 +16,7 @@ LEAST_EACH = 5
 POINTS = 101
 RIDGE = 1.0
 STEPS = 50
-WEIGHTS = ("quality", "hash", "time", "place")
+WEIGHTS = ("quality", "hash", "time", "place", "event", "people")
 HIGHEST_WEIGHT = 1.0
 
 
@@ -134,7 +134,7 @@ def roc_auc(scores: Floats, accepted: Mask) -> float:
 
 
 def _evidence(signals: Sequence[Mapping[str, float]]) -> Floats:
-    """Cosine and the room that each kind of evidence could fill [n, 5], as the re-ranker scales it.
+    """Cosine and the room that each kind of evidence could fill [n, 7], as the re-ranker scales it.
 
     The re-ranker's score is cosine + (1 - cosine) * weighted evidence: linear in these columns.
     """
@@ -147,7 +147,8 @@ def _evidence(signals: Sequence[Mapping[str, float]]) -> Floats:
         near = 0.0 if apart is None else float(np.exp(-apart / 60))
         here = 0.0 if metres is None else float(np.exp(-metres / 200))
         cosine = known.get("cosine", 0.0)
-        evidence = (known.get("quality", 0.0), looks, near, here)
+        bonds = (known.get("same_event", 0.0), known.get("people", 0.0))
+        evidence = (known.get("quality", 0.0), looks, near, here, *bonds)
         rows.append((cosine, *((1 - cosine) * e for e in evidence)))
     return np.asarray(rows, np.float64).reshape(len(signals), 1 + len(WEIGHTS))
 

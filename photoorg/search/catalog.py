@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from photoorg.search.filter_sql import FOUND, compile_filter
 from photoorg.search.filters import Filter
 from photoorg.search.reader import Joined
 from photoorg.search.text import Words, find_words, newest
-from photoorg.store.catalog import Catalog, changes, thresholds
+from photoorg.store.catalog import Catalog, bonds, changes, thresholds
+from photoorg.store.catalog.bonds import Bonds
 from photoorg.store.catalog.keys import photo_key
 
 T = TypeVar("T")
@@ -37,7 +38,7 @@ class CatalogQueries:
         self._catalog = catalog
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="queries")
         self._revisions: dict[str, Joined[int]] = {}
-        self._kept: OrderedDict[tuple[str, str, str], tuple[float, float | None]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str, str], tuple[float, Any]] = OrderedDict()
 
     async def revision(self, tenant: str) -> int:
         """The number of changes so far; many who ask at once share one question."""
@@ -54,13 +55,16 @@ class CatalogQueries:
         Photo ids are hashes, so the first thousand of them are a sample drawn at random.
         """
         key = ("share", tenant, chosen.to_json())
-        return await self._remembered(key, self._share, tenant, chosen) or 0.0
+        return await self._remembered(key, self._share, tenant, chosen)
 
-    async def cutoff(self, tenant: str, space_id: str, name: str) -> float | None:
-        """A threshold of the tenant in a space, None where none was calibrated."""
-        return await self._remembered(
-            (name, tenant, space_id), self._cutoff, tenant, space_id, name
-        )
+    async def thresholds(self, tenant: str, space_id: str) -> Mapping[str, float]:
+        """The tenant's thresholds and weights in a space, by name."""
+        key = ("thresholds", tenant, space_id)
+        return await self._remembered(key, self._thresholds, tenant, space_id)
+
+    async def bonds(self, tenant: str, ids: Sequence[str]) -> Mapping[str, Bonds]:
+        """The event and the people of those of the photos that have any."""
+        return await self._in_thread(self._bonds, tenant, ids)
 
     async def allowed(self, tenant: str, chosen: Filter, ids: Sequence[str]) -> set[str]:
         """Those of the photos that the filter allows."""
@@ -75,8 +79,8 @@ class CatalogQueries:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _remembered(
-        self, key: tuple[str, str, str], ask: Callable[..., float | None], *args: object
-    ) -> float | None:
+        self, key: tuple[str, str, str], ask: Callable[..., T], *args: object
+    ) -> T:
         """An answer of the last half minute, or a new one."""
         known = self._kept.get(key)
         if known is None or time.monotonic() - known[0] > KEPT_S:
@@ -84,7 +88,8 @@ class CatalogQueries:
             self._kept[key] = known
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
-        return known[1]
+        answer: T = known[1]
+        return answer
 
     async def _in_thread(self, work: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
@@ -103,9 +108,13 @@ class CatalogQueries:
         assert row is not None
         return float(row[0] / max(1, row[1]))
 
-    def _cutoff(self, tenant: str, space_id: str, name: str) -> float | None:
+    def _thresholds(self, tenant: str, space_id: str) -> Mapping[str, float]:
         with self._catalog.tenant(tenant) as tx:
-            return thresholds.get(tx, space_id, name)
+            return thresholds.get_all(tx, space_id)
+
+    def _bonds(self, tenant: str, ids: Sequence[str]) -> Mapping[str, Bonds]:
+        with self._catalog.tenant(tenant) as tx:
+            return bonds.of(tx, ids)
 
     def _allowed(self, tenant: str, chosen: Filter, ids: Sequence[str]) -> set[str]:
         made = compile_filter(chosen)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from photoorg.config import SearchConfig
 from photoorg.models import Hit, Photo
 from photoorg.search.reasons import explain, explain_words
@@ -21,15 +23,20 @@ def fuse(
     config: SearchConfig,
     *,
     facts: QueryFacts | None = None,
+    least: float = -2.0,
 ) -> tuple[Hit, ...]:
     """All that vectors (`pool`) and words found, best first, near-duplicates folded.
 
     `Hit.score` is 1 for what both have at their top: by ranks the sum of weight / (60 + rank), by
     weights the sum of weight x score over the best score. Poor photos are moved down in both lists.
+    What vectors found counts from the re-ranker's score `least` on, which `relevance` tells.
     """
     signals = measure(facts or QueryFacts(), pool)
     scores = combine(signals, config)
-    order = sorted(range(len(pool.photos)), key=lambda i: (-scores[i], pool.photos[i].photo_id))
+    order = sorted(
+        np.flatnonzero(scores >= least).tolist(),
+        key=lambda i: (-scores[i], pool.photos[i].photo_id),
+    )
     folded = fold(order, near_duplicates(pool, config) if len(order) else {})
     seen = {
         pool.photos[i].photo_id: (float(scores[i]), i, [pool.photos[j].photo_id for j in under])
@@ -64,7 +71,7 @@ def fuse(
             reasons += explain_words(words.matched.get(photo_id, ()))
             signal["text"] = round(said[photo_id], 4)
         if found is not None:
-            signal |= known[found[1]]
+            signal |= known[found[1]] | {"relevance": round(found[0], 6)}
             reasons += explain(known[found[1]], config)
         hits.append(
             Hit(

@@ -12,6 +12,7 @@ from photoorg.encoders.several import SpaceEncoders
 from photoorg.encoders.spaces import open_encoder
 from photoorg.imaging.guard import GuardedDecoder
 from photoorg.search.catalog import CatalogQueries
+from photoorg.search.cross import CrossRanker, SecondSpace
 from photoorg.search.dual import DualReads
 from photoorg.search.embedding import LocalEmbedder
 from photoorg.search.fanout import FanOut
@@ -38,7 +39,10 @@ def open_search(config: PhotoOrgConfig) -> Iterator[SearchService]:
         queries = CatalogQueries(catalog)
         for part in (embedder, reader, slot, queries):
             stack.callback(part.close)
-        yield SearchService(embedder, [slot], reader, config.search, queries)
+        cross = local_cross(config, store)
+        if cross is not None:
+            stack.callback(cross.close)
+        yield SearchService(embedder, [slot], reader, config.search, queries, cross=cross)
 
 
 def local_service(
@@ -47,12 +51,13 @@ def local_service(
     slots: Sequence[Slot],
     reader: CatalogReader,
     queries: CatalogQueries,
+    cross: CrossRanker | None = None,
 ) -> SearchService:
     """A SearchService that also puts a sample of its queries to shadow indices."""
     fanout = FanOut(slots, config.search.deadline_ms / 1000)
     share = config.migration.sample
     dual = DualReads(fanout, reader, share) if share else None
-    return SearchService(embedder, slots, reader, config.search, queries, dual=dual)
+    return SearchService(embedder, slots, reader, config.search, queries, dual=dual, cross=cross)
 
 
 def open_catalog(config: PhotoOrgConfig, stack: ExitStack) -> Catalog:
@@ -76,6 +81,21 @@ def local_embedder(config: PhotoOrgConfig) -> LocalEmbedder:
 def space_encoders(config: PhotoOrgConfig) -> SpaceEncoders:
     """Encoders of any space that a library here may be in."""
     return SpaceEncoders(config.encoder, config.models_dir, config.migration.spaces)
+
+
+def local_cross(config: PhotoOrgConfig, store: ObjectStore) -> CrossRanker | None:
+    """The second look at hits that `search.cross` asks for, None if it asks for none."""
+    cross = config.search.cross
+    if cross.space is None:
+        return None
+    encoder = config.encoder.model_copy(update={"space": cross.space})
+    judge = SecondSpace(
+        lambda: open_encoder(encoder, config.models_dir),
+        store,
+        GuardedDecoder(config.imaging),
+        kept=cross.cached_pictures,
+    )
+    return CrossRanker(judge, top=cross.top, weight=cross.weight)
 
 
 def local_reader(config: PhotoOrgConfig, catalog: Catalog, store: ObjectStore) -> CatalogReader:

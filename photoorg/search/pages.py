@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from photoorg.config import SearchConfig
 from photoorg.errors import InputError
 from photoorg.models import Hit
+from photoorg.search.cross import CrossQuery, CrossRanker
 from photoorg.search.cursor import MAX_GIVEN, Position, mark, marks
 from photoorg.search.dual import Again, DualReads, LiveRead
 from photoorg.search.fanout import FanOut, Found, Merged
@@ -24,7 +25,9 @@ from photoorg.search.planner import FilterPlan, plan
 from photoorg.search.ports import PhotoReader, Scope, Vector
 from photoorg.search.rerank import Pool, QueryFacts, rank
 from photoorg.search.text import Words
+from photoorg.search.tuning import LOWEST, NO_LIMITS, Limits, nothing_near, with_chance
 from photoorg.space import EmbeddingSpace
+from photoorg.store.catalog.bonds import NO_BONDS, Bonds
 
 POOL_PER_HIT = 2
 POOL_MIN = 40
@@ -33,7 +36,6 @@ POOL_MOST = 16
 """Candidates per hit, at first and at most; a pool that folds into too few hits grows."""
 EPS = 0.003
 """Cosines of one photo differ by less between two versions of an index."""
-LOWEST = -2.0
 
 
 class Queries(Protocol):
@@ -45,8 +47,11 @@ class Queries(Protocol):
     async def share(self, tenant: str, chosen: Filter) -> float:
         """About which share of the photos the filter allows, 0..1."""
 
-    async def cutoff(self, tenant: str, space_id: str, name: str) -> float | None:
-        """A threshold of the tenant in a space."""
+    async def thresholds(self, tenant: str, space_id: str) -> Mapping[str, float]:
+        """The tenant's thresholds and weights in a space, by name."""
+
+    async def bonds(self, tenant: str, ids: Sequence[str]) -> Mapping[str, Bonds]:
+        """The event and the people of those of the photos that have any."""
 
     async def allowed(self, tenant: str, chosen: Filter, ids: Sequence[str]) -> set[str]:
         """Those of the photos that the filter allows."""
@@ -57,9 +62,11 @@ class Queries(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is looked for: `name` tells it from others, `least` is the lowest cosine of a hit.
+    """What is looked for: `name` tells it from others, `limits` say what a hit must reach.
 
-    `again` gives the same as a vector of another space, for the search in a shadow index.
+    `config` ranks the hits (None: as the service is configured). `cross` is the query for a second
+    look at the hits. `again` gives the same as a vector of another space, for the search in a
+    shadow index.
     """
 
     name: bytes
@@ -71,7 +78,9 @@ class Question:
     facts: QueryFacts = field(default_factory=QueryFacts)
     skip: str = ""
     chosen: Filter | None = None
-    least: float = LOWEST
+    limits: Limits = NO_LIMITS
+    config: SearchConfig | None = None
+    cross: CrossQuery | None = None
     again: Again | None = None
 
 
@@ -107,12 +116,14 @@ class Pages:
         queries: Queries | None,
         config: SearchConfig,
         dual: DualReads | None = None,
+        cross: CrossRanker | None = None,
     ) -> None:
         self._slots = slots
         self._photos = photos
         self._queries = queries
         self._config = config
         self._dual = dual
+        self._cross = cross
 
     async def by_vector(self, q: Question, k: int, position: Position | None) -> Page:
         """The next k hits by likeness.
@@ -129,6 +140,9 @@ class Pages:
             got, candidates = wanted
             if not begun and not hits:
                 self._compare(q, candidates, k)
+                why = await self._nonsense(q, candidates.found)
+                if why:
+                    return self._page((), candidates.found, None, (why,))
             hits += got
             given = position.given | marks(i for h in got for i in (h.photo_id, *h.folded))
             best = candidates.found.best
@@ -139,10 +153,10 @@ class Pages:
                     for i in candidates.rows.tolist()
                     if best.scores[i] >= floor and mark(best.ids[i]) not in given
                 ]
-                more = bool(left) or floor > max(LOWEST, q.least)
+                more = bool(left) or floor > q.limits.floor
                 after = replace(position, given=given, floor=floor) if more else None
                 return self._page(hits, candidates.found, after)
-            if floor <= max(LOWEST, q.least):
+            if floor <= q.limits.floor:
                 return self._page(hits, candidates.found, None)
             ceiling = floor + EPS
             over = marks(i for i, s in zip(best.ids, best.scores, strict=True) if s > ceiling)
@@ -175,16 +189,27 @@ class Pages:
         if begun:
             shown = {i: p for i, p in shown.items() if p.created_at <= position.at}
         pool = near.pool if near is not None else _no_pool()
+        notes = words.notes
+        why = None if near is None else await self._nonsense(q, near.found)
+        if why:
+            pool, notes = _no_pool(), (*notes, why)
         fused = fuse(
-            pool, words, shown | {p.photo_id: p for p in pool.photos}, self._config, facts=q.facts
+            pool,
+            words,
+            shown | {p.photo_id: p for p in pool.photos},
+            q.config or self._config,
+            facts=q.facts,
+            least=q.limits.score,
         )
         fresh = [h for h in fused if mark(h.photo_id) not in position.given]
-        hits = fresh[:k]
-        whole = words.whole and (near is None or near.floor <= max(LOWEST, q.least))
+        if self._cross is not None and q.cross is not None:
+            fresh = [*await self._cross.order(q.tenant, fresh, q.cross)]
+        hits = with_chance(fresh[:k], q.limits)
+        whole = words.whole and (near is None or bool(why) or near.floor <= q.limits.floor)
         given = position.given | marks(i for h in hits for i in (h.photo_id, *h.folded))
         after = replace(position, given=given) if len(fresh) > k or not whole else None
         found = near.found if near is not None else Found(Merged((), _NONE, _NONE), 0, 0)
-        return self._page(hits, found, after if hits else None, words.notes)
+        return self._page(hits, found, after if hits else None, notes)
 
     async def _near(self, q: Question, depth: int, position: Position, begun: bool) -> _Candidates:
         chosen = await self._plan(q)
@@ -211,13 +236,37 @@ class Pages:
             got = await self._candidates(
                 q, k + extra, wanted + extra, position, chosen, begun=begun
             )
-            hits = rank(q.facts, got.pool, k, self._config)
+            hits = await self._ranked(q, got.pool, k)
             covered = position.floor is None or got.floor <= position.floor
             # Many near-duplicates are folded into few hits: then more candidates are needed.
             enough = len(hits) == k or wanted >= POOL_MOST * k
             if got.floor <= LOWEST or (enough and covered):
                 return hits, got
             wanted *= POOL_GROWS
+
+    async def _ranked(self, q: Question, pool: Pool, k: int) -> tuple[Hit, ...]:
+        """The k best of the candidates, where it is configured after a second look at more."""
+        config = q.config or self._config
+        if self._cross is None or q.cross is None:
+            hits = rank(q.facts, pool, k, config, least=q.limits.score)
+        else:
+            hits = rank(q.facts, pool, max(k, self._cross.top), config, least=q.limits.score)
+            hits = await self._cross.order(q.tenant, hits, q.cross)
+        return with_chance(hits[:k], q.limits)
+
+    async def _nonsense(self, q: Question, found: Found) -> str | None:
+        """Why the query makes no sense here: the best hit is no nearer than chance would be.
+
+        The whole library is asked where those that a filter allows are all far.
+        """
+        if q.limits.best <= LOWEST or not found.best.ids:
+            return None
+        best = float(found.best.scores[0])
+        if best < q.limits.best and q.chosen is not None and not q.chosen.empty:
+            assert q.x_d is not None, "a search by likeness has a vector"
+            anywhere = await self._slots.search(q.tenant, q.space, q.x_d, 1, seq=q.seq, pool=1)
+            best = float(anywhere.best.scores[0]) if anywhere.best.ids else best
+        return None if best >= q.limits.best else nothing_near(best, q.limits)
 
     async def _candidates(
         self,
@@ -252,7 +301,10 @@ class Pages:
                 only = FilterPlan("subset")
                 return await self._candidates(q, k, pool, position, only, begun=begun)
         known = await self._photos.photos(q.tenant, best.ids)
-        low = max(q.least, LOWEST if position.floor is None else position.floor)
+        bonds: Mapping[str, Bonds] = {}
+        if q.facts.bonds != NO_BONDS and self._queries is not None:
+            bonds = await self._queries.bonds(q.tenant, best.ids)
+        low = max(q.limits.floor, LOWEST if position.floor is None else position.floor)
         rows = [
             i
             for i, photo_id in enumerate(best.ids)
@@ -268,10 +320,11 @@ class Pages:
             photos=[known[best.ids[i]] for i in rows],
             cosines=best.scores[at],
             vectors=best.vectors[at].astype(np.float32, copy=False),
+            bonds=bonds,
         )
         # A slot is sure of its `sure` best only: below, some of the pool may be missing.
         end = LOWEST if found.whole else float(best.scores[min(sure, len(best.ids)) - 1])
-        if not best.ids or end < q.least:
+        if not best.ids or end < q.limits.floor:
             end = LOWEST
         return _Candidates(found, at, some, end, seconds)
 

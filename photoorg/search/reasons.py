@@ -12,7 +12,13 @@ DAY_MINUTES = 24 * 60
 
 def explain(signals: Mapping[str, float], config: SearchConfig) -> tuple[str, ...]:
     """Why a photo was found, strongest reason first; never empty."""
-    return (_look(signals, config), *_place(signals), *_time(signals), *_quality(signals))
+    return (
+        _look(signals, config),
+        *_place(signals),
+        *_bonds(signals),
+        *_time(signals),
+        *_quality(signals),
+    )
 
 
 def explain_words(words: Sequence[str]) -> tuple[str, ...]:
@@ -34,6 +40,12 @@ def _place(signals: Mapping[str, float]) -> tuple[str, ...]:
     if "meters_apart" not in signals:
         return ()
     return next(((text,) for limit, text in PLACES if signals["meters_apart"] <= limit), ())
+
+
+def _bonds(signals: Mapping[str, float]) -> tuple[str, ...]:
+    event = ("same event",) if signals.get("same_event", 0.0) > 0 else ()
+    people = ("people in common",) if signals.get("people", 0.0) > 0 else ()
+    return (*event, *people)
 
 
 def _time(signals: Mapping[str, float]) -> tuple[str, ...]:

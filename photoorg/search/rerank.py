@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from photoorg.config import SearchConfig
 from photoorg.models import Hashes, Hit, Photo, Quality
 from photoorg.search.reasons import explain
+from photoorg.store.catalog.bonds import NO_BONDS, Bonds
 
 Floats = NDArray[np.float64]
 Words = NDArray[np.uint64]
@@ -33,22 +34,27 @@ class QueryFacts:
     captured_at: datetime | None = None
     latitude: float | None = None
     longitude: float | None = None
+    bonds: Bonds = NO_BONDS
 
     @classmethod
-    def of(cls, photo: Photo) -> QueryFacts:
+    def of(cls, photo: Photo, bonds: Bonds | None = None) -> QueryFacts:
         """The facts of a photo used as query."""
         exif = photo.exif
         at = exif.captured_at if exif.captured_source in CLOCKS else None
-        return cls(photo.hashes, at, exif.latitude, exif.longitude)
+        return cls(photo.hashes, at, exif.latitude, exif.longitude, bonds or NO_BONDS)
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Candidates before ranking: `photos` [n], their cosines [n] and unit vectors [n, dim]."""
+    """Candidates before ranking: `photos` [n], their cosines [n] and unit vectors [n, dim].
+
+    `bonds` are those of photos that have any, by id.
+    """
 
     photos: Sequence[Photo]
     cosines: NDArray[np.float32]
     vectors: NDArray[np.float32]
+    bonds: Mapping[str, Bonds] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,8 @@ class Signals:
     """What is known of each candidate [n], NaN where it cannot be known.
 
     cosine -1..1; pdq and phash the share of equal bits 0..1 (0.5 is chance); quality 0..1;
-    minutes_apart and meters_apart >= 0.
+    minutes_apart and meters_apart >= 0; same_event 0 or 1; people the share 0..1 of the query's
+    people who are in the photo.
     """
 
     cosine: Floats
@@ -65,6 +72,8 @@ class Signals:
     quality: Floats
     minutes_apart: Floats
     meters_apart: Floats
+    same_event: Floats
+    people: Floats
 
     def of(self, rows: Sequence[int]) -> list[dict[str, float]]:
         """Those of some candidates that are known, each with as many digits as it deserves."""
@@ -82,11 +91,15 @@ DIGITS = {
     "quality": 4,
     "minutes_apart": 2,
     "meters_apart": 1,
+    "same_event": 0,
+    "people": 3,
 }
 
 
-def rank(query: QueryFacts, pool: Pool, k: int, config: SearchConfig) -> tuple[Hit, ...]:
-    """The k best hits, diverse, with near-duplicates of a hit folded under it.
+def rank(
+    query: QueryFacts, pool: Pool, k: int, config: SearchConfig, *, least: float = -2.0
+) -> tuple[Hit, ...]:
+    """The k best hits of at least that score, diverse, near-duplicates of a hit folded under it.
 
     Equal inputs give equal output whatever the order of the pool: ties go to the smaller photo id.
     `Hit.score` is relevance in -1..1; the order also counts diversity (maximal marginal relevance,
@@ -97,7 +110,10 @@ def rank(query: QueryFacts, pool: Pool, k: int, config: SearchConfig) -> tuple[H
     pool = _by_id(pool)
     signals = measure(query, pool)
     scores = combine(signals, config)
-    order = np.argsort(-scores, kind="stable").tolist()
+    order = np.argsort(-scores, kind="stable")
+    order = order[scores[order] >= least].tolist()
+    if not order:
+        return ()
     folded = fold(order, near_duplicates(pool, config))
     chosen = spread(list(folded), scores, pool.vectors, k, config)
     hits = []
@@ -135,6 +151,8 @@ def measure(query: QueryFacts, pool: Pool) -> Signals:
         quality=np.array([p.quality.score if p.quality else np.nan for p in photos]),
         minutes_apart=_minutes(query, photos),
         meters_apart=_meters(query, photos),
+        same_event=_same_event(query.bonds, pool),
+        people=_people(query.bonds, pool),
     )
 
 
@@ -151,6 +169,8 @@ def combine(signals: Signals, config: SearchConfig) -> Floats:
     evidence += config.hash_weight * np.nan_to_num(np.where(np.isnan(pdq), phash, pdq))
     evidence += config.time_weight * np.nan_to_num(np.exp(-signals.minutes_apart / 60))
     evidence += config.place_weight * np.nan_to_num(np.exp(-signals.meters_apart / 200))
+    evidence += config.event_weight * np.nan_to_num(signals.same_event)
+    evidence += config.people_weight * np.nan_to_num(signals.people)
     score = signals.cosine + (1 - signals.cosine) * np.minimum(1.0, evidence)
     lack = np.maximum(0.0, 1 - np.nan_to_num(signals.quality, nan=1.0) / config.poor_quality)
     spread = float(np.std(signals.cosine)) if len(signals.cosine) else 0.0
@@ -223,7 +243,8 @@ def spread(
 def _by_id(pool: Pool) -> Pool:
     """The pool sorted by photo id, so that its order decides nothing."""
     order = sorted(range(len(pool.photos)), key=lambda i: pool.photos[i].photo_id)
-    return Pool([pool.photos[i] for i in order], pool.cosines[order], pool.vectors[order])
+    photos = [pool.photos[i] for i in order]
+    return Pool(photos, pool.cosines[order], pool.vectors[order], pool.bonds)
 
 
 def _trusted(photos: Sequence[Photo]) -> NDArray[np.bool_]:
@@ -273,6 +294,20 @@ def _meters(query: QueryFacts, photos: Sequence[Photo]) -> Floats:
     h += math.cos(lat) * np.cos(lats) * np.sin((lons - lon) / 2) ** 2
     meters: Floats = 2 * EARTH_RADIUS_M * np.arcsin(np.sqrt(np.minimum(1.0, h)))
     return meters
+
+
+def _same_event(query: Bonds, pool: Pool) -> Floats:
+    if query.event is None:
+        return np.full(len(pool.photos), np.nan)
+    events = [pool.bonds.get(p.photo_id, NO_BONDS).event for p in pool.photos]
+    return np.array([math.nan if e is None else float(e == query.event) for e in events])
+
+
+def _people(query: Bonds, pool: Pool) -> Floats:
+    if not query.people:
+        return np.full(len(pool.photos), np.nan)
+    there = [pool.bonds.get(p.photo_id, NO_BONDS).people for p in pool.photos]
+    return np.array([len(p & query.people) / len(query.people) if p else math.nan for p in there])
 
 
 def _place(photo: Photo) -> tuple[float, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar, get_args
@@ -20,15 +20,18 @@ from photoorg.errors import (
     NotFoundError,
 )
 from photoorg.models import Photo
+from photoorg.search.cross import CrossQuery, CrossRanker
 from photoorg.search.cursor import decode, question_of
 from photoorg.search.dates import read_dates
 from photoorg.search.dual import DualReads
 from photoorg.search.fanout import FanOut
 from photoorg.search.filters import Filter
-from photoorg.search.pages import LOWEST, Page, Pages, Queries, Question
+from photoorg.search.pages import Page, Pages, Queries, Question
 from photoorg.search.ports import Box, Embedder, Mode, PhotoReader, SearchAnswer, Slot, Vector
 from photoorg.search.rerank import QueryFacts
+from photoorg.search.tuning import Cutoff, Limits, QueryKind, limits_of, tuned
 from photoorg.space import EmbeddingSpace
+from photoorg.store.catalog.bonds import Bonds
 
 T = TypeVar("T")
 TEXT_MAX = 2_000
@@ -37,8 +40,9 @@ TEXT_MAX = 2_000
 class SearchService:
     """Searches one tenant's photos; holds no tenant's state and may be shared by all requests.
 
-    Every search takes a filter (`where`) and the cursor of the page before. Without `queries` there
-    are neither filters nor words.
+    Every search takes a filter (`where`), the cursor of the page before, and a `cutoff`: "auto"
+    leaves out what chance brings as near, "off" nothing, a number cosines below it. Without
+    `queries` there are neither filters nor words nor a calibrated cutoff.
     """
 
     def __init__(
@@ -50,13 +54,14 @@ class SearchService:
         queries: Queries | None = None,
         *,
         dual: DualReads | None = None,
+        cross: CrossRanker | None = None,
     ) -> None:
         self._embedder = embedder
         self._slots = FanOut(slots, config.deadline_ms / 1000)
         self._photos = photos
         self._config = config
         self._queries = queries
-        self._pages = Pages(self._slots, photos, queries, config, dual)
+        self._pages = Pages(self._slots, photos, queries, config, dual, cross)
 
     async def similar(
         self,
@@ -67,6 +72,7 @@ class SearchService:
         box: Box | None = None,
         where: Filter | None = None,
         cursor: str | None = None,
+        cutoff: Cutoff | None = None,
         user: str = "",
     ) -> SearchAnswer:
         """Photos that look like one of the library's own, which is left out of the hits.
@@ -85,16 +91,25 @@ class SearchService:
             data = await self._photos.original(tenant, photo_id)
             return (await self._embedded(self._embedder.embed_image(data, box, space=space))).vector
 
+        facts, cross = QueryFacts(), None
+        if box is None:
+            facts = QueryFacts.of(photo, await self._bonds(tenant, photo_id))
+            cross = CrossQuery(photo_id=photo_id)
+        limits, config = await self._limits(
+            tenant, space, "image", cutoff, where, similar=box is None
+        )
         q = Question(
-            question_of("photo", tenant, space.id, photo_id, box, where),
+            question_of("photo", tenant, space.id, photo_id, box, where, *_said(cutoff)),
             tenant,
             space,
             seq,
             await vector_in(space),
-            facts=QueryFacts.of(photo) if box is None else QueryFacts(),
+            facts=facts,
             skip=photo_id,
             chosen=where,
-            least=await self._least(tenant, space, "image"),
+            limits=limits,
+            config=config,
+            cross=cross,
             again=vector_in,
         )
         return await self._vector_page(q, k, cursor, start)
@@ -108,6 +123,7 @@ class SearchService:
         box: Box | None = None,
         where: Filter | None = None,
         cursor: str | None = None,
+        cutoff: Cutoff | None = None,
         user: str = "",
     ) -> SearchAnswer:
         """Photos that look like an image given as a file's bytes, or like a box of it.
@@ -122,15 +138,18 @@ class SearchService:
             return (await self._embedded(self._embedder.embed_image(data, box, space=space))).vector
 
         query = await self._embedded(self._embedder.embed_image(data, box, space=space))
+        limits, config = await self._limits(tenant, space, "image", cutoff, where)
         q = Question(
-            question_of("image", tenant, space.id, data, box, where),
+            question_of("image", tenant, space.id, data, box, where, *_said(cutoff)),
             tenant,
             space,
             seq,
             query.vector,
             facts=QueryFacts(hashes=query.hashes),
             chosen=where,
-            least=await self._least(tenant, space, "image"),
+            limits=limits,
+            config=config,
+            cross=CrossQuery(data=data, box=box),
             again=vector_in,
         )
         return await self._vector_page(q, k, cursor, start)
@@ -145,6 +164,7 @@ class SearchService:
         where: Filter | None = None,
         cursor: str | None = None,
         now: datetime | None = None,
+        cutoff: Cutoff | None = None,
         user: str = "",
     ) -> SearchAnswer:
         """Photos that show what the text says (semantic), that have its words (keyword), or both.
@@ -171,7 +191,7 @@ class SearchService:
             raise InputError("This service searches no words.", fix="Use mode semantic.")
         seq = await self._photos.head(tenant)
         space = await self._space(tenant, user)
-        name = question_of("text", tenant, space.id, text, mode, where)
+        name = question_of("text", tenant, space.id, text, mode, where, *_said(cutoff))
         position = None if cursor is None else decode(cursor, name)
         notes: list[str] = []
         words = text
@@ -191,10 +211,13 @@ class SearchService:
         async def vector_in(space: EmbeddingSpace) -> Vector:
             return await self._embedded(self._embedder.embed_text(words, space=space))
 
-        q = Question(name, tenant, space, seq, text=words, chosen=where)
+        limits, config = await self._limits(tenant, space, "text", cutoff, where)
+        cross = CrossQuery(text=words) if words else None
+        q = Question(
+            name, tenant, space, seq, text=words, chosen=where, config=config, cross=cross
+        )
         if mode != "keyword" and words:
-            least = await self._least(tenant, space, "text")
-            q = replace(q, x_d=await vector_in(space), least=least, again=vector_in)
+            q = replace(q, x_d=await vector_in(space), limits=limits, again=vector_in)
         if mode == "semantic" and q.x_d is not None:
             page = await self._pages.by_vector(q, k, position)
         else:
@@ -211,6 +234,7 @@ class SearchService:
         *,
         where: Filter | None = None,
         cursor: str | None = None,
+        cutoff: Cutoff | None = None,
         user: str = "",
     ) -> SearchAnswer:
         """Photos near a vector of the tenant's space; InputError if it is not one."""
@@ -218,8 +242,9 @@ class SearchService:
         seq = await self._photos.head(tenant)
         space = await self._space(tenant, user)
         x_d = _unit(vector, space)
-        name = question_of("vector", tenant, space.id, x_d.tobytes(), where)
-        q = Question(name, tenant, space, seq, x_d, chosen=where)
+        name = question_of("vector", tenant, space.id, x_d.tobytes(), where, *_said(cutoff))
+        limits, config = await self._limits(tenant, space, "image", cutoff, where)
+        q = Question(name, tenant, space, seq, x_d, chosen=where, limits=limits, config=config)
         return await self._vector_page(q, k, cursor, start)
 
     async def _vector_page(
@@ -228,12 +253,29 @@ class SearchService:
         position = None if cursor is None else decode(cursor, q.name)
         return _answer(await self._pages.by_vector(q, k, position), q, start, "semantic")
 
-    async def _least(self, tenant: str, space: EmbeddingSpace, kind: str) -> float:
-        """The cosine below which nothing is a hit, where one was calibrated."""
+    async def _limits(
+        self,
+        tenant: str,
+        space: EmbeddingSpace,
+        kind: QueryKind,
+        cutoff: Cutoff | None,
+        where: Filter | None,
+        *,
+        similar: bool = False,
+    ) -> tuple[Limits, SearchConfig]:
+        """What hits must reach, and how they are ranked, by what was fitted for the tenant."""
+        known: Mapping[str, float] = {}
+        if self._queries is not None:
+            known = await self._queries.thresholds(tenant, space.id)
+        config = tuned(self._config, known)
+        narrowed = where is not None and not where.empty
+        limits = limits_of(known, config, kind, cutoff, similar=similar, narrowed=narrowed)
+        return limits, config
+
+    async def _bonds(self, tenant: str, photo_id: str) -> Bonds | None:
         if self._queries is None:
-            return LOWEST
-        found = await self._queries.cutoff(tenant, space.id, f"search.{kind}")
-        return LOWEST if found is None else found
+            return None
+        return (await self._queries.bonds(tenant, [photo_id])).get(photo_id)
 
     async def _embedded(self, work: Awaitable[T]) -> T:
         try:
@@ -303,6 +345,11 @@ def _no_text(space: EmbeddingSpace) -> NoTextSearchError:
         fix="Search by image or by photo id, by words that photos carry (mode keyword), or embed "
         "again with a CLIP space (`photoorg reembed --space clip-vit-b-32-laion2b`).",
     )
+
+
+def _said(cutoff: Cutoff | None) -> tuple[Cutoff, ...]:
+    """What a cutoff adds to the name of a question: nothing where none was asked for."""
+    return () if cutoff is None else (cutoff,)
 
 
 def _now() -> datetime:

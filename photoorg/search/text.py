@@ -1,8 +1,8 @@
 """Keyword search: words of a question to photos, by the postings that the catalog keeps.
 
 A photo's score is the sum over the question's words of weight x rarity: the weight says where the
-word was found (title, tags and people 1, caption and albums 0.4, OCR 0.2, file name 0.1), rarity is
-1 + ln(10^6 / photos with the word). A word is matched as it is written and by its stem; as the
+word was found (title, tags and people 1, caption and albums 0.4, the place or name of its event
+0.3, OCR 0.2, file name 0.1), rarity is 1 + ln(10^6 / photos with the word). A word is matched as it is written and by its stem; as the
 beginning of a longer word (0.7 of the score); and where neither is found, by trigrams (Jaccard
 similarity of 0.4 and more, as pg_trgm measures it; the score is multiplied by it).
 """
@@ -22,6 +22,8 @@ PREFIX_MIN, PREFIX_MOST, PREFIX_FACTOR = 3, 16, 0.7
 FUZZY_MIN, FUZZY_MOST, FUZZY_LIKE = 4, 6, 0.4
 POSTINGS_MOST = 20_000
 """Photos looked at for one word: those where it weighs most, then the newest."""
+EVENT_WEIGHT = 0.3
+"""Postings of this weight stand for all photos of an event, by its number below 0."""
 RARITY_OF = 1e6
 LAST = chr(0x10FFFF)
 
@@ -63,9 +65,16 @@ SELECT encode(t.photo_id, 'hex'), found.score, found.terms FROM (
         SELECT h.text_no, e.term, max(h.weight * e.boost) AS best
         FROM unnest(%(words)s::text[], %(terms)s::integer[], %(boosts)s::real[])
             e(word, term, boost),
-        LATERAL (SELECT text_no, weight FROM text_postings p WHERE p.tenant_id = %(tenant)s
-            AND p.word = e.word COLLATE "C" ORDER BY p.word DESC, p.weight DESC, p.text_no DESC
-            LIMIT %(per_word)s) h
+        LATERAL (
+            (SELECT text_no, weight FROM text_postings p WHERE p.tenant_id = %(tenant)s
+                AND p.word = e.word COLLATE "C" ORDER BY p.word DESC, p.weight DESC, p.text_no DESC
+                LIMIT %(per_word)s)
+            UNION ALL
+            (SELECT t.text_no, v.weight FROM text_postings v
+                JOIN event_photos l ON l.tenant_id = %(tenant)s AND l.event_id = -v.text_no
+                JOIN photo_texts t ON t.tenant_id = %(tenant)s AND t.photo_id = l.photo_id
+                WHERE v.tenant_id = %(tenant)s AND v.word = e.word COLLATE "C"
+                AND v.weight = %(event_weight)s::real AND v.text_no < 0 LIMIT %(per_word)s)) h
         GROUP BY h.text_no, e.term) by_term
     GROUP BY text_no ORDER BY score DESC, text_no DESC) found
 JOIN photo_texts t ON t.tenant_id = %(tenant)s AND t.text_no = found.text_no
@@ -197,6 +206,7 @@ def _search(
         "terms": [m.term for m in matches],
         "boosts": [m.factor * rarity[m.word] for m in matches],
         "per_word": per_word,
+        "event_weight": EVENT_WEIGHT,
         "limit": limit,
         **({} if chosen is None else chosen.values),
     }

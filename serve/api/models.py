@@ -18,6 +18,13 @@ PhotoId = Annotated[
 ]
 
 
+CutoffValue = Annotated[float, Field(ge=-1, le=1)] | Literal["auto", "off"]
+CUTOFF = (
+    "auto leaves out what chance brings as near (the default, but for photos similar to one of the"
+    " library), off leaves out nothing, a number -1..1 lower cosines."
+)
+
+
 class Body(BaseModel):
     """A request body; unknown keys are errors."""
 
@@ -55,6 +62,7 @@ class SearchBody(Body):
     mode: Mode | None = Field(None, description="How text is searched; default hybrid.")
     filter: Filter | None = Field(None, description="Which photos may be found.")
     cursor: str | None = Field(None, max_length=65_536, description="next_cursor of a page.")
+    cutoff: CutoffValue | None = Field(None, description=CUTOFF)
     top_k: int | None = Field(None, description="How many results; the default is configured.")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 
@@ -11,6 +11,7 @@ from photoorg.errors import InputError, PhotoOrgError
 from photoorg.search.filters import Filter, parse_filter
 from photoorg.search.ports import Mode, SearchAnswer
 from photoorg.search.service import SearchService
+from photoorg.search.tuning import Cutoff
 from serve.api.body import (
     field,
     file_of,
@@ -24,11 +25,13 @@ from serve.api.body import (
     wrong_type,
 )
 from serve.api.models import (
+    CUTOFF,
     PHOTO_ID,
     BatchAnswer,
     BatchBody,
     BatchResults,
     BoxBody,
+    CutoffValue,
     SearchBody,
     SearchResults,
 )
@@ -56,6 +59,7 @@ SEARCH_FORM = {
             "description": "Which photos may be found, as JSON.",
         },
         "cursor": {"type": "string", "description": "next_cursor of the page before."},
+        "cutoff": {"type": "string", "description": CUTOFF},
         "top_k": {"type": "integer", "minimum": 1},
     },
 }
@@ -71,6 +75,7 @@ def search_router(
     top_k_dep = Query(default_k, ge=1, le=max_k, description="How many results.")
     filter_dep = Query(None, alias="filter", max_length=20_000, description=FILTER)
     cursor_dep = Query(None, max_length=65_536, description="next_cursor of the page before.")
+    cutoff_dep = Query(None, description=CUTOFF)
 
     def results(
         kind: str, answer: SearchAnswer, k: int, query: str, photo_id: str | None = None
@@ -93,10 +98,17 @@ def search_router(
         top_k: int = top_k_dep,
         where: str | None = filter_dep,
         cursor: str | None = cursor_dep,
+        cutoff: CutoffValue | None = cutoff_dep,
     ) -> SearchResults:
         """The photo itself is not among the results."""
         answer = await service.similar(
-            tenant, photo_id, top_k, where=_filter(where), cursor=cursor, user=user
+            tenant,
+            photo_id,
+            top_k,
+            where=_filter(where),
+            cursor=cursor,
+            cutoff=cutoff,
+            user=user,
         )
         return results("similar", answer, top_k, photo_id, photo_id)
 
@@ -114,13 +126,21 @@ def search_router(
         top_k: int = top_k_dep,
         where: str | None = filter_dep,
         cursor: str | None = cursor_dep,
+        cutoff: CutoffValue | None = cutoff_dep,
     ) -> SearchResults:
         """Words are searched in titles, captions, tags, people, albums, text in the picture and
         file names; vectors where the library's embedding space has a text encoder. A date in the
         query narrows the search to the time it names.
         """
         answer = await service.by_text(
-            tenant, q, top_k, mode=mode, where=_filter(where), cursor=cursor, user=user
+            tenant,
+            q,
+            top_k,
+            mode=mode,
+            where=_filter(where),
+            cursor=cursor,
+            cutoff=cutoff,
+            user=user,
         )
         return results("text", answer, top_k, q)
 
@@ -145,8 +165,16 @@ def search_router(
                 box, k = field(data, "bbox", BoxBody), number(data, "top_k")
                 where = _filter(text_of(data, "filter"))
                 cursor = text_of(data, "cursor")
+                cutoff = _cutoff(text_of(data, "cutoff"))
             answer = await service.by_image(
-                tenant, image, k, box=box and box.box(), where=where, cursor=cursor, user=user
+                tenant,
+                image,
+                k,
+                box=box and box.box(),
+                where=where,
+                cursor=cursor,
+                cutoff=cutoff,
+                user=user,
             )
             return results("image", answer, default_k if k is None else k, name or "image")
         if kind != "application/json":
@@ -201,28 +229,28 @@ async def ask(
         )
     if body.filter is not None:
         body.filter.parts()
+    more: dict[str, Any] = {
+        "where": body.filter,
+        "cursor": body.cursor,
+        "cutoff": body.cutoff,
+        "user": user,
+    }
     if body.vector is not None:
-        answer = await service.by_vector(
-            tenant, body.vector, k, where=body.filter, cursor=body.cursor, user=user
-        )
-        return "vector", answer
+        return "vector", await service.by_vector(tenant, body.vector, k, **more)
     if body.text is not None or not count:
-        answer = await service.by_text(
-            tenant,
-            body.text or "",
-            k,
-            mode=body.mode,
-            where=body.filter,
-            cursor=body.cursor,
-            user=user,
-        )
-        return "text", answer
+        return "text", await service.by_text(tenant, body.text or "", k, mode=body.mode, **more)
     assert body.photo_id is not None, "checked above"
     box = body.bbox and body.bbox.box()
-    answer = await service.similar(
-        tenant, body.photo_id, k, box=box, where=body.filter, cursor=body.cursor, user=user
-    )
-    return "similar", answer
+    return "similar", await service.similar(tenant, body.photo_id, k, box=box, **more)
+
+
+def _cutoff(text: str | None) -> Cutoff | None:
+    if text is None or text in ("auto", "off"):
+        return cast(Cutoff | None, text)
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"{text!r} is no cutoff.", fix="Use auto, off or a cosine.") from None
 
 
 def _filter(text: str | None) -> Filter | None:

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from photoorg.store.catalog import audit
 from photoorg.store.catalog.connection import Transaction
+
+ACTION = "threshold.set"
+LAST = """
+SELECT detail->>'name', detail->>'before' FROM audit_log a
+WHERE tenant_id = %(tenant)s AND entity = 'space' AND entity_id = %(space)s AND action = %(action)s
+    AND at = (SELECT max(at) FROM audit_log WHERE tenant_id = %(tenant)s AND entity = 'space'
+        AND entity_id = %(space)s AND action = %(action)s)
+"""
 
 
 def get(tx: Transaction, space_id: str, name: str) -> float | None:
@@ -33,3 +44,30 @@ def remove(tx: Transaction, space_id: str, name: str) -> bool:
     """Back to the configured value; False if it was not set."""
     sql = "DELETE FROM thresholds WHERE tenant_id = %s AND space_id = %s AND name = %s"
     return bool(tx.conn.execute(sql, [tx.tenant, space_id, name]).rowcount)
+
+
+def change(
+    tx: Transaction, space_id: str, values: Mapping[str, float | None], actor: str
+) -> dict[str, tuple[float | None, float | None]]:
+    """Set several (None: remove), note each in the audit log; (before, after) of what changed."""
+    before = get_all(tx, space_id)
+    changed = {n: (before.get(n), v) for n, v in values.items() if before.get(n) != v}
+    for name, (old, new) in changed.items():
+        if new is None:
+            remove(tx, space_id, name)
+        else:
+            put(tx, space_id, name, new)
+        detail = {"name": name, "before": old, "after": new}
+        audit.record(tx, actor, ACTION, "space", space_id, detail)
+    return changed
+
+
+def undo(
+    tx: Transaction, space_id: str, actor: str
+) -> dict[str, tuple[float | None, float | None]]:
+    """Put back what the last change set; (before, after) of each, empty if there was none.
+
+    To undo twice is to have the change again.
+    """
+    rows = tx.conn.execute(LAST, {"tenant": tx.tenant, "space": space_id, "action": ACTION})
+    return change(tx, space_id, {str(n): None if v is None else float(v) for n, v in rows}, actor)

@@ -16,6 +16,7 @@ from photoorg.search.cursor import Position, decode, mark, marks, question_of
 from photoorg.search.filters import Filter
 from photoorg.search.service import SearchService
 from photoorg.search.text import Words
+from photoorg.store.catalog.bonds import Bonds
 from tests.fakes.search import (
     MUTE,
     FakeEmbedder,
@@ -38,6 +39,8 @@ class FakeQueries:
         self.ok = {photo_id(n) for n in allowed}
         self.part = share
         self.filters: list[Filter | None] = []
+        self.fitted: dict[str, float] = {}
+        self.tied: dict[str, Bonds] = {}
 
     async def revision(self, tenant: str) -> int:
         return 7
@@ -45,8 +48,11 @@ class FakeQueries:
     async def share(self, tenant: str, chosen: Filter) -> float:
         return self.part
 
-    async def cutoff(self, tenant: str, space_id: str, name: str) -> float | None:
-        return None
+    async def thresholds(self, tenant: str, space_id: str) -> dict[str, float]:
+        return self.fitted
+
+    async def bonds(self, tenant, ids) -> dict[str, Bonds]:
+        return {i: b for i, b in self.tied.items() if i in ids}
 
     async def allowed(self, tenant, chosen, ids) -> set[str]:
         return self.ok & set(ids)

@@ -155,11 +155,11 @@ known = st.one_of(st.none(), st.floats(0, 1))
 apart = st.one_of(st.none(), st.floats(0, 1e7))
 
 
-@given(st.floats(-1, 1), known, known, known, apart, apart)
+@given(st.floats(-1, 1), known, known, known, apart, apart, known, known)
 def test_a_score_stays_in_range_and_evidence_only_raises_it(
-    cosine, pdq, phash, quality, minutes, meters
+    cosine, pdq, phash, quality, minutes, meters, event, people
 ):
-    values = [cosine, pdq, phash, quality, minutes, meters]
+    values = [cosine, pdq, phash, quality, minutes, meters, event, people]
     signals = Signals(*(np.array([np.nan if v is None else v]) for v in values))
     (score,) = combine(signals, CONFIG)
     assert cosine - 1e-9 <= score <= 1 + 1e-9
@@ -174,6 +174,8 @@ def test_poor_photos_come_after_good_ones_that_are_about_as_near_but_not_after_f
         quality=np.array([0.05, 0.8, np.nan, 0.9]),
         minutes_apart=unknown,
         meters_apart=unknown,
+        same_event=unknown,
+        people=unknown,
     )
     order = np.argsort(-combine(signals, CONFIG)).tolist()
     assert order == [1, 2, 0, 3]

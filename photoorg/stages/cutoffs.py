@@ -1,0 +1,236 @@
+"""Calibrating a tenant's searches: cutoffs fitted to its own vectors, and put in force."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from photoorg.config import PhotoOrgConfig
+from photoorg.encoders import nonsense
+from photoorg.encoders.base import Encoder, TextEncoder
+from photoorg.encoders.prompts import load_prompts
+from photoorg.encoders.several import SpaceEncoders
+from photoorg.errors import EncoderUnavailableError, NotFoundError
+from photoorg.index.base import FloatMatrix
+from photoorg.index.calibration import ExactProbe
+from photoorg.index.cutoffs import LEAST_PHOTOS, Cutoffs, best_neighbours, fit_images, fit_texts
+from photoorg.index.photo_ids import comparable
+from photoorg.index.rescore import unit
+from photoorg.index.sample import Sample
+from photoorg.space import EmbeddingSpace
+from photoorg.stages.publish import new_version
+from photoorg.stages.vectors import VectorSnapshot
+from photoorg.store.catalog import Catalog, Transaction, spaces, thresholds
+from photoorg.store.objects import ObjectStore
+
+log = logging.getLogger(__name__)
+SAMPLE = 1_000
+"""Photos drawn: half a million pairs."""
+PROBES = 400
+"""Of them, those whose best neighbour is looked for in the whole library."""
+PICTURES, TEXTS = 32, 100
+
+Keys = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Cutoffs of a space by kind of query (image, text), and what they were fitted to.
+
+    `real` is the share of the library's own photos that stay above the cutoff; `nonsense` the share
+    of pictures of nothing, and of made-up texts, below it, where an encoder made some.
+    """
+
+    space: EmbeddingSpace
+    photos: int
+    cutoffs: dict[str, Cutoffs]
+    real: dict[str, float]
+    nonsense: dict[str, float]
+
+    def thresholds(self) -> dict[str, float]:
+        """As they are kept."""
+        return {
+            name: value
+            for kind, found in self.cutoffs.items()
+            for name, value in found.to_thresholds(kind).items()
+        }
+
+
+class Background:
+    """How near photos of a library are to each other by chance; fed with its vectors twice."""
+
+    def __init__(self, dim: int) -> None:
+        self.drawn = Sample(SAMPLE, dim)
+        self.photos = 0
+        self._probes: list[tuple[FloatMatrix, ExactProbe]] = []
+
+    def draw(self, keys: Keys, x_nd: NDArray[np.float16]) -> None:
+        """The first time: draw the sample."""
+        self.drawn.add(keys, x_nd)
+        self.photos += len(keys)
+
+    def search(
+        self, batches: Iterable[tuple[Keys, NDArray[np.float16]]], queries: list[FloatMatrix]
+    ) -> list[tuple[FloatMatrix, NDArray[np.bytes_]]]:
+        """The second time: the best scores [m, 11] of each matrix of queries, and whose they are.
+
+        A photo that has several vectors may come several times.
+        """
+        best: list[tuple[FloatMatrix, NDArray[np.bytes_]] | None] = [None] * len(queries)
+        for keys, x_nd in batches:
+            rows = unit(x_nd.astype(np.float32))
+            for number, x_md in enumerate(queries):
+                if not len(x_md):
+                    continue
+                probe = ExactProbe(x_md, keys)
+                probe.offer(rows)
+                found = probe.best()
+                known = best[number]
+                if known is None:
+                    best[number] = (found.scores, found.names)
+                    continue
+                scores = np.concatenate([known[0], found.scores], axis=1)
+                names = np.concatenate([known[1], found.names], axis=1)
+                order = np.argsort(-scores, axis=1, kind="stable")[:, : known[0].shape[1]]
+                best[number] = (
+                    np.take_along_axis(scores, order, 1),
+                    np.take_along_axis(names, order, 1),
+                )
+        empty = (np.full((0, 1), -np.inf, np.float32), np.zeros((0, 1), "S32"))
+        return [found if found is not None else empty for found in best]
+
+
+def calibrate(
+    config: PhotoOrgConfig, catalog: Catalog, space: EmbeddingSpace, actor: str
+) -> Fitted:
+    """Fit the cutoffs of the configured tenant in a space, and put them in force.
+
+    Where the space's encoder cannot be had, only queries by image and vector get one.
+    """
+    fitted = fit_with_encoder(config, catalog, space)
+    with catalog.tenant(config.tenant) as tx:
+        apply(tx, fitted, actor)
+    return fitted
+
+
+def fit_with_encoder(config: PhotoOrgConfig, catalog: Catalog, space: EmbeddingSpace) -> Fitted:
+    """Fit them with the space's encoder, if it can be had."""
+    store = ObjectStore(config.storage.root, config.storage)
+    return fit_search(catalog, store, config.tenant, space, lambda: _encoder(config, space))
+
+
+def fit_search(
+    catalog: Catalog,
+    store: ObjectStore,
+    tenant: str,
+    space: EmbeddingSpace,
+    encoder_of: Callable[[], Encoder | None] = lambda: None,
+) -> Fitted:
+    """Fit cutoffs to the tenant's vectors in a space; writes nothing but a scratch folder.
+
+    With the space's encoder also to pictures of nothing and, where it reads text, to phrases and to
+    made-up words. A library of fewer than 40 photos gets none.
+    """
+    snapshot = VectorSnapshot(store, tenant, space, f"{tenant}/scratch/cutoffs-{new_version()}")
+    try:
+        with catalog.tenant(tenant) as tx:
+            snapshot.take(tx)
+        sources = snapshot.sources()
+        background = Background(space.dim)
+        for keys, x_nd in snapshot.batches(sources):
+            background.draw(keys, x_nd)
+        if background.photos < LEAST_PHOTOS:
+            return Fitted(space, background.photos, {}, {}, {})
+        return _fit(background, snapshot, space, encoder_of())
+    finally:
+        snapshot.discard()
+
+
+def _fit(
+    background: Background,
+    snapshot: VectorSnapshot,
+    space: EmbeddingSpace,
+    encoder: Encoder | None,
+) -> Fitted:
+    drawn = background.drawn
+    probes = np.ascontiguousarray(drawn.x_nd[:PROBES])
+    nothing = np.zeros((0, space.dim), np.float32)
+    noise, phrases, made_up = nothing, nothing, nothing
+    if encoder is not None:
+        noise = encoder.encode_images(list(nonsense.pictures(PICTURES)))
+        if space.has_text and isinstance(encoder, TextEncoder):
+            phrases = encoder.encode_texts(_phrases())
+            made_up = encoder.encode_texts(nonsense.texts(TEXTS))
+    queries = [probes, noise, phrases, made_up]
+    found = background.search(snapshot.batches(snapshot.sources()), queries)
+    own = comparable(drawn.keys[:PROBES])
+    scores, names = found[0]
+    neighbours = best_neighbours(_others(scores, names, own), np.zeros(len(scores), bool))
+    tops = [top[:, 0].astype(np.float64) for top, _ in found[1:]]
+    cutoffs: dict[str, Cutoffs] = {}
+    real: dict[str, float] = {}
+    refused: dict[str, float] = {}
+    images = fit_images(drawn.x_nd, neighbours, background.photos, tops[0])
+    if images is not None:
+        cutoffs["image"] = images
+        real["image"] = float(np.mean(neighbours >= images.best))
+        if len(noise):
+            refused["image"] = float(np.mean(tops[0] < images.best))
+    if images is not None and len(phrases):
+        texts = fit_texts(phrases @ drawn.x_nd.T, tops[1], tops[2])
+        if texts is not None:
+            cutoffs["text"] = texts
+            real["text"] = float(np.mean(tops[1] >= texts.best))
+            refused["text"] = float(np.mean(tops[2] < texts.best))
+    return Fitted(space, background.photos, cutoffs, real, refused)
+
+
+def _encoder(config: PhotoOrgConfig, space: EmbeddingSpace) -> Encoder | None:
+    encoders = SpaceEncoders(config.encoder, config.models_dir, config.migration.spaces)
+    try:
+        return encoders.of(space)
+    except EncoderUnavailableError as error:
+        log.warning("search cutoffs are fitted without an encoder: %s", error)
+        return None
+
+
+def _others(
+    scores: FloatMatrix, names: NDArray[np.bytes_], own_m: NDArray[np.bytes_]
+) -> FloatMatrix:
+    """Scores of other photos than the probe itself, -inf in place of its own."""
+    return np.where(names == own_m[:, None], -np.inf, scores)
+
+
+def _phrases() -> list[str]:
+    """What people look for: the phrases that tags are made of."""
+    return [
+        category.templates[0].format(phrase)
+        for category in load_prompts()
+        for said in category.tags.values()
+        for phrase in said[:1]
+    ]
+
+
+def space_of(tx: Transaction, space_id: str | None) -> EmbeddingSpace:
+    """The space of that id, or the tenant's default; NotFoundError."""
+    found = spaces.get(tx, space_id) if space_id else spaces.get_default(tx, "image")
+    if found is None:
+        raise NotFoundError(
+            f"There is no space {space_id!r} here." if space_id else "No space is known yet.",
+            fix="Run `photoorg ingest` first; `photoorg index list` shows the spaces in use.",
+        )
+    return found
+
+
+def apply(
+    tx: Transaction, fitted: Fitted, actor: str
+) -> dict[str, tuple[float | None, float | None]]:
+    """Put the cutoffs in force; what changed, by name. The audit log keeps what was there before.
+
+    A kind of query that nothing was fitted to keeps what it has.
+    """
+    return thresholds.change(tx, fitted.space.id, fitted.thresholds(), actor)
