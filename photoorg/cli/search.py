@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,6 +17,7 @@ from photoorg.errors import InputError, NotFoundError
 from photoorg.models import Hit
 from photoorg.search.filters import Filter, parse_filter
 from photoorg.search.ports import Box, Mode, SearchAnswer
+from photoorg.views import part_of
 
 
 def add_to(commands: Commands) -> None:
@@ -167,6 +169,7 @@ def _result(hit: Hit) -> dict[str, object]:
         "signals": dict(hit.signals),
         "reasons": list(hit.reasons),
         "folded": list(hit.folded),
+        "view": {"name": hit.view, **asdict(part_of(hit.view))} if hit.view else None,
     }
 
 

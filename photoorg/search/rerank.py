@@ -44,11 +44,19 @@ class QueryFacts:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Candidates before ranking: `photos` [n], their cosines [n] and unit vectors [n, dim]."""
+    """Candidates before ranking: `photos` [n], their cosines [n] and unit vectors [n, dim].
+
+    `views` [n] names the view of each that the cosine is of; empty where all are of wholes.
+    """
 
     photos: Sequence[Photo]
     cosines: NDArray[np.float32]
     vectors: NDArray[np.float32]
+    views: Sequence[str] = ()
+
+    def view(self, row: int) -> str:
+        """The view that a candidate's cosine is of, "" in a space of wholes."""
+        return self.views[row] if self.views else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +117,9 @@ def rank(query: QueryFacts, pool: Pool, k: int, config: SearchConfig) -> tuple[H
                 score=round(float(scores[i]), 6),
                 uri=photo.uri,
                 signals=known,
-                reasons=explain(known, config),
+                reasons=explain(known, config, pool.view(i)),
                 folded=tuple(pool.photos[j].photo_id for j in folded[i]),
+                view=pool.view(i),
             )
         )
     return tuple(hits)
@@ -225,7 +234,8 @@ def spread(
 def _by_id(pool: Pool) -> Pool:
     """The pool sorted by photo id, so that its order decides nothing."""
     order = sorted(range(len(pool.photos)), key=lambda i: pool.photos[i].photo_id)
-    return Pool([pool.photos[i] for i in order], pool.cosines[order], pool.vectors[order])
+    views = [pool.views[i] for i in order] if pool.views else ()
+    return Pool([pool.photos[i] for i in order], pool.cosines[order], pool.vectors[order], views)
 
 
 def _trusted(photos: Sequence[Photo]) -> NDArray[np.bool_]:
