@@ -178,7 +178,11 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One search result with the signals that made its score and why it is here, in words."""
+    """One search result with the signals that made its score and why it is here, in words.
+
+    `view` names the part of the photo that is most like the query (photoorg.views); empty where
+    photos are embedded as a whole only, or were found by words.
+    """
 
     photo_id: str
     score: float
@@ -186,6 +190,7 @@ class Hit:
     signals: Mapping[str, float] = field(default_factory=dict)
     reasons: tuple[str, ...] = ()
     folded: tuple[str, ...] = ()
+    view: str = ""
 
 
 @dataclass(frozen=True, slots=True)

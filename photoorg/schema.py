@@ -142,14 +142,25 @@ not run or failed.
 
 
 def vectors(space: EmbeddingSpace) -> pa.Schema:
-    """photo_id plus a float16 vector of the space's dimension; the metadata names the space."""
+    """photo_id plus the photo's float16 vectors; the metadata names the space.
+
+    One vector for each of the space's views, side by side: `space.width` values.
+    """
+    metadata = {"photoorg.space": space.id, "photoorg.schema": SCHEMA_VERSION}
+    if len(space.views) > 1:
+        metadata["photoorg.views"] = str(len(space.views))
     return pa.schema(
         [
             pa.field("photo_id", pa.string(), nullable=False),
-            pa.field("vector", pa.list_(pa.float16(), space.dim), nullable=False),
+            pa.field("vector", pa.list_(pa.float16(), space.width), nullable=False),
         ],
-        metadata={"photoorg.space": space.id, "photoorg.schema": SCHEMA_VERSION},
+        metadata=metadata,
     )
+
+
+def views_of(schema: pa.Schema) -> int:
+    """How many vectors side by side each photo has in a table of vectors."""
+    return int((schema.metadata or {}).get(b"photoorg.views", b"1"))
 
 
 def photos(stages: Sequence[str], face_space_id: str = "", face_user: str = "") -> pa.Schema:

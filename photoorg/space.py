@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from photoorg.errors import SpaceMismatchError
+from photoorg.views import ONE
 
 Metric = Literal["cosine"]
 Kind = Literal["image", "face"]
@@ -22,6 +23,10 @@ class EmbeddingSpace:
     is the content hash or hub tag of the weights, never a path, so that the id is the same on
     every machine. `modalities` holds "image", and "text" where the encoder also embeds text; it
     does not enter the id.
+
+    `views` are the parts of a photo that are embedded each by itself, the whole first (names of
+    photoorg.views); a photo's likeness to a query is that of its best view. Queries are embedded
+    as they are. Where a photo's vectors are stored they lie side by side, `width` numbers a photo.
     """
 
     name: str
@@ -33,18 +38,27 @@ class EmbeddingSpace:
     metric: Metric = "cosine"
     kind: Kind = "image"
     modalities: tuple[str, ...] = field(default=("image",), compare=False)
+    views: tuple[str, ...] = ONE
 
     @property
     def id(self) -> str:
         """`<name>-<12 hex digits>`: safe in paths, equal only for interchangeable vectors."""
-        parts = [self.encoder, self.weights, self.revision, self.preprocessing]
-        identity = json.dumps([*parts, self.dim, self.metric, self.kind], separators=(",", ":"))
+        parts: list[Any] = [self.encoder, self.weights, self.revision, self.preprocessing]
+        parts += [self.dim, self.metric, self.kind]
+        if self.views != ONE:
+            parts.append(list(self.views))
+        identity = json.dumps(parts, separators=(",", ":"))
         return f"{self.name}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
 
     @property
     def has_text(self) -> bool:
         """Whether a text query can be embedded in this space."""
         return "text" in self.modalities
+
+    @property
+    def width(self) -> int:
+        """How many numbers are stored for a photo: a vector of `dim` for each of its views."""
+        return self.dim * len(self.views)
 
     def require(self, other_id: str, what: str) -> None:
         """Raise SpaceMismatchError unless `other_id` is this space's id; `what` names the thing."""
@@ -56,7 +70,7 @@ class EmbeddingSpace:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON form, with the id for people who read it."""
-        return {
+        data = {
             "id": self.id,
             "name": self.name,
             "encoder": self.encoder,
@@ -68,12 +82,14 @@ class EmbeddingSpace:
             "kind": self.kind,
             "modalities": list(self.modalities),
         }
+        return data if self.views == ONE else data | {"views": list(self.views)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> EmbeddingSpace:
         """Inverse of to_dict; a recorded id that does not fit raises SpaceMismatchError."""
         fields = {k: v for k, v in data.items() if k != "id"}
         fields["modalities"] = tuple(fields.get("modalities", ("image",)))
+        fields["views"] = tuple(fields.get("views", ONE))
         space = cls(**fields)
         if "id" in data:
             space.require(str(data["id"]), "A recorded space description")

@@ -107,7 +107,7 @@ class Build:
                 raise IndexNotReadyError(
                     "There are no photos to index yet.", fix="Run `photoorg ingest` first."
                 )
-            small = live < self._index.flat_below
+            small = live * len(self.space.views) < self._index.flat_below
             manifest = self.here(seq) if small else self.on_the_cluster(seq, live)
             self.publisher.commit(manifest)
             self.publisher.complete(catalog, manifest)
@@ -135,7 +135,7 @@ class Build:
     def on_the_cluster(self, seq: int, live: int) -> IndexManifest:
         """Sample and train once, then build the shards side by side."""
         cluster = connect()
-        planned = plan(live, self.space.dim, self._index)
+        planned = plan(live, self.space.dim, self._index, views=len(self.space.views))
         sample = self._sample(planned, live, min(1.0, cluster.cpus / 4))
         trained = ray.get(_training(self._index, cluster.gpus).remote(sample, planned))
         workers = max(1, min(planned.shards, int(cluster.cpus) - 1))
@@ -152,7 +152,7 @@ class Build:
         groups = math.ceil(len(self.snapshot.sources()) / FILES_PER_TASK)
         share = min(1.0, math.ceil(planned.sample_rows * OVERSAMPLE) / live)
         drawn = through(numbers(range(groups)), draw, {**self._arguments, "share": share}, cpus)
-        sample = Sample(planned.sample_rows, self.space.dim)
+        sample = Sample(planned.sample_rows, self.space.dim, views=planned.views)
         for row in stream(drawn):
             sample.merge(pickle.loads(row["sample"]))
         return sample
@@ -178,7 +178,7 @@ def draw(
         files = sources[group * FILES_PER_TASK : (group + 1) * FILES_PER_TASK]
         batches = list(snapshot.batches(files))
         rows = sum(len(keys) for keys, _ in batches)
-        sample = Sample(math.ceil(rows * share), space.dim)
+        sample = Sample(math.ceil(rows * share), space.dim, views=len(space.views))
         for keys, x_nd in batches:
             sample.add(keys, x_nd)
         samples.append(pickle.dumps(sample))

@@ -64,7 +64,7 @@ def photo_vectors(
     try:
         with catalog.tenant(config.tenant) as tx:
             snapshot.take(tx)
-        for keys, x_nd in snapshot.batches(snapshot.sources()):
+        for keys, x_nd in snapshot.wholes(snapshot.sources()):
             rows.update(zip(hex_ids(keys), x_nd, strict=True))
     finally:
         snapshot.discard()

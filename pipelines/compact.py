@@ -107,7 +107,7 @@ def _folded(
     work.publisher.begin(catalog, since=found.delta_seq)
     try:
         seq = work.freeze(catalog)
-        small = found.version.vectors + found.came < config.index.flat_below
+        small = found.version.vectors + found.came * len(space.views) < config.index.flat_below
         written = work.fold() if small else _on_the_cluster(config, space, found, work)
         return work.finish(catalog, written, seq)
     except PhotoOrgError:

@@ -71,7 +71,7 @@ class _Vectors:
                     yield None
                     return
                 yield Neighbours.build(
-                    snapshot.batches(batches), keys_n32, space, self._config.index, Path(name)
+                    snapshot.wholes(batches), keys_n32, space, self._config.index, Path(name)
                 )
             finally:
                 snapshot.discard()

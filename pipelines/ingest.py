@@ -29,6 +29,7 @@ from photoorg.stages.ingest import (
     model_stages,
     open_models,
     run_stages,
+    views_side,
 )
 from photoorg.stages.job import KEYS, IngestJob, IngestSummary, Work
 from photoorg.stages.parts import INGEST, Made, PartWriter, finish
@@ -67,14 +68,17 @@ class FusedWorker:
 class DecodeWorker:
     """Keys of a part to pixels and measures: everything that needs no model."""
 
-    def __init__(self, config: PhotoOrgConfig, run_id: str) -> None:
+    def __init__(self, config: PhotoOrgConfig, run_id: str, least_side: int) -> None:
         store = ObjectStore(config.storage.root, config.storage)
         keep = config.ingest.originals == "copy"
         self._keys = Run(store, run_dir(config.tenant, INGEST, run_id))
         fetch = Fetch(
             config.source, max_bytes=config.imaging.max_bytes, threads=config.ingest.fetch_threads
         )
-        self._line = [fetch, *cpu_stages(config, store, keep_data=keep)]
+        self._line = [
+            fetch,
+            *cpu_stages(config, store, keep_data=keep, least_side=least_side),
+        ]
 
     def __call__(self, numbers: pa.Table) -> pa.Table:
         """One `part` number in, the part's rows with pixels out."""
@@ -184,6 +188,7 @@ class Execution:
     def __init__(self, config: PhotoOrgConfig, models: Models) -> None:
         self._made = made_by(config, models)
         self.space = self._made.space
+        self._least_side = views_side(config, models)
         self._config = config
         self._models = models
         self._plan: IngestPlan | None = None
@@ -230,7 +235,9 @@ class Execution:
         if plan.layout == "fused":
             return stream(through(todo, FusedWorker, arguments, workers))
         decoders = Pool(plan.decode_workers, plan.decode_cpus)
-        pixels = through(todo, DecodeWorker, arguments, decoders)
+        pixels = through(
+            todo, DecodeWorker, {**arguments, "least_side": self._least_side}, decoders
+        )
         vectors = through(pixels, ModelWorker, {"config": config}, workers)
         return stream(through(vectors, commit_part, {**arguments, "made": self._made}, 0.1))
 

@@ -27,7 +27,7 @@ def stored_vectors(
     try:
         with catalog.tenant(config.tenant) as tx:
             snapshot.take(tx)
-        for keys, halves in snapshot.batches(snapshot.sources()):
+        for keys, halves in snapshot.wholes(snapshot.sources()):
             rows = np.array([place.get(bytes(key), -1) for key in keys], np.int64)
             x_nd[rows[rows >= 0]] = halves[rows >= 0]
     finally:

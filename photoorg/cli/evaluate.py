@@ -41,11 +41,12 @@ def add_to(commands: Commands) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """Distinct photos of an ingest: their ids, files and unit-norm vectors [n, dim]."""
+    """Distinct photos of an ingest: their ids, files and unit-norm vectors [n, views * dim]."""
 
     ids: list[str]
     files: list[Path]
-    x_nd: NDArray[np.float32]
+    x_nw: NDArray[np.float32]
+    views: int = 1
 
 
 def class_folders(folder: Path) -> list[Path]:
@@ -65,6 +66,7 @@ def class_folders(folder: Path) -> list[Path]:
 
 def read_embedded(config: PhotoOrgConfig, summary: Any) -> Embedded:
     """What an ingest wrote, read back from its run; a photo that is there twice counts once."""
+    from photoorg import schema
     from photoorg.stages.parts import INGEST
     from photoorg.store.layout import run_dir, vectors_dir
     from photoorg.store.objects import ObjectStore
@@ -73,6 +75,7 @@ def read_embedded(config: PhotoOrgConfig, summary: Any) -> Embedded:
 
     store = ObjectStore(config.storage.root, config.storage)
     found: dict[str, tuple[Path, NDArray[np.float16]]] = {}
+    views = 1
     for run_id in summary.run_ids:
         photos = Run(store, run_dir(config.tenant, INGEST, run_id))
         vectors = Run(store, vectors_dir(config.tenant, summary.space, run_id))
@@ -80,13 +83,18 @@ def read_embedded(config: PhotoOrgConfig, summary: Any) -> Embedded:
             table = photos.read_part(part)
             uris = dict(zip(*(table[c].to_pylist() for c in ("photo_id", "uri")), strict=True))
             embedded = vectors.read_part(part)
+            views = schema.views_of(embedded.schema)
             rows = embedded["vector"].combine_chunks()
             x_nd = rows.flatten().to_numpy(zero_copy_only=False).reshape(len(rows), -1)
             for photo_id, x_d in zip(embedded["photo_id"].to_pylist(), x_nd, strict=True):
                 found.setdefault(photo_id, (local_file(uris[photo_id]), x_d))
-    x_nd = np.asarray([x_d for _, x_d in found.values()], np.float32)
-    x_nd /= np.maximum(np.linalg.norm(x_nd, axis=-1, keepdims=True), 1e-12)
-    return Embedded(list(found), [file for file, _ in found.values()], x_nd)
+    if not found:
+        return Embedded([], [], np.zeros((0, 0), np.float32))
+    x_nw = np.asarray([x_d for _, x_d in found.values()], np.float32)
+    x_nvd = x_nw.reshape(len(found), views, -1)
+    x_nvd /= np.maximum(np.linalg.norm(x_nvd, axis=-1, keepdims=True), 1e-12)
+    files = [file for file, _ in found.values()]
+    return Embedded(list(found), files, x_nvd.reshape(len(found), -1), views)
 
 
 def _retrieval(args: argparse.Namespace, session: Session) -> None:
@@ -103,7 +111,7 @@ def _retrieval(args: argparse.Namespace, session: Session) -> None:
         summary = ingest(config, [str(folder) for folder in folders])
         embedded = read_embedded(config, summary)
     labels = [file.relative_to(folders[0].parent).parts[0] for file in embedded.files]
-    scores = score(embedded.x_nd, labels)
+    scores = score(embedded.x_nw, labels, views=embedded.views)
     data = {
         "map_at_10": round(scores.map_at_k, 4),
         "recall_at_10": round(scores.recall_at_k, 4),

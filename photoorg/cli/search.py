@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -17,6 +18,7 @@ from photoorg.models import Hit
 from photoorg.search.filters import Filter, parse_filter
 from photoorg.search.ports import Box, Mode, SearchAnswer
 from photoorg.search.tuning import Cutoff
+from photoorg.views import part_of
 
 
 def add_to(commands: Commands) -> None:
@@ -187,6 +189,7 @@ def _result(hit: Hit) -> dict[str, object]:
         "signals": dict(hit.signals),
         "reasons": list(hit.reasons),
         "folded": list(hit.folded),
+        "view": {"name": hit.view, **asdict(part_of(hit.view))} if hit.view else None,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from photoorg.config import IndexConfig
 from photoorg.index.build import Batch, build_local
 from photoorg.index.shard import Shard, open_shard
 from photoorg.space import EmbeddingSpace
+from photoorg.views import ONE
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int32]
@@ -42,9 +44,13 @@ class Neighbours:
         config: IndexConfig,
         folder: Path,
     ) -> Neighbours:
-        """Index the vectors in `folder`: exactly while they are few, by an inverted file else."""
+        """Index the vectors [n, dim] of whole photos in `folder`.
+
+        Exactly while they are few, by an inverted file else.
+        """
         single = config.model_copy(update={"shards": 1})
-        manifest = build_local(batches, folder, space, single, version="duplicates")
+        whole = replace(space, views=ONE)
+        manifest = build_local(batches, folder, whole, single, version="duplicates")
         return cls(open_shard(folder, manifest, 0, threads=config.threads or 1), keys_n32)
 
     def over(self, keys_n32: NDArray[np.uint8]) -> Neighbours:

@@ -63,6 +63,7 @@ class BuiltinEncoder:
             revision=str(VERSION),
             preprocessing=f"squash {SIDE}x{SIDE}",
             dim=DIM,
+            views=spec.views,
         )
 
     @property

@@ -59,6 +59,7 @@ class OnnxEncoder:
             revision=str(self._output),
             preprocessing=f"v{VERSION} {spec.preprocessing.model_dump_json()}",
             dim=probe.shape[1],
+            views=spec.views,
         )
 
     @property

@@ -64,6 +64,7 @@ class OpenClipEncoder:
             preprocessing=self._pixels.description,
             dim=int(architecture["embed_dim"]),
             modalities=("image", "text") if self._tokenize else ("image",),
+            views=spec.views,
         )
 
     @property

@@ -36,6 +36,7 @@ class ProjectedEncoder:
             preprocessing=self._base.space.id,
             dim=self._head.dim,
             modalities=self._base.space.modalities,
+            views=spec.views if "views" in spec.model_fields_set else self._base.space.views,
         )
 
     @property

@@ -28,6 +28,7 @@ from photoorg.encoders import weights
 from photoorg.encoders.base import Encoder, FaceEncoder
 from photoorg.encoders.weights import ModelFile
 from photoorg.errors import ConfigError, EncoderUnavailableError
+from photoorg.views import ONE, expand
 
 log = logging.getLogger(__name__)
 
@@ -44,13 +45,31 @@ class _Spec(BaseModel):
     name: Annotated[str, Field(pattern=_NAME)]
 
 
-class BuiltinSpec(_Spec):
+class _ImageSpec(_Spec):
+    """`views` are the parts of each photo that get a vector of their own (photoorg.views).
+
+    `full`, which comes first, `centre`, `grid2`, `grid3`, `grid4`. Each costs as much to embed, to
+    store and to search as the whole does.
+    """
+
+    views: tuple[str, ...] = ONE
+
+    @field_validator("views")
+    @classmethod
+    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            return expand(value)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+
+
+class BuiltinSpec(_ImageSpec):
     """The encoder that needs no weights and no download; it has no text search."""
 
     kind: Literal["builtin"]
 
 
-class OpenClipSpec(_Spec):
+class OpenClipSpec(_ImageSpec):
     """An open_clip model by name, with a hub tag (`pretrained`), a weights file, or both.
 
     With both, the tag only says which preprocessing the weights were trained with. `weights` may
@@ -120,7 +139,7 @@ class OnnxPreprocessing(BaseModel):
         return self.size if isinstance(self.size, int) else self.size[1]
 
 
-class OnnxSpec(_Spec):
+class OnnxSpec(_ImageSpec):
     """Any image encoder as an ONNX file; `output` is a name or an index of its outputs."""
 
     kind: Literal["onnx"]
@@ -130,8 +149,11 @@ class OnnxSpec(_Spec):
     output: str | int = 0
 
 
-class ProjectedSpec(_Spec):
-    """Another space's vectors (`base`, a name or path) through a head trained by photoorg."""
+class ProjectedSpec(_ImageSpec):
+    """Another space's vectors (`base`, a name or path) through a head trained by photoorg.
+
+    Without `views` it has those of its base.
+    """
 
     kind: Literal["projected"]
     base: str

@@ -30,10 +30,13 @@ class RetrievalScores:
     ndcg_at_k: float
 
 
-def score(x_nd: FloatMatrix, labels_n: Sequence[str], k: int = 10) -> RetrievalScores:
+def score(
+    x_nw: FloatMatrix, labels_n: Sequence[str], k: int = 10, *, views: int = 1
+) -> RetrievalScores:
     """Search every row among all the others; a hit is relevant if it carries the query's label.
 
-    `x_nd` are unit-norm vectors. Raises InputError if no label occurs twice.
+    `x_nw` are unit-norm vectors, `views` of them side by side for each photo: the first of the
+    query's against the best of another photo's. Raises InputError if no label occurs twice.
     """
     if k < 1:
         raise InputError(f"k must be 1 or more, not {k}.")
@@ -45,7 +48,7 @@ def score(x_nd: FloatMatrix, labels_n: Sequence[str], k: int = 10) -> RetrievalS
             "No two photos share a label, so there is nothing to find.",
             fix="Give a folder with one folder per class and at least two photos in one of them.",
         )
-    nearest_nk = neighbours(x_nd, k)
+    nearest_nk = neighbours(x_nw, k, views=views)
     hits_nk = (codes_n[nearest_nk] == codes_n[:, None])[queries]
     relevant = relevant_n[queries]
     return RetrievalScores(
@@ -58,15 +61,20 @@ def score(x_nd: FloatMatrix, labels_n: Sequence[str], k: int = 10) -> RetrievalS
     )
 
 
-def neighbours(x_nd: FloatMatrix, k: int, block: int = 1024) -> NDArray[np.int64]:
-    """The rows nearest to each row by inner product, itself left out: [n, min(k, n - 1)].
+def neighbours(
+    x_nw: FloatMatrix, k: int, block: int = 1024, *, views: int = 1
+) -> NDArray[np.int64]:
+    """The photos nearest to each by inner product, itself left out: [n, min(k, n - 1)].
 
     Exact, best first; equal scores come in row order.
     """
-    n = len(x_nd)
+    n, dim = len(x_nw), x_nw.shape[1] // views
     nearest = np.empty((n, min(k, max(n - 1, 0))), np.int64)
     for start in range(0, n, block):
-        scores = x_nd[start : start + block] @ x_nd.T
+        wholes = x_nw[start : start + block, :dim]
+        scores = wholes @ x_nw[:, :dim].T
+        for view in range(1, views):
+            np.maximum(scores, wholes @ x_nw[:, view * dim : (view + 1) * dim].T, out=scores)
         own = np.arange(len(scores))
         scores[own, start + own] = -np.inf
         order = np.argsort(-scores, axis=1, kind="stable")

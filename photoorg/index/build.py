@@ -41,7 +41,7 @@ from photoorg.index.training import Trained, train_version
 from photoorg.space import EmbeddingSpace
 
 Batch = tuple[Sequence[str] | PhotoKeys, NDArray[Any]]
-"""Photo ids (hex, or digests [n, 32]) and their vectors [n, dim], float16 or float32."""
+"""Photo ids (hex, or digests [n, 32]) and their vectors [n, space.width], float16 or float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +65,16 @@ def build_local(
 ) -> IndexManifest:
     """Build a whole version in a folder in one pass over the batches; manifest written last.
 
-    Of a photo that comes twice, the later vector counts. Memory: the training sample, the largest
+    Of a photo that comes twice, the later vectors count. Memory: the training sample, the largest
     shard's codes, 32 bytes a photo; vectors wait in temporary files of 2 bytes a value.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    sample = Sample(config.train_sample + config.recall_sample, space.dim)
+    views = len(space.views)
+    size = -(-config.train_sample // views) + config.recall_sample
+    sample = Sample(size, space.dim, views=views)
     with ExitStack() as stack:
         spools = [
-            stack.enter_context(Spool(spool_path(directory, slot), space.dim))
+            stack.enter_context(Spool(spool_path(directory, slot), space.dim, views=views))
             for slot in range(config.shards)
         ]
         for photo_ids, x_nd in batches:
@@ -82,7 +84,7 @@ def build_local(
             for slot in np.unique(slots_n):
                 spools[slot].add(keys[slots_n == slot], x_nd[slots_n == slot])
         sorted_spools = [spool.sorted() for spool in spools]
-        plan = make_plan(sum(len(rows) for rows in sorted_spools), space.dim, config)
+        plan = make_plan(sum(len(rows) for rows in sorted_spools), space.dim, config, views=views)
         trained = train_version(sample, plan)
         built = [
             _build(trained, rows, directory, slot, space, skipped=spools[slot].skipped)
@@ -96,7 +98,8 @@ def build_shard(
 ) -> BuiltShard:
     """Write the files of one slot; rows of other slots among the batches are passed over."""
     directory.mkdir(parents=True, exist_ok=True)
-    with Spool(spool_path(directory, slot), space.dim) as spool:
+    views = len(space.views)
+    with Spool(spool_path(directory, slot), space.dim, views=views) as spool:
         for photo_ids, x_nd in batches:
             keys = as_keys(photo_ids)
             mine = slot_of(keys, trained.plan.shards) == slot
@@ -162,13 +165,13 @@ def write_shard(
     seals = {"ids": PhotoIds.write(path["ids"], rows.keys, space=space.id)}
     blocks = _into(index, exact, rows.blocks())
     seals["rescore"] = Rescorer.write(
-        path["rescore"], trained.codec, blocks, len(rows), space=space.id
+        path["rescore"], trained.codec, blocks, len(rows) * rows.views, space=space.id
     )
     seals["base"] = index.save(path["base"], space=space.id)
     files = {
         part: FileInfo(path[part].stat().st_size, found.sha256) for part, found in seals.items()
     }
-    return ShardInfo(slot, len(rows), index.memory_bytes(), files)
+    return ShardInfo(slot, len(rows) * rows.views, index.memory_bytes(), files)
 
 
 def _build(
@@ -181,7 +184,7 @@ def _build(
     skipped: int,
 ) -> BuiltShard:
     started = time.perf_counter()
-    exact = ExactProbe(trained.probes_md, rows.keys)
+    exact = ExactProbe(trained.probes_md, rows.keys, views=rows.views)
     info = write_shard(trained, rows, directory, slot, space, exact=exact)
     shard = Shard.open(
         directory, info, space, kind=trained.plan.kind, threads=trained.plan.threads, verify=False
@@ -209,6 +212,7 @@ def _probe(shard: Shard, probes_md: FloatMatrix, setting: Setting) -> Best:
         return nothing(len(probes_md))
     factor, effort = setting
     scores, rows = shard.search(probes_md, K + 1, effort=effort, rescore_factor=factor)
+    # A place without a photo (-1) has no score, which is all that tells.
     return Best(scores, comparable(shard.ids.keys)[rows])
 
 

@@ -14,6 +14,7 @@ from photoorg.index import faiss_io
 from photoorg.index.base import FloatMatrix, PhotoKeys
 from photoorg.index.photo_ids import comparable
 from photoorg.index.planning import IndexPlan
+from photoorg.index.views import best_views
 
 log = logging.getLogger(__name__)
 K = 10
@@ -54,23 +55,30 @@ class Calibration:
 
 
 class ExactProbe:
-    """The true neighbours of the probes, gathered while a shard's vectors stream by."""
+    """The true neighbours of the probes, gathered while a shard's vectors stream by.
 
-    def __init__(self, probes_md: FloatMatrix, keys: PhotoKeys) -> None:
+    A photo has `views` vectors, one after the other, and is as near as the best of them.
+    """
+
+    def __init__(self, probes_md: FloatMatrix, keys: PhotoKeys, *, views: int = 1) -> None:
+        self._views = views
         self._probes_md = np.ascontiguousarray(probes_md)
         self._names = comparable(keys)
         self._best = nothing(len(probes_md))
         self._row = 0
 
     def offer(self, x_nd: FloatMatrix) -> None:
-        """The next rows of the shard, in the order of its keys."""
+        """The next rows of the shard, in the order of its keys, all of a photo's together."""
         faiss = faiss_io.library()
 
         if len(self._probes_md) and len(x_nd):
-            k = min(K + 1, len(x_nd))
+            # Among so many rows there are K + 1 different photos for sure.
+            k = min(K * self._views + 1, len(x_nd))
             scores, rows = faiss.knn(self._probes_md, x_nd, k, metric=faiss.METRIC_INNER_PRODUCT)
-            names = self._names[self._row + rows]
-            self._best = combine([self._best, Best(scores, names)])
+            photos = (self._row + rows) // self._views
+            if self._views > 1:
+                scores, photos, _ = best_views(scores, photos, min(K + 1, k))
+            self._best = combine([self._best, Best(scores, self._names[photos])])
         self._row += len(x_nd)
 
     def best(self) -> Best:

@@ -46,7 +46,8 @@ class Event(Protocol):
 class DeltaView:
     """The delta as it was at event `seq`: unchanged by later events, so searches need no lock.
 
-    `x_nd` holds every row ever added, `live` which of them count, `ids` (at least) their photos.
+    `x_nd` holds every row ever added, `live` which of them count, `ids` (at least) their photos. A
+    photo has `views` rows, one after the other, and counts by the best of them; `rows` are firsts.
     """
 
     seq: int
@@ -55,6 +56,7 @@ class DeltaView:
     ids: list[str]
     rows: dict[str, int]
     lists: RowLists | None = None
+    views: int = 1
 
     def search(
         self, x_nd: FloatMatrix, k: int, allowed: Mask | None = None
@@ -68,10 +70,23 @@ class DeltaView:
     def nearest(
         self, x_nd: FloatMatrix, k: int, allowed: Mask | None = None
     ) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """As search: rows and scores, both [<= k].
+        """As search: the best row of each photo and its score, both [<= k].
 
         Exact while there are few; of many, those not yet in `lists` exactly and the others by them.
         """
+        if self.views == 1:
+            return self._nearest(x_nd, k, allowed)
+        found = []
+        for rows, scores in self._nearest(x_nd, (k - 1) * self.views + 1, allowed):
+            _, first = np.unique(rows // self.views, return_index=True)
+            first = np.sort(first)[:k]
+            found.append((rows[first], scores[first]))
+        return found
+
+    def _nearest(
+        self, x_nd: FloatMatrix, k: int, allowed: Mask | None
+    ) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """The k best rows, whatever photos they are of."""
         live = self.live if allowed is None else self.live & allowed
         few = np.flatnonzero(live) if allowed is not None else None
         if few is not None and len(few) <= max(FEW, len(live) // 10):
@@ -106,7 +121,7 @@ class DeltaView:
         return rows[order], scores[order]
 
     def vector(self, photo_id: str) -> NDArray[np.float32] | None:
-        """A live photo's vector."""
+        """A live photo's vector, as a whole."""
         row = self.rows.get(photo_id)
         return None if row is None else self.x_nd[row]
 
@@ -117,12 +132,17 @@ class Delta:
     `hidden` are photos that were hidden when this began; only a show event brings one back, so
     that a photo in the trash may be embedded again.
 
+    `views` vectors come with each photo, side by side.
+
     Rows are only appended, into an array that doubles; when most are dead it is rewritten. One
     writer at a time (ShardSlot sees to it), any number of readers through view().
     """
 
-    def __init__(self, dim: int, *, seq: int = 0, hidden: Iterable[str] = ()) -> None:
+    def __init__(
+        self, dim: int, *, seq: int = 0, hidden: Iterable[str] = (), views: int = 1
+    ) -> None:
         self.dim = dim
+        self.views = views
         self.seq = seq
         self._x_nd = np.zeros((0, dim), np.float32)
         self._live = np.zeros(0, np.bool_)
@@ -150,7 +170,7 @@ class Delta:
             self._take(event)
             self.seq = event.seq
             touched.append(event.photo_id)
-        if len(self._ids) > FIRST_ROWS and 2 * len(self._rows) < len(self._ids):
+        if len(self._ids) > FIRST_ROWS and 2 * len(self._rows) * self.views < len(self._ids):
             self._rewrite()
         self._list()
         return touched
@@ -168,7 +188,13 @@ class Delta:
         n = len(self._ids)
         rows = {i: row for i, row in self._rows.items() if i not in self._hidden}
         return DeltaView(
-            self.seq, self._x_nd[:n], self._live[:n].copy(), self._ids, rows, self._lists
+            self.seq,
+            self._x_nd[:n],
+            self._live[:n].copy(),
+            self._ids,
+            rows,
+            self._lists,
+            self.views,
         )
 
     def memory_bytes(self) -> int:
@@ -183,7 +209,7 @@ class Delta:
             (self._hidden.discard if shown else self._hidden.add)(photo_id)
             row = self._rows.get(photo_id)
             if row is not None:
-                self._live[row] = shown
+                self._live[row : row + self.views] = shown
             return
         self._drop(photo_id)
         if event.op == "delete":
@@ -192,30 +218,32 @@ class Delta:
             return
         assert event.vector is not None, "an added photo has a vector"
         self._append(photo_id, event.vector)
-        self._live[self._rows[photo_id]] = photo_id not in self._hidden
+        row = self._rows[photo_id]
+        self._live[row : row + self.views] = photo_id not in self._hidden
         self._deleted.discard(photo_id)
 
     def _append(self, photo_id: str, vector: NDArray[np.float32]) -> None:
-        if vector.shape != (self.dim,):
+        if vector.shape != (self.dim * self.views,):
             raise SpaceMismatchError(
-                f"The vector of {photo_id} has shape {list(vector.shape)}, not [{self.dim}].",
+                f"The vector of {photo_id} has shape {list(vector.shape)}, "
+                f"not [{self.dim * self.views}].",
                 fix="Index and log belong to different spaces; rebuild the index.",
             )
-        row = len(self._ids)
-        if row == len(self._x_nd):
+        row, end = len(self._ids), len(self._ids) + self.views
+        if end > len(self._x_nd):
             # New arrays, never resized in place: views of the old ones may be in use.
             more = max(FIRST_ROWS, row)
             self._x_nd = np.concatenate([self._x_nd, np.zeros((more, self.dim), np.float32)])
             self._live = np.concatenate([self._live, np.zeros(more, np.bool_)])
-        self._x_nd[row] = unit(vector[None].astype(np.float32))[0]
-        self._live[row] = True
-        self._ids.append(photo_id)
+        self._x_nd[row:end] = unit(vector.reshape(self.views, self.dim).astype(np.float32))
+        self._live[row:end] = True
+        self._ids += [photo_id] * self.views
         self._rows[photo_id] = row
 
     def _drop(self, photo_id: str) -> None:
         row = self._rows.pop(photo_id, None)
         if row is not None:
-            self._live[row] = False
+            self._live[row : row + self.views] = False
 
     def _list(self) -> None:
         """Put rows into lists once there are many; views in use keep the lists they have."""
@@ -229,10 +257,11 @@ class Delta:
             self._lists = self._lists.extended(self._x_nd[listed:n])
 
     def _rewrite(self) -> None:
-        kept = np.fromiter(self._rows.values(), np.int64, len(self._rows))
+        first = np.fromiter(self._rows.values(), np.int64, len(self._rows))
+        kept = (first[:, None] + np.arange(self.views)).ravel()
         live = self._live[kept]
         self._ids = [self._ids[row] for row in kept]
-        self._rows = {photo_id: row for row, photo_id in enumerate(self._ids)}
+        self._rows = {photo_id: n * self.views for n, photo_id in enumerate(self._rows)}
         self._x_nd = self._x_nd[kept]
         self._live = live
         self._lists = None

@@ -29,7 +29,7 @@ BLOCK_ROWS = 16_384
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What happened since the old version: photos that came, [n, 32] and [n, dim], and that went.
+    """What happened since the old version: photos that came, [n, 32] and [n, width], and that went.
 
     A photo that came replaces its older vector; one that went is not among those that came.
     """
@@ -39,11 +39,11 @@ class Changes:
     gone: PhotoKeys
 
     @classmethod
-    def of(cls, dim: int, changed: dict[str, NDArray[np.float16] | None]) -> Changes:
-        """From each changed photo's last vector, None where it was deleted."""
+    def of(cls, width: int, changed: dict[str, NDArray[np.float16] | None]) -> Changes:
+        """From each changed photo's last vectors [width], None where it was deleted."""
         came = [(i, x_d) for i, x_d in changed.items() if x_d is not None]
         gone = [i for i, x_d in changed.items() if x_d is None]
-        vectors = np.stack([x_d for _, x_d in came]) if came else np.zeros((0, dim), np.float16)
+        vectors = np.stack([x_d for _, x_d in came]) if came else np.zeros((0, width), np.float16)
         return cls(_keys([i for i, _ in came]), vectors, _keys(gone))
 
     def __len__(self) -> int:
@@ -76,6 +76,7 @@ def retrained(
         recall_target=manifest.recall_at_10,
         use_gpu=False,
         threads=1,
+        views=len(manifest.space.views),
     )
     index = b""
     if manifest.kind == "ivfpq":
@@ -99,7 +100,7 @@ def fold_shard(
     mine = changes.within(slot, shards)
     stale = np.sort(comparable(np.concatenate([mine.keys, mine.gone])))
     directory.mkdir(parents=True, exist_ok=True)
-    with Spool(spool_path(directory, slot), space.dim) as spool:
+    with Spool(spool_path(directory, slot), space.dim, views=len(space.views)) as spool:
         for shard in old:
             for keys, x_nd in _kept(shard, slot, shards, stale):
                 spool.add(keys, x_nd)
@@ -141,7 +142,7 @@ def _kept(
             wanted &= stale[at] != names
         rows = start + np.flatnonzero(wanted)
         if len(rows):
-            yield keys[wanted], shard.vectors(rows)
+            yield keys[wanted], shard.all_vectors(rows)
 
 
 def _keys(photo_ids: Sequence[str]) -> PhotoKeys:

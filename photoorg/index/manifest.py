@@ -34,7 +34,10 @@ class FileInfo:
 
 @dataclass(frozen=True, slots=True)
 class ShardInfo:
-    """One shard: its slot, rows, resident bytes, and its files by part (base, rescore, ids)."""
+    """One shard: its slot, rows, resident bytes, and its files by part (base, rescore, ids).
+
+    A row is one vector of a photo: as many for each photo as its space has views, side by side.
+    """
 
     slot: int
     rows: int

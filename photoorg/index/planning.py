@@ -24,7 +24,8 @@ class IndexPlan:
     """Everything a build decides before it sees a vector.
 
     `factory` is filled in; `nlist` and `pq` are 0 for flat kinds. `train_rows` vectors are learned
-    from, `probe_rows` more are held out to calibrate the effort.
+    from, `probe_rows` photos more are held out to calibrate the effort. `vectors` counts `views`
+    for each photo.
     """
 
     kind: str
@@ -41,22 +42,27 @@ class IndexPlan:
     recall_target: float
     use_gpu: bool | Literal["auto"]
     threads: int | None
+    views: int = 1
 
     @property
     def sample_rows(self) -> int:
-        """How many vectors the build draws."""
-        return self.train_rows + self.probe_rows
+        """How many photos the build draws."""
+        return -(-self.train_rows // self.views) + self.probe_rows
 
 
-def plan(n: int, dim: int, config: IndexConfig) -> IndexPlan:
-    """The plan for `n` vectors of `dim` dimensions; ConfigError if the factory cannot be filled."""
+def plan(photos: int, dim: int, config: IndexConfig, *, views: int = 1) -> IndexPlan:
+    """The plan for so many photos of `views` vectors each, of `dim` dimensions.
+
+    ConfigError if the factory cannot be filled.
+    """
+    n = photos * views
     flat = n < config.flat_below or config.factory in FLAT_FACTORIES
-    probe_rows = min(config.recall_sample, max(1, n // 10))
+    probe_rows = min(config.recall_sample, max(1, photos // 10))
     if flat:
         factory = config.factory if config.factory in FLAT_FACTORIES else FLAT_FACTORIES[0]
         nlist = pq = train_rows = 0
     else:
-        train_rows = min(config.train_sample, n - probe_rows)
+        train_rows = min(config.train_sample, n - probe_rows * views)
         nlist = lists_for(n, train_rows)
         pq, width = codes_for(dim)
         factory = fill(config.factory, dim=dim, nlist=nlist, pq=pq, width=width)
@@ -76,6 +82,7 @@ def plan(n: int, dim: int, config: IndexConfig) -> IndexPlan:
         recall_target=config.recall_target,
         use_gpu=config.use_gpu,
         threads=config.threads,
+        views=views,
     )
 
 

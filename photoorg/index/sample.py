@@ -18,25 +18,26 @@ MIX = np.array(
 
 
 class Sample:
-    """At most `size` rows: those whose hashed ids are smallest (bottom-k sampling).
+    """At most `size` photos: those whose hashed ids are smallest (bottom-k sampling).
 
     Any split of the same photos over tasks, in any order, merges to the same sample. Vectors are
-    kept as float16, as they are stored.
+    kept as float16, as they are stored: `views` of them side by side for each photo.
     """
 
-    def __init__(self, size: int, dim: int) -> None:
+    def __init__(self, size: int, dim: int, *, views: int = 1) -> None:
         self._size = size
+        self._dim = dim
         self.keys: PhotoKeys = np.zeros((0, 32), np.uint8)
         self._rank = np.zeros(0, np.uint64)
-        self._x_nd = np.zeros((0, dim), np.float16)
+        self._x_nd = np.zeros((0, dim * views), np.float16)
 
     def __len__(self) -> int:
         return len(self._rank)
 
     @property
     def x_nd(self) -> FloatMatrix:
-        """Unit-norm vectors [n, dim] in the order of the ids' hashes."""
-        return unit(self._x_nd.astype(np.float32))
+        """Unit-norm vectors [n * views, dim] in the order of the ids' hashes, photo by photo."""
+        return unit(self._x_nd.reshape(-1, self._dim).astype(np.float32))
 
     def add(self, photo_ids: Sequence[str] | PhotoKeys, x_nd: NDArray[Any]) -> None:
         """Offer rows."""

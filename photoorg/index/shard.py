@@ -16,11 +16,14 @@ from photoorg.index.manifest import IndexManifest, ShardInfo, file_name
 from photoorg.index.photo_ids import PhotoIds
 from photoorg.index.rescore import Rescorer
 from photoorg.index.subset import GATHER_MOST, Subset
+from photoorg.index.views import all_rows, best_views
 from photoorg.registry import INDEXES, resolve
 from photoorg.space import EmbeddingSpace
 
 CALIBRATED_K = 10
 """What rescore_factor was calibrated for; results beyond it take 4 more candidates each."""
+ROWS_PER_PHOTO = 2
+"""Where photos have several rows: so many are asked for at first for each result."""
 SCAN_SHARE = 0.01
 """Below this share of allowed rows comparing them all is faster and exact."""
 GATHERED_SHARE = 0.02
@@ -30,7 +33,8 @@ GATHERED_SHARE = 0.02
 class Shard:
     """Immutable and safe to search from any number of threads at once.
 
-    Rows are in ascending photo id order. Resident are codes, ids of the inverted lists and
+    Photos are in ascending id order, and each has `views` rows of the index, one after the other:
+    it is as near to a query as the best of them. Resident are codes, ids of the inverted lists and
     quantizers; photo ids and re-score vectors are mapped from their files.
     """
 
@@ -43,12 +47,15 @@ class Shard:
         effort: int,
         rescore_factor: int,
         threads: int | None = 1,
+        views: int = 1,
     ) -> None:
         self.index = index
         self.rescorer = rescorer
         self.ids = ids
         self.effort = effort
         self.rescore_factor = rescore_factor
+        self.views = views
+        self._rows = len(ids) * views
         self._threads = threads
         self._refined = None if index.exact else _two_stages(index, rescorer)
 
@@ -77,9 +84,16 @@ class Shard:
         load = resolve(INDEXES, kind, "index kind").load
         index = load(directory / file_name(info.slot, "base"), mmap=True, verify=False)
         rescorer = Rescorer.open(directory / file_name(info.slot, "rescore"), seals["rescore"])
-        ids = PhotoIds.open(directory / file_name(info.slot, "ids"), info.rows)
+        views = len(space.views)
+        ids = PhotoIds.open(directory / file_name(info.slot, "ids"), info.rows // views)
         return cls(
-            index, rescorer, ids, effort=effort, rescore_factor=rescore_factor, threads=threads
+            index,
+            rescorer,
+            ids,
+            effort=effort,
+            rescore_factor=rescore_factor,
+            threads=threads,
+            views=views,
         )
 
     def __len__(self) -> int:
@@ -99,18 +113,68 @@ class Shard:
         rescore_factor: int | None = None,
         allowed: Mask | Subset | None = None,
     ) -> tuple[FloatMatrix, Ids]:
-        """Scores and rows, both [n, k], best first, equal scores by photo id; -inf and -1 pad.
+        """Scores and photos (places in `ids`), both [n, k], best first; -inf and -1 pad.
+
+        Equal scores are in order of photo id. As `matches`, which also tells of the views.
+        """
+        scores, photos, _ = self.matches(
+            x_nd, k, effort=effort, rescore_factor=rescore_factor, allowed=allowed
+        )
+        return scores, photos
+
+    def matches(
+        self,
+        x_nd: FloatMatrix,
+        k: int,
+        *,
+        effort: int | None = None,
+        rescore_factor: int | None = None,
+        allowed: Mask | Subset | None = None,
+    ) -> tuple[FloatMatrix, Ids, Ids]:
+        """Scores, photos and the number of the view that is so near, each [n, k].
 
         `effort` (lists scanned) and `rescore_factor` (candidates per result up to 10) default to
         what was calibrated at build; more lists are scanned where a large k or a mask asks for it.
-        `allowed` is a mask over rows, or a Subset for one that is used again; few allowed rows are
-        all compared. Scores are cosine
+        `allowed` is a mask over photos, or a Subset for one that is used again; few allowed rows
+        are all compared. Scores are cosine
         similarities of re-scored vectors: in 512 dimensions within about 0.002 of the truth.
         """
         if k < 1:
             raise InputError(f"k must be at least 1, not {k}.")
         faiss_io.use_threads(self._threads)
         x_nd = faiss_io.rows_of(x_nd, self.dim)
+        if isinstance(allowed, np.ndarray):
+            allowed = all_rows(allowed, self.views)
+        if self.views == 1:
+            scores, rows = self._nearest(x_nd, k, effort, rescore_factor, allowed)
+            return scores, rows, np.zeros_like(rows)
+        # The k best photos are among (k - 1) * views + 1 rows for sure, and mostly among fewer.
+        most = max(1, min((k - 1) * self.views + 1, self._rows))
+        depth = min(most, ROWS_PER_PHOTO * k)
+        scores = np.full((len(x_nd), k), -np.inf, np.float32)
+        photos = np.full((len(x_nd), k), -1, np.int64)
+        views = np.zeros((len(x_nd), k), np.int64)
+        short = np.arange(len(x_nd))
+        while len(short):
+            near, rows = self._nearest(x_nd[short], depth, effort, rescore_factor, allowed)
+            found = np.where(rows < 0, -1, rows // self.views)
+            scores[short], photos[short], places = best_views(near, found, k)
+            views[short] = np.take_along_axis(rows, places, 1) % self.views
+            if depth >= most:
+                break
+            short = short[(photos[short, -1] < 0) & (rows[:, -1] >= 0)]
+            depth = min(most, 2 * depth)
+        return scores, photos, views
+
+    def _nearest(
+        self,
+        x_nd: FloatMatrix,
+        k: int,
+        effort: int | None,
+        rescore_factor: int | None,
+        allowed: Mask | Subset | None,
+    ) -> tuple[FloatMatrix, Ids]:
+        """The k best rows of each query, whatever photos they are of: scores and rows."""
         wanted = _candidates(k, rescore_factor or self.rescore_factor)
         share, some = 1.0, None
         if isinstance(allowed, Subset):
@@ -120,7 +184,7 @@ class Shard:
             allowed = allowed.selector
         elif allowed is not None and self._refined is not None:
             share = np.count_nonzero(allowed) / max(1, len(allowed))
-            if share * len(self) <= max(wanted, SCAN_SHARE * len(self)):
+            if share * self._rows <= max(wanted, SCAN_SHARE * self._rows):
                 return _in_order(*self.rescorer.scan(x_nd, k, allowed))
         if self._refined is None:
             return _in_order(*self.index.search(x_nd, k, allowed=allowed))
@@ -142,7 +206,7 @@ class Shard:
         """
         limit = self.index.max_effort
         assert isinstance(self.index, IvfPqIndex), "only inverted files have lists"
-        mean = len(self) / limit
+        mean = self._rows / limit
         rows_wanted = min(int(counts.sum()), max(self.effort * mean, 2.0 * k))
         seen_nl = np.cumsum(counts[self.index.lists_near(x_nd)], axis=1)
         effort_n = np.maximum(self.effort, (seen_nl < rows_wanted).sum(axis=1) + 1)
@@ -162,8 +226,8 @@ class Shard:
         Codes gathered once lie together, so a row costs less than one found through a bitmap.
         """
         if self.index.exact:
-            return allowed.count <= min(GATHER_MOST, len(self) // 2)
-        return allowed.count <= max(wanted, GATHERED_SHARE * len(self))
+            return allowed.count <= min(GATHER_MOST, self._rows // 2)
+        return allowed.count <= max(wanted, GATHERED_SHARE * self._rows)
 
     def _fill(
         self, x_nd: FloatMatrix, k: int, wanted: int, share: float, allowed: Mask | Any | None
@@ -174,10 +238,10 @@ class Shard:
         query that still comes back short is asked again, with everything in the end.
         """
         limit = self.index.max_effort
-        lists_for_k = 2 * k * limit / (share * max(1, len(self)))
+        lists_for_k = 2 * k * limit / (share * max(1, self._rows))
         effort = min(limit, math.ceil(max(self.effort / share, lists_for_k)))
         scores, rows = self._refine(x_nd, k, wanted, effort, allowed)
-        expected = min(k, round(share * len(self)))
+        expected = min(k, round(share * self._rows))
         while expected and effort < limit:
             short = np.flatnonzero(rows[:, expected - 1] < 0)
             if not len(short):
@@ -189,20 +253,25 @@ class Shard:
     def _refine(
         self, x_nd: FloatMatrix, k: int, wanted: int, effort: int, allowed: Mask | Any | None
     ) -> tuple[FloatMatrix, Ids]:
-        found = max(1, min(k, len(self)))
+        found = max(1, min(k, self._rows))
         parameters = faiss_io.library().IndexRefineSearchParameters(
-            k_factor=max(1.0, min(wanted, len(self)) / found),
+            k_factor=max(1.0, min(wanted, self._rows) / found),
             base_index_params=self.index.search_parameters(effort, allowed),
         )
         return faiss_io.search(self._refined, x_nd, k, parameters)
 
     def rows(self, keys_n32: PhotoKeys) -> Ids:
-        """The row of each photo, -1 where it is not in this shard."""
+        """The place of each photo, -1 where it is not in this shard."""
         return self.ids.rows(keys_n32)
 
-    def vectors(self, rows_n: Ids) -> FloatMatrix:
-        """Unit-norm vectors [n, dim] of rows."""
-        return self.rescorer.vectors(rows_n)
+    def vectors(self, photos_n: Ids) -> FloatMatrix:
+        """Unit-norm vectors [n, dim] of photos, as a whole: of their first view."""
+        return self.rescorer.vectors(photos_n * self.views)
+
+    def all_vectors(self, photos_n: Ids) -> FloatMatrix:
+        """Unit-norm vectors of all views of photos, side by side: [n, views * dim]."""
+        rows_nv = photos_n[:, None] * self.views + np.arange(self.views)
+        return self.rescorer.vectors(rows_nv.ravel()).reshape(len(photos_n), -1)
 
     def memory_bytes(self) -> int:
         """Resident bytes of codes, list ids and quantizers; mapped files are not counted."""
@@ -253,7 +322,8 @@ def _check(
     path = directory / file_name(info.slot, part)
     found = seal.check(path, part=part, verify=verify)
     space.require(found.space, str(path))
-    if (found.sha256, found.rows) != (info.files[part].sha256, info.rows):
+    rows = info.rows // len(space.views) if part == "ids" else info.rows
+    if (found.sha256, found.rows) != (info.files[part].sha256, rows):
         raise IndexCorruptError(f"{path} is not the file its manifest names.", fix=seal.FIX)
     return found
 

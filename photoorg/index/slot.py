@@ -31,18 +31,23 @@ class _State:
 
 @dataclass(frozen=True, slots=True)
 class Nearest:
-    """One query's photos, best first: n ids, their scores [n] and unit vectors [n, dim]."""
+    """One query's photos, best first: n ids, their scores [n] and unit vectors [n, dim].
+
+    The vectors are those of the photos as a whole; `views` [n] numbers the view that scored.
+    """
 
     ids: list[str]
     scores: NDArray[np.float32]
     vectors: FloatMatrix
+    views: NDArray[np.int64]
 
 
 class ShardSlot:
     """Base and delta of one slot, searched as one; events may be applied while searches run."""
 
     def __init__(self, base: Shard | None, delta: Delta, *, slot: int = 0, shards: int = 1) -> None:
-        assert base is None or base.dim == delta.dim, "base and delta are of one space"
+        same = base is None or (base.dim, base.views) == (delta.dim, delta.views)
+        assert same, "base and delta are of one space"
         self.base = base
         self.slot = slot
         self._shards = shards
@@ -115,16 +120,16 @@ class ShardSlot:
         rows: Mask | Subset | None = state.valid
         if allowed is not None:
             rows = allowed.base(self, state.valid)
-        scores_nk, rows_nk = self.base.search(x_nd, k, allowed=rows)
+        scores_nk, rows_nk, views_nk = self.base.matches(x_nd, k, allowed=rows)
         kept_nk = rows_nk >= 0
         ids = self.base.ids.hex(rows_nk[kept_nk])
         vectors = self.base.vectors(rows_nk[kept_nk])
         ends = np.cumsum(kept_nk.sum(axis=1)).tolist()
         answers = []
-        for start, end, scores, kept, new in zip(
-            [0, *ends], ends, scores_nk, kept_nk, fresh, strict=False
+        for start, end, scores, views, kept, new in zip(
+            [0, *ends], ends, scores_nk, views_nk, kept_nk, fresh, strict=False
         ):
-            base = Nearest(ids[start:end], scores[kept], vectors[start:end])
+            base = Nearest(ids[start:end], scores[kept], vectors[start:end], views[kept])
             answers.append(base if not new.ids else _best([base, new], k))
         return answers
 
@@ -153,8 +158,9 @@ class ShardSlot:
     def _fresh(
         self, state: _State, rows: NDArray[np.int64], scores_n: NDArray[np.float32]
     ) -> Nearest:
-        ids = state.delta.ids
-        return Nearest([ids[row] for row in rows.tolist()], scores_n, state.delta.x_nd[rows])
+        ids, views = state.delta.ids, rows % self._delta.views
+        whole = state.delta.x_nd[rows - views]
+        return Nearest([ids[row] for row in rows.tolist()], scores_n, whole, views)
 
     def memory_bytes(self) -> int:
         """Resident bytes of base and delta; mapped files are not counted."""
@@ -185,4 +191,5 @@ def _best(parts: Sequence[Nearest], k: int) -> Nearest:
     scores_n = np.concatenate([part.scores for part in parts])
     best = sorted(range(len(ids)), key=lambda i: (-scores_n[i], ids[i]))[:k]
     x_nd = np.concatenate([part.vectors for part in parts])
-    return Nearest([ids[i] for i in best], scores_n[best], x_nd[best])
+    views_n = np.concatenate([part.views for part in parts])
+    return Nearest([ids[i] for i in best], scores_n[best], x_nd[best], views_n[best])

@@ -24,12 +24,15 @@ BLOCK_VALUES = 8_000_000
 class Spool:
     """A temporary float16 file of one slot's vectors, with their ids in memory.
 
+    A row is a photo: its vectors of `dim` values, `views` of them side by side.
+
     A context manager: the file goes when it is left. Memory is 32 bytes a row plus one block.
     """
 
-    def __init__(self, path: Path, dim: int) -> None:
+    def __init__(self, path: Path, dim: int, *, views: int = 1) -> None:
         self.path = path
         self.dim = dim
+        self._width = dim * views
         self.skipped = 0
         self._keys: list[PhotoKeys] = []
         self._file = path.open("wb")
@@ -49,9 +52,9 @@ class Spool:
     def add(self, photo_ids: Sequence[str] | PhotoKeys, x_nd: NDArray[Any]) -> None:
         """Append rows; those with NaN or infinite values are skipped, counted and logged."""
         keys = as_keys(photo_ids)
-        if x_nd.ndim != 2 or x_nd.shape != (len(keys), self.dim):
+        if x_nd.ndim != 2 or x_nd.shape != (len(keys), self._width):
             raise InputError(
-                f"Vectors have shape {list(x_nd.shape)}, not {[len(keys), self.dim]}.",
+                f"Vectors have shape {list(x_nd.shape)}, not {[len(keys), self._width]}.",
                 fix="Every vector of a space has the space's dimension.",
             )
         sound = np.isfinite(x_nd).all(axis=1)
@@ -69,26 +72,33 @@ class Spool:
         keys = np.concatenate(self._keys) if self._keys else np.zeros((0, 32), np.uint8)
         order = sort_order(keys)
         if len(keys) == 0:
-            return SortedRows(keys, order, np.zeros((0, self.dim), np.float16))
-        x_nd = np.memmap(self.path, np.float16, "r", shape=(len(keys), self.dim))
-        return SortedRows(keys[order], order, x_nd)
+            return SortedRows(keys, order, np.zeros((0, self._width), np.float16), self.dim)
+        x_nw = np.memmap(self.path, np.float16, "r", shape=(len(keys), self._width))
+        return SortedRows(keys[order], order, x_nw, self.dim)
 
 
 class SortedRows:
-    """A spool's rows in id order: `keys` [n, 32], and their vectors block by block."""
+    """A spool's photos in id order: `keys` [n, 32], and their vectors block by block."""
 
     def __init__(
-        self, keys: PhotoKeys, order: NDArray[np.int64], x_nd: NDArray[np.float16]
+        self, keys: PhotoKeys, order: NDArray[np.int64], x_nw: NDArray[np.float16], dim: int
     ) -> None:
         self.keys = keys
         self._order = order
-        self._x_nd = x_nd
+        self._x_nw = x_nw
+        self._dim = dim
 
     def __len__(self) -> int:
         return len(self.keys)
 
+    @property
+    def views(self) -> int:
+        """How many vectors each photo has."""
+        return int(self._x_nw.shape[1]) // self._dim
+
     def blocks(self) -> Iterator[FloatMatrix]:
-        """Unit-norm float32 blocks in row order."""
-        rows = max(1, BLOCK_VALUES // self._x_nd.shape[1])
+        """Unit-norm float32 vectors [.., dim] in row order, those of a photo together."""
+        rows = max(1, BLOCK_VALUES // self._x_nw.shape[1])
         for start in range(0, len(self), rows):
-            yield unit(self._x_nd[self._order[start : start + rows]].astype(np.float32))
+            x_nw = self._x_nw[self._order[start : start + rows]].astype(np.float32)
+            yield unit(x_nw.reshape(-1, self._dim))

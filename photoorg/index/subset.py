@@ -12,6 +12,7 @@ import numpy as np
 from photoorg.index import faiss_io
 from photoorg.index.base import FloatMatrix, Ids, Mask, PhotoKeys
 from photoorg.index.photo_ids import as_keys, comparable
+from photoorg.index.views import all_rows
 
 if TYPE_CHECKING:
     from photoorg.index.delta import DeltaView
@@ -26,11 +27,14 @@ GATHER_MOST = 100_000
 
 
 class Subset:
-    """The allowed rows of one shard; what is derived from them is made once and kept."""
+    """The allowed photos of one shard; what is derived from them is made once and kept.
+
+    `mask` is over photos; what is counted and searched are their rows.
+    """
 
     def __init__(self, shard: Shard, mask: Mask) -> None:
-        self.mask = mask
-        self.count = int(np.count_nonzero(mask))
+        self.mask = all_rows(mask, shard.views)
+        self.count = int(np.count_nonzero(self.mask))
         self._uneven: tuple[Ids | None] | None = None
         self._source = shard.index.faiss if shard.index.exact else shard.rescorer.faiss
 

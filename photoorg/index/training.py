@@ -41,6 +41,8 @@ class Trained:
 def train_version(sample: Sample, plan: IndexPlan) -> Trained:
     """Train on a sample of plan.sample_rows photos; the first plan.probe_rows are held out.
 
+    Of photos held out the full view is the query, as that of a photo would be.
+
     Runs on the GPU where plan.use_gpu allows it; the result is a CPU index either way.
     """
     faiss_io.use_threads(plan.threads)
@@ -48,8 +50,9 @@ def train_version(sample: Sample, plan: IndexPlan) -> Trained:
     x_nd = sample.x_nd
     if x_nd.shape[1] != plan.dim:
         raise InputError(f"The sample has {x_nd.shape[1]} dimensions, the plan {plan.dim}.")
-    held = min(plan.probe_rows, len(x_nd))
-    learn_nd = x_nd[held : held + plan.train_rows] if plan.train_rows else x_nd
+    held = min(plan.probe_rows, len(sample))
+    first = held * plan.views
+    learn_nd = x_nd[first : first + plan.train_rows] if plan.train_rows else x_nd
     index = b""
     if plan.kind == "ivfpq":
         if len(learn_nd) < plan.nlist:
@@ -62,4 +65,4 @@ def train_version(sample: Sample, plan: IndexPlan) -> Trained:
         index = learner.to_bytes()
     codec = train_codec("fp16" if plan.kind == "flat" else plan.rescore, x_nd)
     seconds = time.perf_counter() - started
-    return Trained(plan, index, codec, sample.keys[:held], x_nd[:held], seconds)
+    return Trained(plan, index, codec, sample.keys[:held], x_nd[: first : plan.views], seconds)

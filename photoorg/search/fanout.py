@@ -24,6 +24,7 @@ class Merged:
     ids: tuple[str, ...]
     scores: NDArray[np.float32]
     vectors: NDArray[np.float32] | NDArray[np.float16]
+    views: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,8 @@ def merge(answers: Sequence[SlotAnswer], k: int) -> Merged:
         return Merged((), np.zeros(0, np.float32), np.zeros((0, 0), np.float32))
     if len(answers) == 1:
         (one,) = answers
-        return Merged(one.ids[:k], one.scores[:k], one.vectors[:k])
+        views = None if one.views is None else one.views[:k]
+        return Merged(one.ids[:k], one.scores[:k], one.vectors[:k], views)
     ids = [photo_id for answer in answers for photo_id in answer.ids]
     scores_n = np.concatenate([answer.scores for answer in answers])
     order = np.argsort(-scores_n, kind="stable")
@@ -140,7 +142,10 @@ def merge(answers: Sequence[SlotAnswer], k: int) -> Merged:
         best = list({ids[i]: i for i in reversed(best)}.values())[::-1]
     best = best[:k]
     x_nd = np.concatenate([answer.vectors for answer in answers])
-    return Merged(tuple(ids[i] for i in best), scores_n[best], x_nd[best])
+    views_n = np.concatenate(
+        [np.zeros(len(a.ids), np.int64) if a.views is None else a.views for a in answers]
+    )
+    return Merged(tuple(ids[i] for i in best), scores_n[best], x_nd[best], views_n[best])
 
 
 def _raise_common(failed: Sequence[BaseException], *, late: int) -> None:

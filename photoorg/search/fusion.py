@@ -72,7 +72,7 @@ def fuse(
             signal["text"] = round(said[photo_id], 4)
         if found is not None:
             signal |= known[found[1]] | {"relevance": round(found[0], 6)}
-            reasons += explain(known[found[1]], config)
+            reasons += explain(known[found[1]], config, pool.view(found[1]))
         hits.append(
             Hit(
                 photo_id=photo_id,
@@ -81,6 +81,7 @@ def fuse(
                 signals=signal,
                 reasons=reasons,
                 folded=tuple(found[2]) if found is not None else (),
+                view=pool.view(found[1]) if found is not None else "",
             )
         )
     return tuple(hits)

@@ -63,7 +63,7 @@ class LiveShards:
         self._size = len(self._shards)
         if len(shards) > 1:
             # What came since is one small index, not one a shard: each costs every query a search.
-            came = Delta(space.dim, seq=seq, hidden=hidden)
+            came = Delta(space.dim, seq=seq, hidden=hidden, views=len(space.views))
             self._shards[CAME] = ShardSlot(None, came, slot=0, shards=1)
         self._total = total
         self._space = space
@@ -119,7 +119,7 @@ class LiveShards:
                 found = [_below(shard, x[None], part, deep, ceiling, allowed) for x in x_nd]
             for number, (near, last) in enumerate(found):
                 whole[number] &= last
-                answer = SlotAnswer(tuple(near.ids), near.scores, near.vectors)
+                answer = SlotAnswer(tuple(near.ids), near.scores, near.vectors, views=near.views)
                 by_query[number].append(answer)
         size, lost = self._size, self.lost
         return [
@@ -130,6 +130,7 @@ class LiveShards:
                 size,
                 lost,
                 last and sum(len(a.ids) for a in answers) <= pool,
+                best.views,
             )
             for answers, last in zip(by_query, whole, strict=True)
         ]
@@ -166,7 +167,8 @@ def _below(
         deep *= 2
     last = len(near.ids) < deep and len(near.ids) - first <= count
     end = first + count
-    return Nearest(near.ids[first:end], near.scores[first:end], near.vectors[first:end]), last
+    span = slice(first, end)
+    return Nearest(near.ids[span], near.scores[span], near.vectors[span], near.views[span]), last
 
 
 def load_shards(
@@ -188,7 +190,8 @@ def load_shards(
     them before the version was built is not asked again. SpaceMismatchError, StorageError.
     """
     if version is None:
-        empty = ShardSlot(None, Delta(space.dim, hidden=hidden), slot=slot, shards=slots)
+        came = Delta(space.dim, hidden=hidden, views=len(space.views))
+        empty = ShardSlot(None, came, slot=slot, shards=slots)
         return LiveShards([empty], slots, space)
     record, delta_seq = version
     where = f"{record.location.rstrip('/')}/{NAME}"
@@ -217,7 +220,7 @@ def load_shards(
             log.error("shard %d of %s is left out: %s", n, record.version, error)
             broken.append(error)
             continue
-        fresh = Delta(space.dim, seq=delta_seq, hidden=hidden)
+        fresh = Delta(space.dim, seq=delta_seq, hidden=hidden, views=len(space.views))
         shards.append(ShardSlot(base, fresh, slot=n, shards=total))
     if broken and not shards:
         raise broken[0]

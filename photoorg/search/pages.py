@@ -28,6 +28,7 @@ from photoorg.search.text import Words
 from photoorg.search.tuning import LOWEST, NO_LIMITS, Limits, nothing_near, with_chance
 from photoorg.space import EmbeddingSpace
 from photoorg.store.catalog.bonds import NO_BONDS, Bonds
+from photoorg.views import ONE
 
 POOL_PER_HIT = 2
 POOL_MIN = 40
@@ -321,6 +322,7 @@ class Pages:
             cosines=best.scores[at],
             vectors=best.vectors[at].astype(np.float32, copy=False),
             bonds=bonds,
+            views=_views(q.space, best, at),
         )
         # A slot is sure of its `sure` best only: below, some of the pool may be missing.
         end = LOWEST if found.whole else float(best.scores[min(sure, len(best.ids)) - 1])
@@ -346,6 +348,12 @@ class Pages:
 
 
 _NONE = np.zeros(0, np.float32)
+
+
+def _views(space: EmbeddingSpace, best: Merged, rows: NDArray[np.int64]) -> list[str]:
+    if space.views == ONE or best.views is None:
+        return []
+    return [space.views[number] for number in best.views[rows].tolist()]
 
 
 def _no_pool() -> Pool:

@@ -58,7 +58,8 @@ class SlotAnswer:
 
     `ids` has n photo ids, `scores` [n] their cosines, `vectors` [n, dim] what they are: float32, or
     float16 where they travelled. `shards` were searched, `lost` could not be. `whole` says that
-    there is nothing more to find.
+    there is nothing more to find. The vectors are those of whole photos; `views` [n] numbers the
+    view of each photo that scored, None where photos have one.
     """
 
     ids: tuple[str, ...]
@@ -67,6 +68,7 @@ class SlotAnswer:
     shards: int = 1
     lost: int = 0
     whole: bool = False
+    views: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from photoorg.config import SearchConfig
+from photoorg.views import FULL, in_words
 
 PLACES = ((20, "same place within 20 m"), (100, "within 100 m"), (1_000, "within 1 km"))
 DAY_MINUTES = 24 * 60
 
 
-def explain(signals: Mapping[str, float], config: SearchConfig) -> tuple[str, ...]:
-    """Why a photo was found, strongest reason first; never empty."""
+def explain(signals: Mapping[str, float], config: SearchConfig, view: str = "") -> tuple[str, ...]:
+    """Why a photo was found, strongest reason first; never empty.
+
+    `view` is the part of it that is so like the query, where photos have several.
+    """
+    part = (f"{in_words(view)} matches best",) if view not in ("", FULL) else ()
     return (
         _look(signals, config),
+        *part,
         *_place(signals),
         *_bonds(signals),
         *_time(signals),

@@ -48,13 +48,19 @@ class QueryFacts:
 class Pool:
     """Candidates before ranking: `photos` [n], their cosines [n] and unit vectors [n, dim].
 
-    `bonds` are those of photos that have any, by id.
+    `bonds` are those of photos that have any, by id. `views` [n] names the view of each that the
+    cosine is of; empty where all are of wholes.
     """
 
     photos: Sequence[Photo]
     cosines: NDArray[np.float32]
     vectors: NDArray[np.float32]
     bonds: Mapping[str, Bonds] = field(default_factory=dict)
+    views: Sequence[str] = ()
+
+    def view(self, row: int) -> str:
+        """The view that a candidate's cosine is of, "" in a space of wholes."""
+        return self.views[row] if self.views else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +131,9 @@ def rank(
                 score=round(float(scores[i]), 6),
                 uri=photo.uri,
                 signals=known,
-                reasons=explain(known, config),
+                reasons=explain(known, config, pool.view(i)),
                 folded=tuple(pool.photos[j].photo_id for j in folded[i]),
+                view=pool.view(i),
             )
         )
     return tuple(hits)
@@ -244,7 +251,8 @@ def _by_id(pool: Pool) -> Pool:
     """The pool sorted by photo id, so that its order decides nothing."""
     order = sorted(range(len(pool.photos)), key=lambda i: pool.photos[i].photo_id)
     photos = [pool.photos[i] for i in order]
-    return Pool(photos, pool.cosines[order], pool.vectors[order], pool.bonds)
+    views = [pool.views[i] for i in order] if pool.views else ()
+    return Pool(photos, pool.cosines[order], pool.vectors[order], pool.bonds, views)
 
 
 def _trusted(photos: Sequence[Photo]) -> NDArray[np.bool_]:

@@ -68,11 +68,12 @@ def waiting(config: PhotoOrgConfig, catalog: Catalog, space: EmbeddingSpace) -> 
         live = originals.live_count(tx)
     version, seq = found
     limits = config.index
-    changes = came + gone
+    changes, views = came + gone, len(space.views)
+    photos = version.vectors // views
     due = changes >= limits.compact_after or (
-        changes >= 1 and changes >= limits.compact_share * max(1, version.vectors)
+        changes >= 1 and changes >= limits.compact_share * max(1, photos)
     )
-    before, after = version.vectors, max(live, version.vectors + came - gone)
+    before, after = photos * views, max(live, photos + came - gone) * views
     crossed = (before < limits.flat_below) != (after < limits.flat_below)
     retrain = crossed or (
         after >= limits.flat_below and after > limits.retrain_growth * max(1, before)
@@ -166,7 +167,7 @@ class Compaction:
                 seq = events[-1].seq
                 last = {e.photo_id: e for e in events if e.op in ("add", "delete")}
                 came = [e for e in last.values() if e.vector is not None]
-                x_nd = np.array([e.vector for e in came], np.float32).reshape(-1, self._space.dim)
+                x_nd = np.array([e.vector for e in came], np.float32).reshape(-1, self._space.width)
                 table = vector_table(self._space, [e.photo_id for e in came], x_nd)
                 self._scratch.write_part(number, table, name=CAME)
                 gone = [e.photo_id for e in last.values() if e.vector is None]
@@ -231,11 +232,11 @@ class Compaction:
         for part in self._scratch.parts(GONE):
             table = self._scratch.read_part(part, CAME)
             flat = table["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-            x_nd = flat.reshape(len(table), self._space.dim)
+            x_nd = flat.reshape(len(table), self._space.width)
             gone = self._scratch.read_part(part, GONE)["photo_id"].to_pylist()
             changed.update(dict.fromkeys(gone))
             changed.update(zip(table["photo_id"].to_pylist(), x_nd, strict=True))
-        return Changes.of(self._space.dim, changed)
+        return Changes.of(self._space.width, changed)
 
     def _source(self, scratch: Path) -> Path:
         """Where the old shards lie on this machine, or will."""

@@ -10,12 +10,16 @@ from numpy.typing import NDArray
 
 from photoorg import schema
 from photoorg.encoders.base import Encoder, FaceEncoder
+from photoorg.encoders.crops import encode_photos
 from photoorg.models import Face, Rejection, Rgb
 from photoorg.stages import rows
 
 
 class Embed:
-    """Adds `vector`: float16 [dim], null where the photo was rejected or could not be encoded."""
+    """Adds `vector`: float16 [width], null where a photo was rejected or could not be encoded.
+
+    The vectors of all views of the encoder's space, side by side.
+    """
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
@@ -25,7 +29,7 @@ class Embed:
         pixels = rows.images(table)
         vectors, failed = self._encode(table, {i: pixels[i] for i in rows.live(table)})
         table = rows.set_column(
-            table, "vector", *_as_column(len(table), vectors, self._encoder.space.dim)
+            table, "vector", *_as_column(len(table), vectors, self._encoder.space.width)
         )
         return rows.mark_failed(table, failed)
 
@@ -33,19 +37,19 @@ class Embed:
         self, table: pa.Table, images: Mapping[int, Rgb]
     ) -> tuple[dict[int, NDArray[np.float32]], dict[int, Rejection]]:
         try:
-            vectors = self._encoder.encode_images(list(images.values()))
+            vectors = encode_photos(self._encoder, list(images.values()))
             return dict(zip(images, vectors, strict=True)), {}
         except Exception:  # one bad row must not cost the batch: find it by going row by row
             return rows.per_row(
-                table, "embed", images, lambda i: self._encoder.encode_images([images[i]])[0]
+                table, "embed", images, lambda i: encode_photos(self._encoder, [images[i]])[0]
             )
 
 
 def _as_column(
-    count: int, vectors: dict[int, NDArray[np.float32]], dim: int
+    count: int, vectors: dict[int, NDArray[np.float32]], width: int
 ) -> tuple[pa.Array, pa.DataType]:
-    kind = pa.list_(pa.float16(), dim)
-    flat = np.zeros((count, dim), dtype=np.float16)
+    kind = pa.list_(pa.float16(), width)
+    flat = np.zeros((count, width), dtype=np.float16)
     missing = np.ones(count, dtype=bool)
     for row, vector in vectors.items():
         flat[row] = vector

@@ -90,7 +90,8 @@ class Tag:
         def tag(row: int) -> list[dict[str, object]]:
             if not vectors[row].is_valid:
                 raise NotFoundError("There is no vector to compare with phrases.")
-            x_d = np.array(vectors[row].as_py(), np.float32)
+            # The full view comes first; phrases are of the photo as a whole.
+            x_d = np.array(vectors[row].as_py()[: self._tagger.space.dim], np.float32)
             return [_tag_struct(found) for found in self._tagger.tag(x_d[None])[0]]
 
         done, failed = rows.per_row(table, "tags", rows.live(table), tag)

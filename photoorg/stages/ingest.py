@@ -13,6 +13,7 @@ import pyarrow as pa
 from photoorg import registry
 from photoorg.config import PhotoOrgConfig
 from photoorg.encoders.base import Encoder, FaceEncoder, NsfwScorer, TextReader
+from photoorg.encoders.crops import short_side
 from photoorg.encoders.prompts import Tagger, load_prompts, open_tagger
 from photoorg.encoders.spaces import open_encoder, open_face_encoder
 from photoorg.imaging.guard import GuardedDecoder
@@ -141,24 +142,33 @@ def _open_tagger(config: PhotoOrgConfig, encoder: Encoder | None) -> Tagger | No
 
 
 def decode_sides(config: PhotoOrgConfig) -> tuple[int, int]:
-    """Short and long side in pixels that cover every enabled stage."""
+    """Short and long side in pixels that cover every enabled stage, for an encoder of wholes."""
     stages = wanted(config)
     sides = {"faces": config.imaging.faces_long_side, "ocr": config.enrich.ocr_long_side}
     return config.imaging.short_side, max((sides.get(s, 0) for s in stages), default=0)
 
 
-def cpu_stages(config: PhotoOrgConfig, store: ObjectStore, *, keep_data: bool) -> list[Stage]:
+def views_side(config: PhotoOrgConfig, models: Models) -> int:
+    """Pixels of the short side that the views of the encoder ask for."""
+    least = config.imaging.short_side
+    return least if models.encoder is None else short_side(models.encoder, least)
+
+
+def cpu_stages(
+    config: PhotoOrgConfig, store: ObjectStore, *, keep_data: bool, least_side: int = 0
+) -> list[Stage]:
     """Everything from bytes to measures: the part that needs no model.
 
-    `keep_data` copies originals into the store before their bytes are dropped.
+    `keep_data` copies originals into the store before their bytes are dropped; `least_side` is
+    what views_side gave.
     """
     stages, threads = wanted(config), config.ingest.fetch_threads
-    short_side, long_side = decode_sides(config)
+    short, long = decode_sides(config)
     line: list[Stage] = [
         Decode(
             GuardedDecoder(config.imaging),
-            short_side=short_side,
-            long_side=long_side,
+            short_side=max(short, least_side),
+            long_side=long,
             keep_data=keep_data,
         )
     ]
@@ -224,7 +234,8 @@ class FusedIngest:
         self._fetch = Fetch(
             config.source, max_bytes=config.imaging.max_bytes, threads=config.ingest.fetch_threads
         )
-        self._line = [*cpu_stages(config, store, keep_data=keep), *model_stages(config, models)]
+        pixels = cpu_stages(config, store, keep_data=keep, least_side=views_side(config, models))
+        self._line = [*pixels, *model_stages(config, models)]
         self._made = made_by(config, models)
         self._rows = config.ingest.micro_batch
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix="fetch-ahead")

@@ -13,20 +13,29 @@ from numpy.typing import NDArray
 from photoorg import schema
 from photoorg.config import PhotoOrgConfig
 from photoorg.encoders.base import Encoder
+from photoorg.encoders.crops import short_side
 from photoorg.models import Rejection
 from photoorg.stages import rows
 from photoorg.stages.consenting import without_faces
 from photoorg.stages.embed import Embed
-from photoorg.stages.ingest import Models, cpu_stages, made_by, model_stages, run_stages
+from photoorg.stages.ingest import (
+    Models,
+    Stage,
+    cpu_stages,
+    made_by,
+    model_stages,
+    run_stages,
+    views_side,
+)
 from photoorg.stages.parts import finish
 from photoorg.store.objects import ObjectStore
 
 
 @dataclass(frozen=True, slots=True)
 class OnlineResult:
-    """What one upload became: a PHOTOS table of one row and its vector, or a rejection.
+    """What one upload became: a PHOTOS table of one row and its vectors, or a rejection.
 
-    `others` are its vectors in further spaces, by space id.
+    `vector` is [space.width], `others` are those in further spaces, by space id.
     """
 
     photos: pa.Table | None
@@ -39,7 +48,10 @@ class OnlineIngest:
     """Decodes, measures, thumbnails and embeds single uploads; the bytes are already stored."""
 
     def __init__(self, config: PhotoOrgConfig, store: ObjectStore, models: Models) -> None:
-        self._cpu = cpu_stages(config, store, keep_data=False)
+        self._config = config
+        self._store = store
+        self._side = views_side(config, models)
+        self._lines: dict[int, list[Stage]] = {}
         self._models = model_stages(config, models)
         self._made = made_by(config, models)
 
@@ -63,7 +75,12 @@ class OnlineIngest:
             schema=schema.KEYS,
         )
         table = rows.set_column(rows.start(keys), "data", [data], pa.large_binary())
-        table = run_stages(table, self._cpu)
+        side = max([self._side, *(short_side(encoder, self._side) for encoder in also)])
+        if side not in self._lines:
+            self._lines[side] = cpu_stages(
+                self._config, self._store, keep_data=False, least_side=side
+            )
+        table = run_stages(table, self._lines[side])
         others = {e.space.id: _vector(Embed(e)(table)) for e in also}
         table = run_stages(table, self._models)
         table = rows.set_column(table, "uri", [uri], pa.string())

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from photoorg import schema
 from photoorg.config import PhotoOrgConfig
 from photoorg.encoders.base import Encoder
+from photoorg.encoders.crops import encode_photos, short_side
 from photoorg.errors import DecodeError
 from photoorg.imaging.guard import GuardedDecoder
 from photoorg.index.photo_ids import as_keys, comparable
@@ -157,6 +158,7 @@ class Reembed:
         self._store = store
         self._encoder = encoder
         self._decoder = GuardedDecoder(config.imaging)
+        self._short_side = short_side(encoder, config.imaging.short_side)
         self._readers = ThreadPoolExecutor(config.ingest.fetch_threads, thread_name_prefix="read")
 
     def __call__(self, keys: pa.Table) -> Embedded:
@@ -184,7 +186,8 @@ class Reembed:
                 else:
                     ids.append(photo_id)
                     vectors.append(vector)
-        x_nd = np.stack(vectors) if vectors else np.zeros((0, self._encoder.space.dim), np.float32)
+        none = np.zeros((0, self._encoder.space.width), np.float32)
+        x_nd = np.stack(vectors) if vectors else none
         done = Embedded(vector_table(self._encoder.space, ids, x_nd), _rejects(failed))
         assert len(done) == len(keys), "a photo was lost or invented"
         return done
@@ -204,7 +207,7 @@ class Reembed:
 
     def _decode(self, photo_id: str, data: bytes) -> Rgb | Rejection:
         try:
-            return self._decoder.decode(data, short_side=self._config.imaging.short_side).rgb
+            return self._decoder.decode(data, short_side=self._short_side).rgb
         except Exception as error:  # the end of a row
             return rejection(photo_id, "decode", error)
 
@@ -214,12 +217,12 @@ class Reembed:
         if not images:
             return
         try:
-            x_nd = self._encoder.encode_images(list(images.values()))
+            x_nd = encode_photos(self._encoder, list(images.values()))
             yield from zip(images, x_nd, strict=True)
         except Exception:  # one bad row must not cost the batch: find it by going row by row
             for photo_id, rgb in images.items():
                 try:
-                    yield photo_id, self._encoder.encode_images([rgb])[0]
+                    yield photo_id, encode_photos(self._encoder, [rgb])[0]
                 except Exception as error:  # the end of a row
                     yield photo_id, rejection(photo_id, "embed", error)
 

@@ -53,7 +53,7 @@ def recompute(
         with catalog.tenant(tenant) as tx:
             _, live = snapshot.take(tx)
         last: dict[str, int] = {}
-        for keys, x_nd in snapshot.batches(snapshot.sources()):
+        for keys, x_nd in snapshot.wholes(snapshot.sources()):
             for start in range(0, len(keys), BATCH):
                 ids = hex_ids(keys[start : start + BATCH])
                 found = tagger.tag(x_nd[start : start + BATCH].astype(np.float32))

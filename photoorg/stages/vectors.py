@@ -63,13 +63,18 @@ class VectorSnapshot:
         return stored + [(self._scratch.directory, part, CHANGES) for part in changed]
 
     def batches(self, sources: Iterable[Source]) -> Iterator[tuple[Keys, Halves]]:
-        """Keys [n, 32] and float16 vectors [n, dim] of those photos in the files that are live."""
+        """Keys [n, 32] and float16 vectors [n, space.width] of the live photos in the files."""
         live = self._live()
         for directory, part, family in sources:
             keys, x_nd = self._read(directory, part, family)
             mask = _contains(live, comparable(keys))
             if mask.any():
                 yield keys[mask], x_nd[mask]
+
+    def wholes(self, sources: Iterable[Source]) -> Iterator[tuple[Keys, Halves]]:
+        """As batches, of every photo the vector of its full view only: [n, dim]."""
+        for keys, x_nw in self.batches(sources):
+            yield keys, x_nw[:, : self._space.dim]
 
     def discard(self) -> None:
         """Remove the scratch folder."""
@@ -100,16 +105,16 @@ class VectorSnapshot:
         table = Run(self._store, directory).read_part(part, name=family)
         schema.require_space(table.schema, self._space, f"{directory} part {part}")
         flat = table["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        return as_keys(table["photo_id"].to_pylist()), flat.reshape(len(table), self._space.dim)
+        return as_keys(table["photo_id"].to_pylist()), flat.reshape(len(table), self._space.width)
 
 
 def vector_table(
-    space: EmbeddingSpace, photo_ids: Sequence[str], x_nd: NDArray[np.float32]
+    space: EmbeddingSpace, photo_ids: Sequence[str], x_nw: NDArray[np.float32]
 ) -> pa.Table:
-    """Vectors [n, dim] under their photo ids in the schema of the space."""
+    """Vectors [n, space.width] under their photo ids in the schema of the space."""
     target = schema.vectors(space)
-    halves = pa.array(np.ascontiguousarray(x_nd, np.float16).ravel())
-    vectors = pa.FixedSizeListArray.from_arrays(halves, space.dim)
+    halves = pa.array(np.ascontiguousarray(x_nw, np.float16).ravel())
+    vectors = pa.FixedSizeListArray.from_arrays(halves, space.width)
     return pa.table([pa.array(photo_ids, pa.string()), vectors], schema=target)
 
 

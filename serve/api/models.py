@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -11,6 +12,7 @@ from photoorg.models import Hit, Photo, PhotoStatus
 from photoorg.search.filters import Filter
 from photoorg.search.ports import Box, Mode, SearchAnswer
 from photoorg.store.catalog.pairs import StoredPair
+from photoorg.views import part_of
 
 PHOTO_ID = r"^[0-9a-f]{64}$"
 PhotoId = Annotated[
@@ -201,6 +203,21 @@ class PhotoPage(BaseModel):
     next_cursor: str | None
 
 
+class ViewOfPhoto(BaseModel):
+    """A part of a photo, as fractions 0..1 of its upright width and height."""
+
+    name: str
+    left: float
+    top: float
+    width: float
+    height: float
+
+    @classmethod
+    def of(cls, view: str) -> ViewOfPhoto:
+        """The part that a view's name stands for."""
+        return cls(name=view, **asdict(part_of(view)))
+
+
 class Result(BaseModel):
     """One hit. Near-duplicates of it are folded under it."""
 
@@ -210,6 +227,10 @@ class Result(BaseModel):
     signals: dict[str, float] = Field(description="What made the score; absent where unknown.")
     explanations: list[str] = Field(description="Why the photo is here, in words.")
     folded: list[PhotoId] = Field(description="Near-duplicates that this photo stands for.")
+    view: ViewOfPhoto | None = Field(
+        None,
+        description="The part that is most like the query, where photos are embedded in parts.",
+    )
     thumbnail: str
 
     @classmethod
@@ -222,6 +243,7 @@ class Result(BaseModel):
             signals=dict(hit.signals),
             explanations=list(hit.reasons),
             folded=list(hit.folded),
+            view=ViewOfPhoto.of(hit.view) if hit.view else None,
             thumbnail=f"/v1/photos/{hit.photo_id}/thumbnail",
         )
 
