@@ -14,13 +14,14 @@ from photoorg.search.filters import Filter
 from photoorg.search.reader import Joined
 from photoorg.search.text import Words, find_words, newest
 from photoorg.store.catalog import Catalog, bonds, changes, thresholds
-from photoorg.store.catalog.bonds import Bonds
+from photoorg.store.catalog.bonds import NO_BONDS, Bonds
 from photoorg.store.catalog.keys import photo_key
 
 T = TypeVar("T")
 THREADS = 4
 SAMPLE = 1_000
 KEPT, KEPT_S = 1_000, 30.0
+BONDS_KEPT = 50_000
 SHARE = f"""
 SELECT count(*) FILTER (WHERE {FOUND} AND {{condition}}), count(*)
 FROM (SELECT * FROM photos WHERE tenant_id = %(tenant)s ORDER BY photo_id LIMIT %(sample)s) p
@@ -39,6 +40,7 @@ class CatalogQueries:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="queries")
         self._revisions: dict[str, Joined[int]] = {}
         self._kept: OrderedDict[tuple[str, str, str], tuple[float, Any]] = OrderedDict()
+        self._tied: dict[str, tuple[float, dict[str, Bonds]]] = {}
 
     async def revision(self, tenant: str) -> int:
         """The number of changes so far; many who ask at once share one question."""
@@ -63,8 +65,13 @@ class CatalogQueries:
         return await self._remembered(key, self._thresholds, tenant, space_id)
 
     async def bonds(self, tenant: str, ids: Sequence[str]) -> Mapping[str, Bonds]:
-        """The event and the people of those of the photos that have any."""
-        return await self._in_thread(self._bonds, tenant, ids)
+        """The event and the people of photos, as they were within the last half minute."""
+        known = self._bonds_known(tenant)
+        missing = [i for i in ids if i not in known]
+        if missing:
+            found = await self._in_thread(self._bonds, tenant, missing)
+            known.update((i, found.get(i, NO_BONDS)) for i in missing)
+        return known
 
     async def allowed(self, tenant: str, chosen: Filter, ids: Sequence[str]) -> set[str]:
         """Those of the photos that the filter allows."""
@@ -77,6 +84,14 @@ class CatalogQueries:
     def close(self) -> None:
         """Let the threads end."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _bonds_known(self, tenant: str) -> dict[str, Bonds]:
+        since, known = self._tied.get(tenant, (0.0, {}))
+        now = time.monotonic()
+        if tenant not in self._tied or now - since > KEPT_S or len(known) > BONDS_KEPT:
+            known = {}
+            self._tied[tenant] = (now, known)
+        return known
 
     async def _remembered(
         self, key: tuple[str, str, str], ask: Callable[..., T], *args: object
