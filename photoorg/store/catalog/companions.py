@@ -34,8 +34,8 @@ ON CONFLICT (tenant_id, uri_key) DO UPDATE SET companion_id = excluded.companion
 """
 UNPAIRED = """
 SELECT encode(p.photo_id, 'hex'), p.uri, p.mime, encode(c.companion_id, 'hex'), c.mime,
-    (SELECT min(s.uri) FROM companion_sources s
-     WHERE s.tenant_id = c.tenant_id AND s.companion_id = c.companion_id),
+    coalesce((SELECT min(s.uri) FROM companion_sources s
+        WHERE s.tenant_id = c.tenant_id AND s.companion_id = c.companion_id), ''),
     c.content_id, c.duration_s
 FROM companions c JOIN photos p USING (tenant_id, content_id)
 WHERE c.tenant_id = %(tenant)s AND (%(photo)s::bytea IS NULL OR p.photo_id = %(photo)s)
@@ -155,7 +155,7 @@ def unpaired(tx: Transaction, photo_id: str | None = None) -> list[Unpaired]:
     """Stills and videos that carry the same identifier and are not linked, of one photo or all."""
     photo = None if photo_id is None else photo_key(photo_id)
     rows = tx.conn.execute(UNPAIRED, {"tenant": tx.tenant, "photo": photo})
-    return [Unpaired(*row[:5], row[5] or "", *row[6:]) for row in rows]
+    return [Unpaired(*row) for row in rows]
 
 
 def link(tx: Transaction, links: Sequence[Link]) -> None:
