@@ -32,6 +32,20 @@ REJECTS = pa.schema(
     ]
 )
 
+LIVE_VIDEO = "live-photo-video"
+"""The code of rejects that are videos of live photos whose still has not come (yet)."""
+
+COMPANION = pa.struct(
+    [
+        pa.field("companion_id", pa.string()),
+        pa.field("content_id", pa.string()),
+        pa.field("mime", pa.string()),
+        pa.field("size", pa.int64()),
+        pa.field("duration_s", pa.float64()),
+    ]
+)
+"""What is known of such a video; a further column of a part's rejects, where there are any."""
+
 LANDMARKS = pa.list_(pa.float32(), 10)
 FACES = pa.list_(
     pa.struct(

@@ -152,6 +152,8 @@ def run(
         space=execution.space.id if execution.space else None,
         run_ids=tuple(work.run_id for work in works),
         dry_run=dry_run,
+        live_videos=totals.live_videos,
+        waiting_videos=totals.waiting_videos,
     )
 
 

@@ -15,6 +15,7 @@ from photoorg.encoders.several import SpaceEncoders
 from photoorg.errors import CatalogError, PhotoOrgError
 from photoorg.models import Photo, Rejection
 from photoorg.space import EmbeddingSpace
+from photoorg.stages.companions import join
 from photoorg.stages.online import OnlineResult
 from photoorg.store.catalog import (
     Catalog,
@@ -219,6 +220,7 @@ class Ingestor:
                 return "", lacking
             done = uploads.finish(tx, photo.photo_id, status, result.photos)
             if done:
+                join(tx, photo.photo_id)
                 self._log_vectors(tx, photo.photo_id, result, live)
         return self._outcome(tenant, photo, status, done=done), []
 

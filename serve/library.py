@@ -8,7 +8,16 @@ from collections.abc import Callable
 from photoorg.errors import NotFoundError
 from photoorg.imaging.sniff import sniff
 from photoorg.models import Photo
-from photoorg.store.catalog import Catalog, audit, delta, pairs, photos, trash, uploads
+from photoorg.store.catalog import (
+    Catalog,
+    audit,
+    companions,
+    delta,
+    pairs,
+    photos,
+    trash,
+    uploads,
+)
 from photoorg.store.catalog.pairs import StoredPair
 from photoorg.store.layout import blob_path, thumb_path
 from photoorg.store.objects import ObjectStore
@@ -110,10 +119,15 @@ class Library:
     def _delete(self, tenant: str, photo_id: str) -> None:
         """The row first; then the files, unless the same bytes were uploaded again meanwhile."""
         with self._catalog.tenant(tenant) as tx:
+            delta.lock(tx)
+            videos = companions.leave(tx, photo_id)
             if not photos.delete(tx, photo_id):
                 raise unknown(photo_id)
         with self._catalog.tenant(tenant) as tx:
             delta.lock(tx)
+            for video in videos:
+                if not companions.exists(tx, video):
+                    self._store.delete(blob_path(tenant, video))
             if photos.get(tx, photo_id) is None:
                 self._store.delete(thumb_path(tenant, photo_id))
                 self._store.delete(blob_path(tenant, photo_id))

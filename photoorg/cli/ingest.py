@@ -61,26 +61,35 @@ def summary_line(summary: Any) -> str:
     """The summary in one line for people."""
     if summary.dry_run:
         return f"{summary.new} new files would be ingested; {summary.files} are known"
+    live = summary.live_videos
+    videos = f" ({live} of them videos of live photos)" if live else ""
     return (
-        f"{summary.files} files: {summary.photos} photos, {summary.duplicates} duplicates, "
+        f"{summary.files} files: {summary.photos} photos, {summary.duplicates} duplicates{videos}, "
         f"{summary.rejects} rejected; {summary.new} new in {summary.seconds:.1f} s "
         f"({summary.images_per_second:.1f} images/s)"
     )
 
 
 def rejected(config: PhotoOrgConfig, summary: Any) -> list[str]:
-    """What this run could not use and why, at most SHOWN_REJECTS lines."""
+    """What this run could not use and why, at most SHOWN_REJECTS lines.
+
+    Videos of live photos are counted in one: most of them found their still later in the run.
+    """
+    from photoorg.schema import LIVE_VIDEO
     from photoorg.stages.parts import INGEST, REJECTS
     from photoorg.store.layout import run_dir
     from photoorg.store.objects import ObjectStore
     from photoorg.store.runs import Run
 
     store = ObjectStore(config.storage.root, config.storage)
-    lines: list[str] = []
+    waiting = summary.waiting_videos
+    lines = [f"  {waiting} videos of live photos wait for their stills"] if waiting else []
     for run_id in summary.run_ids if not summary.dry_run else ():
         run = Run(store, run_dir(config.tenant, INGEST, run_id))
         for part in run.parts():
             for row in run.read_part(part, name=REJECTS).to_pylist():
+                if row["code"] == LIVE_VIDEO:
+                    continue
                 lines.append(f"  {row['key']}: {row['reason']}")
                 if len(lines) == SHOWN_REJECTS:
                     return lines

@@ -19,6 +19,7 @@ MODULES = (
     "serve",
     "ingest",
     "rejects",
+    "pairs",
     "index",
     "migration",
     "search",

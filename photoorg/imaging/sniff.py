@@ -65,6 +65,7 @@ _RAW_MAKERS = (
 )
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 _HEIF_BRANDS = {b"mif1", b"mif2", b"msf1", b"mif3"}
+_QUICKTIME = (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
 _OTHERS = (
     (re.compile(rb"\x01\xda[\x00\x01][\x01\x02]"), "an SGI image"),
@@ -119,6 +120,16 @@ def sniff(data: bytes) -> str:
     if mime is None:
         raise UnsupportedMediaError(_refusal(data), fix=_FIX)
     return mime
+
+
+def video_type(head: bytes) -> str | None:
+    """The MIME type of a QuickTime or MP4 video, from its first 512 bytes; None if it is none."""
+    kind, major = head[4:8], head[8:12]
+    if kind in _QUICKTIME:
+        return "video/quicktime"
+    if kind != b"ftyp" or _boxed(head) is not None or _brands(head) & {b"avif", b"avis"}:
+        return None
+    return "video/quicktime" if major == b"qt  " else "video/mp4"
 
 
 def is_raw(mime: str) -> bool:

@@ -18,6 +18,7 @@ from photoorg.encoders.prompts import Tagger, load_prompts, open_tagger
 from photoorg.encoders.spaces import open_encoder, open_face_encoder
 from photoorg.imaging.guard import GuardedDecoder
 from photoorg.space import EmbeddingSpace
+from photoorg.stages.companions import FindVideos
 from photoorg.stages.decode import Decode, Fetch, KeepOriginal, ReadExif
 from photoorg.stages.embed import DetectFaces, Embed
 from photoorg.stages.enrich import ReadText, ScoreNsfw, ScoreNsfwByPrompts, Tag
@@ -165,12 +166,13 @@ def cpu_stages(
     stages, threads = wanted(config), config.ingest.fetch_threads
     short, long = decode_sides(config)
     line: list[Stage] = [
+        FindVideos(store, config.tenant, keep=keep_data, threads=threads),
         Decode(
             GuardedDecoder(config.imaging),
             short_side=max(short, least_side),
             long_side=long,
             keep_data=keep_data,
-        )
+        ),
     ]
     if keep_data:
         line.append(KeepOriginal(store, config.tenant, threads=threads))

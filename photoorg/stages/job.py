@@ -23,6 +23,7 @@ from photoorg.config import PhotoOrgConfig
 from photoorg.errors import NotFoundError
 from photoorg.models import SourceFile
 from photoorg.space import EmbeddingSpace
+from photoorg.stages.companions import pair_videos
 from photoorg.stages.ingest import stage_versions, wanted
 from photoorg.stages.pairs import pair_photos
 from photoorg.stages.parts import INGEST, REJECTS
@@ -46,7 +47,9 @@ class IngestSummary:
     """What a job came to, over every file its sources list: files = photos + duplicates + rejects.
 
     `photos` counts distinct contents, `duplicates` further files with the bytes of another,
-    `new` the files this invocation worked on, `images_per_second` those over `seconds`.
+    `new` the files this invocation worked on, `images_per_second` those over `seconds`. The video
+    of a live photo is a further file of its still's photo, so it counts among the duplicates:
+    `live_videos` of them. `waiting_videos` of the rejects are such videos without their still.
     """
 
     files: int
@@ -59,6 +62,8 @@ class IngestSummary:
     space: str | None
     run_ids: tuple[str, ...]
     dry_run: bool = False
+    live_videos: int = 0
+    waiting_videos: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON form."""
@@ -153,9 +158,15 @@ class IngestJob:
         work.run.commit({"run": work.run_id, "parts": work.parts, "files": work.files})
 
     def pair(self, works: Sequence[Work]) -> int:
-        """Record which of the new photos belong together; how many pairs."""
+        """Record which of the new photos belong together; how many pairs.
+
+        Videos of live photos meet their stills whenever those came, also where an earlier job was
+        killed before it got here.
+        """
         run_ids = [work.run_id for work in works]
-        return pair_photos(self._catalog, self._config.tenant, run_ids) if run_ids else 0
+        tenant = self._config.tenant
+        count = pair_photos(self._catalog, tenant, run_ids) if run_ids else 0
+        return count + pair_videos(self._catalog, tenant)
 
     def _intent(self, uris: Sequence[str]) -> dict[str, Any]:
         return {

@@ -51,7 +51,8 @@ class OnlineIngest:
         self._config = config
         self._store = store
         self._side = views_side(config, models)
-        self._lines: dict[int, list[Stage]] = {}
+        # Larger pictures only while another space, with smaller views, is filled as well.
+        self._lines = {self._side: self._line(self._side)}
         self._models = model_stages(config, models)
         self._made = made_by(config, models)
 
@@ -77,9 +78,7 @@ class OnlineIngest:
         table = rows.set_column(rows.start(keys), "data", [data], pa.large_binary())
         side = max([self._side, *(short_side(encoder, self._side) for encoder in also)])
         if side not in self._lines:
-            self._lines[side] = cpu_stages(
-                self._config, self._store, keep_data=False, least_side=side
-            )
+            self._lines[side] = self._line(side)
         table = run_stages(table, self._lines[side])
         others = {e.space.id: _vector(Embed(e)(table)) for e in also}
         table = run_stages(table, self._models)
@@ -91,6 +90,9 @@ class OnlineIngest:
         return OnlineResult(
             part.photos, vector, None, {i: x_d for i, x_d in others.items() if x_d is not None}
         )
+
+    def _line(self, side: int) -> list[Stage]:
+        return cpu_stages(self._config, self._store, keep_data=False, least_side=side)
 
 
 class ConsentedIngest:

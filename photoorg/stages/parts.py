@@ -78,7 +78,10 @@ def _vectors(good: pa.Table, space: EmbeddingSpace) -> pa.Table:
 def _rejects(bad: pa.Table) -> pa.Table:
     structs = bad["reject"].combine_chunks()
     columns = [structs.field(f.name) for f in schema.REJECTS]
-    return pa.table(columns, schema=schema.with_version(schema.REJECTS))
+    table = pa.table(columns, schema=schema.with_version(schema.REJECTS))
+    if "companion" in bad.column_names and bad["companion"].null_count < len(bad):
+        table = table.append_column("companion", bad["companion"])
+    return table
 
 
 class PartWriter:

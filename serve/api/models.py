@@ -116,11 +116,11 @@ class QualityView(BaseModel):
 
 
 class PairView(BaseModel):
-    """Two photos that belong together."""
+    """Two files that belong together."""
 
-    kind: str = Field(description="raw_jpeg, live or burst.")
-    first_id: PhotoId = Field(description="The RAW, or the earlier frame.")
-    second_id: PhotoId
+    kind: str = Field(description="raw_jpeg, burst or live_photo.")
+    first_id: PhotoId = Field(description="The RAW, the earlier frame, or the still.")
+    second_id: PhotoId = Field(description="A photo, but of a live photo the video's own id.")
     confidence: float = Field(ge=0, le=1)
     evidence: list[str] = Field(description="Why, in words.")
 

@@ -122,7 +122,7 @@ def photos_router(
         responses=responses(404, 422, 503),
     )
     async def pairs(photo_id: Id, tenant: str = tenant_dep) -> PairList:
-        """Its RAW or JPEG twin and other frames of its burst, with the evidence."""
+        """Its RAW or JPEG twin, other frames of its burst, the video of a live photo; and why."""
         return PairList(pairs=[PairView.of(pair) for pair in await photos.pairs(tenant, photo_id)])
 
     @router.post(

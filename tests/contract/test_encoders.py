@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from photoorg import registry
 from photoorg.config import EncoderConfig
 from photoorg.encoders.base import Encoder, FaceEncoder, TextEncoder
+from photoorg.encoders.crops import crop, encode_photos
 from photoorg.encoders.head import ProjectionHead
 from photoorg.encoders.spaces import (
     BuiltinSpec,
@@ -123,6 +125,27 @@ def test_a_vector_does_not_depend_on_its_batch(encoder: Encoder) -> None:
 def test_different_images_give_different_vectors(encoder: Encoder) -> None:
     x_nd = encoder.encode_images(pictures((100, 100), (100, 100), (100, 100)))
     assert (x_nd @ x_nd.T)[~np.eye(3, dtype=bool)].max() < 0.9999
+
+
+def test_views_are_a_space_of_their_own_with_a_vector_for_each_part(
+    opened: tuple[Encoder, EncoderConfig, Path],
+) -> None:
+    encoder, config, folder = opened
+    data = yaml.safe_load(Path(config.space).read_text(encoding="utf-8"))
+    file = folder / "parts.yaml"
+    file.write_text(json.dumps(data | {"views": ["full", "centre", "grid2"]}), encoding="utf-8")
+    parts = open_encoder(config.model_copy(update={"space": str(file)}), str(folder))
+    assert parts.space.id != encoder.space.id and len(parts.space.views) == 6
+    assert (parts.space.dim, parts.space.width) == (encoder.space.dim, 6 * encoder.space.dim)
+    images = pictures(*ORDINARY, *ODD)
+    x_nw = encode_photos(parts, images)
+    assert x_nw.shape == (len(images), parts.space.width)
+    wholes = encoder.encode_images(images)
+    assert (x_nw[:, : encoder.space.dim] * wholes).sum(axis=1).min() > 0.9999
+    crops = encoder.encode_images([crop(images[3], view) for view in parts.space.views])
+    assert (x_nw[3].reshape(6, -1) * crops).sum(axis=1).min() > 0.9999
+    np.testing.assert_array_equal(encode_photos(encoder, images), wholes)
+    assert encode_photos(parts, []).shape == (0, parts.space.width)
 
 
 @pytest.mark.parametrize("shape", ODD)

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from photoorg.config import StorageConfig
@@ -17,6 +18,8 @@ from photoorg.errors import (
     UnsupportedMediaError,
 )
 from photoorg.models import Rejection
+from photoorg.schema import COMPANION, LIVE_VIDEO
+from photoorg.stages.companions import pair_videos
 from photoorg.stages.online import OnlineResult
 from photoorg.store.catalog import delta, photos, spaces, uploads
 from photoorg.store.layout import blob_path, thumb_path
@@ -39,6 +42,7 @@ class FakeLine:
         self.rejection: Rejection | None = None
         self.error: Exception | None = None
         self.meanwhile = lambda: None
+        self.content_id: str | None = None
 
     def process(self, data, *, uri, filename, uploaded_at=None) -> OnlineResult:
         self.seen.append((uri, filename))
@@ -49,7 +53,8 @@ class FakeLine:
             return OnlineResult(None, None, self.rejection)
         digest = hashlib.sha256(data).hexdigest()
         self.store.write(thumb_path(T, digest), b"RIFFwebp")
-        return OnlineResult(rows.photos(rows.photo(uri, photo_id=digest)), unit(digest), None)
+        photo = rows.photo(uri, photo_id=digest, content_id=self.content_id)
+        return OnlineResult(rows.photos(photo), unit(digest), None)
 
 
 @pytest.fixture
@@ -240,3 +245,51 @@ async def test_a_photo_without_thumbnail_says_why(library):
     accepted = await library.accept(T, jpeg("new"), "a.jpg")
     with pytest.raises(NotFoundError, match="queued"):
         await library.thumbnail(T, accepted.photo_id)
+
+
+async def test_the_video_of_a_live_photo_is_deleted_with_it(catalog, store, library):
+    still, video = hashlib.sha256(b"still").hexdigest(), hashlib.sha256(b"video").hexdigest()
+    store.write(blob_path(T, still), b"still")
+    store.write(blob_path(T, video), b"video")
+    found = {
+        "companion_id": video,
+        "content_id": "ONE",
+        "mime": "video/quicktime",
+        "size": 5,
+        "duration_s": 2.0,
+    }
+    row = rows.failure("a.mov", "pair") | {"code": LIVE_VIDEO}
+    rejected = rows.rejects(row).append_column("companion", pa.array([found], COMPANION))
+    made = rows.photos(rows.photo("a.jpg", photo_id=still, content_id="ONE"))
+    with catalog.tenant(T) as tx:
+        photos.copy_part(tx, "run", 0, made, rejected, stored=True)
+    pair_videos(catalog, T)
+    (pair,) = await library.pairs(T, still)
+    assert (pair.kind, pair.first_id, pair.second_id) == ("live_photo", still, video)
+    await library.trash(T, still)
+    assert store.exists(blob_path(T, video)), "the trash can be undone"
+    await library.restore(T, still)
+    assert len(await library.pairs(T, still)) == 1
+    await library.delete(T, still)
+    assert not store.exists(blob_path(T, video)) and not store.exists(blob_path(T, still))
+
+
+async def test_an_uploaded_still_is_joined_by_the_video_that_waits(
+    catalog, store, library, ingestor, line
+):
+    data = jpeg("still")
+    found = {
+        "companion_id": hashlib.sha256(b"video").hexdigest(),
+        "content_id": "ONE",
+        "mime": "video/quicktime",
+        "size": 5,
+        "duration_s": 2.0,
+    }
+    row = rows.failure("a.mov", "pair") | {"code": LIVE_VIDEO}
+    rejected = rows.rejects(row).append_column("companion", pa.array([found], COMPANION))
+    with catalog.tenant(T) as tx:
+        photos.copy_part(tx, "run", 0, rows.photos(), rejected, stored=True)
+    line.content_id = "ONE"
+    accepted = await library.accept(T, data, "a.jpg")
+    assert ingestor.step()
+    assert [p.kind for p in await library.pairs(T, accepted.photo_id)] == ["live_photo"]

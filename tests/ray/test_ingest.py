@@ -12,9 +12,11 @@ import pytest
 
 from photoorg.config import PhotoOrgConfig, parse
 from photoorg.errors import NotFoundError, ResourceError
-from photoorg.store.catalog import Catalog, photos
+from photoorg.store.catalog import Catalog, pairs, photos
+from photoorg.store.layout import blob_path
 from photoorg.store.objects import ObjectStore
 from photoorg.store.runs import find_runs
+from tests.livephotos import plain_video, still, video
 from tests.pictures import jpeg, library
 
 pytestmark = [pytest.mark.ray, pytest.mark.postgres]
@@ -152,3 +154,34 @@ def test_what_cannot_run_is_refused_before_anything_is_written(tmp_path, catalog
     assert find_runs(ObjectStore(config.storage.root, config.storage), "default/runs") == []
     with pytest.raises(NotFoundError):
         ingest.run(configured(tmp_path, catalog_url), [str(tmp_path / "nowhere")])
+
+
+@pytest.mark.parametrize("layout", ["fused", "split"])
+def test_live_photos_are_one_photo_of_two_files_in_whatever_order_they_come(
+    tmp_path, catalog_url, layout
+):
+    from pipelines import ingest
+
+    folder = library(tmp_path / "in", 4)
+    (folder / "a.mov").write_bytes(video("ONE"))
+    (folder / "b.mov").write_bytes(video("TWO"))
+    (folder / "b.jpg").write_bytes(still(51, "TWO"))
+    (folder / "c.mp4").write_bytes(plain_video())
+    config = configured(tmp_path, catalog_url, layout=layout, part_rows=2, originals="copy")
+    first = ingest.run(config, [str(folder)])
+    assert (first.files, first.photos, first.duplicates, first.rejects) == (8, 5, 1, 2)
+    assert (first.live_videos, first.waiting_videos) == (1, 1)
+    (folder / "a.jpg").write_bytes(still(50, "ONE"))
+    second = ingest.run(config, [str(folder)])
+    assert second.new == 1, "the video is not read again"
+    assert (second.files, second.photos, second.duplicates, second.rejects) == (9, 6, 2, 1)
+    assert (second.live_videos, second.waiting_videos) == (2, 0)
+    found = {photo.filename: photo.photo_id for photo in stored(config).values()}
+    with (
+        Catalog(catalog_url, config.database) as catalog,
+        catalog.tenant(config.tenant) as tx,
+    ):
+        (pair,) = pairs.of_photo(tx, found["a.jpg"])
+    assert pair.kind == "live_photo" and any("2.5 s" in line for line in pair.evidence)
+    store = ObjectStore(config.storage.root, config.storage)
+    assert store.read(blob_path(config.tenant, pair.second_id)) == video("ONE")

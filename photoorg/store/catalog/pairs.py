@@ -1,4 +1,4 @@
-"""Photos that belong together (RAW and JPEG, bursts), as found, with the evidence."""
+"""Photos that belong together (RAW and JPEG, bursts, live photos), with the evidence."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from psycopg.rows import dict_row
 
 from photoorg.models import Photo
-from photoorg.store.catalog import photos
+from photoorg.store.catalog import companions, photos
 from photoorg.store.catalog.connection import Transaction
 from photoorg.store.catalog.keys import clean, photo_key
 
@@ -38,7 +38,11 @@ ORDER BY kind, first_id, second_id
 
 @dataclass(frozen=True, slots=True)
 class StoredPair:
-    """Two photos that belong together; `first_id` is the RAW, or the earlier frame of a burst."""
+    """Two files that belong together.
+
+    `first_id` is the RAW, the earlier frame of a burst, or the still of a live photo; then
+    `second_id` is its video, which is no photo (companions).
+    """
 
     kind: str
     first_id: str
@@ -76,6 +80,10 @@ def store(tx: Transaction, found: Sequence[StoredPair]) -> None:
 
 
 def of_photo(tx: Transaction, photo_id: str) -> list[StoredPair]:
-    """Every pair the photo is part of."""
+    """Every pair the photo is part of, the videos of a live photo last."""
     rows = tx.conn.execute(OF_PHOTO, {"tenant": tx.tenant, "photo": photo_key(photo_id)})
-    return [StoredPair(k, a, b, round(c, 2), tuple(e)) for k, a, b, c, e in rows]
+    found = [StoredPair(k, a, b, round(c, 2), tuple(e)) for k, a, b, c, e in rows]
+    return found + [
+        StoredPair(companions.KIND, v.photo_id, v.companion_id, v.confidence, v.evidence)
+        for v in companions.of_photo(tx, photo_id)
+    ]

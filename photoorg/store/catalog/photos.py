@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 from photoorg import schema
 from photoorg.errors import InputError
 from photoorg.models import Exif, Hashes, Photo, PhotoStatus, Quality, Rejection
-from photoorg.store.catalog import delta, loading
+from photoorg.store.catalog import companions, delta, loading
 from photoorg.store.catalog.connection import Transaction
 from photoorg.store.catalog.keys import photo_key
 
@@ -64,6 +64,8 @@ def copy_part(
         tx, photos, run_id=run_id, part=part, stored=stored, face_space=face_space
     )
     loading.upsert_rejects(tx, rejects, run_id=run_id, part=part, etags=etags)
+    uris = [*photos["uri"].to_pylist(), *rejects["key"].to_pylist()]
+    companions.load(tx, rejects, run_id=run_id, part=part, etags=etags, uris=uris, stored=stored)
 
 
 def get(tx: Transaction, photo_id: str) -> Photo | None:
@@ -106,12 +108,13 @@ ON CONFLICT (tenant_id, uri_key) DO UPDATE SET etag = excluded.etag, at = now()
 def delete(tx: Transaction, photo_id: str) -> bool:
     """Remove the photo with its sources, faces, failures, tags and queue row; False if not there.
 
-    Writes a delete event, so that every index forgets it. A later ingest of the folders it was
+    The video of a live photo goes with its last still. Writes a delete event, so that every index forgets it. A later ingest of the folders it was
     seen in passes its files over while they are unchanged (unless forced); the same bytes may come
     again by an upload or at another place.
     """
     delta.lock(tx)
     tx.conn.execute(FORGET, [tx.tenant, photo_key(photo_id)])
+    companions.leave(tx, photo_id)
     sql = "DELETE FROM photos WHERE tenant_id = %s AND photo_id = %s"
     if not tx.conn.execute(sql, [tx.tenant, photo_key(photo_id)]).rowcount:
         return False

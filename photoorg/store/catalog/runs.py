@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import pyarrow as pa
 
+from photoorg.schema import LIVE_VIDEO
 from photoorg.store.catalog.connection import Transaction
 from photoorg.store.catalog.keys import uri_key
 from photoorg.store.catalog.staging import hex_column, stage
@@ -22,12 +23,18 @@ class Totals:
     A file counts as photo if it is the one at which its content was first seen, as duplicate if
     the same bytes were already there under another URI, as reject if it could not be used. It
     stays so however often a job is repeated. `missing` files are none of these (yet).
+
+    The video of a live photo is a further file of a photo that is counted already, so it counts
+    among the duplicates (`live_videos` of them), and among the rejects (`waiting_videos` of those)
+    until its still is there.
     """
 
     photos: int
     duplicates: int
     rejects: int
     missing: int = 0
+    live_videos: int = 0
+    waiting_videos: int = 0
 
     @property
     def files(self) -> int:
@@ -41,7 +48,15 @@ SELECT count(*) FILTER (WHERE p.uri_key = s.uri_key),
 FROM photo_sources s JOIN photos p USING (tenant_id, photo_id)
 WHERE s.tenant_id = %(tenant)s AND {which_source}
 """
-COUNT_REJECTS = "SELECT count(*) FROM rejects r WHERE r.tenant_id = %(tenant)s AND {which_reject}"
+COUNT_REJECTS = """
+SELECT count(*), count(*) FILTER (WHERE r.code = %(live)s) FROM rejects r
+WHERE r.tenant_id = %(tenant)s AND {which_reject}
+"""
+COUNT_VIDEOS = """
+SELECT count(*) FROM companion_sources s WHERE s.tenant_id = %(tenant)s AND {which_source}
+    AND NOT EXISTS (SELECT FROM rejects r
+        WHERE r.tenant_id = s.tenant_id AND r.uri_key = s.uri_key)
+"""
 LISTED = "IN (SELECT uri_key FROM staged_uris)"
 
 
@@ -66,13 +81,13 @@ def totals_of_keys(tx: Transaction, keys: Iterable[bytes]) -> Totals:
     distinct = tx.conn.execute("SELECT count(DISTINCT uri_key) FROM staged_uris").fetchone()
     assert distinct is not None
     found = _count(tx, f"s.uri_key {LISTED}", f"r.uri_key {LISTED}", {})
-    return Totals(*found, missing=int(distinct[0]) - sum(found))
+    return replace(found, missing=int(distinct[0]) - found.files)
 
 
 def totals_of_runs(tx: Transaction, run_ids: Sequence[str]) -> Totals:
     """What the files came to that these runs were the last to deal with."""
     which = "run_id = ANY(%(runs)s)"
-    return Totals(*_count(tx, f"s.{which}", f"r.{which}", {"runs": list(run_ids)}))
+    return _count(tx, f"s.{which}", f"r.{which}", {"runs": list(run_ids)})
 
 
 def _tables(keys: Iterable[bytes]) -> Iterator[pa.Table]:
@@ -83,11 +98,20 @@ def _tables(keys: Iterable[bytes]) -> Iterator[pa.Table]:
 
 def _count(
     tx: Transaction, which_source: str, which_reject: str, values: dict[str, object]
-) -> tuple[int, int, int]:
-    values = {"tenant": tx.tenant, **values}
+) -> Totals:
+    values = {"tenant": tx.tenant, "live": LIVE_VIDEO, **values}
     query = COUNT.format(which_source=which_source).encode()
     found = tx.conn.execute(query, values).fetchone()
     rejects = COUNT_REJECTS.format(which_reject=which_reject).encode()
     rejected = tx.conn.execute(rejects, values).fetchone()
-    assert found is not None and rejected is not None
-    return int(found[0]), int(found[1]), int(rejected[0])
+    videos = tx.conn.execute(
+        COUNT_VIDEOS.format(which_source=which_source).encode(), values
+    ).fetchone()
+    assert found is not None and rejected is not None and videos is not None
+    return Totals(
+        photos=int(found[0]),
+        duplicates=int(found[1]) + int(videos[0]),
+        rejects=int(rejected[0]),
+        live_videos=int(videos[0]),
+        waiting_videos=int(rejected[1]),
+    )

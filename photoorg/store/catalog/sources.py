@@ -19,6 +19,11 @@ UNION ALL
 SELECT r.key, r.etag FROM rejects r
 WHERE r.tenant_id = %(tenant)s AND r.uri_key = ANY(%(keys)s) AND NOT r.retryable
 UNION ALL
+SELECT c.uri, c.etag FROM companion_sources c
+WHERE c.tenant_id = %(tenant)s AND c.uri_key = ANY(%(keys)s) AND NOT EXISTS (
+    SELECT FROM rejects r
+    WHERE r.tenant_id = c.tenant_id AND r.uri_key = c.uri_key AND r.retryable)
+UNION ALL
 SELECT g.uri, g.etag FROM forgotten_sources g
 WHERE g.tenant_id = %(tenant)s AND g.uri_key = ANY(%(keys)s)
 """
@@ -27,7 +32,8 @@ WHERE g.tenant_id = %(tenant)s AND g.uri_key = ANY(%(keys)s)
 def known(tx: Transaction, uris: Sequence[str]) -> dict[str, str]:
     """URI -> etag of the files that are dealt with.
 
-    They became a photo, a reject that no retry can help, or a photo that was deleted since.
+    They became a photo, the video of a live photo, a reject that no retry can help, or a photo that
+    was deleted since.
     """
     found: dict[str, str] = {}
     for start in range(0, len(uris), CHUNK):

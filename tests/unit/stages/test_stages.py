@@ -1,5 +1,6 @@
 """Stages on their own: a bad row costs only itself, whatever stage it breaks."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from photoorg import schema
 from photoorg.config import ImagingConfig, PhotoOrgConfig, SourceConfig, StorageConfig, parse
-from photoorg.errors import DecodeError, NotFoundError
+from photoorg.errors import DecodeError, NotFoundError, SpaceMismatchError
 from photoorg.imaging.guard import GuardedDecoder
 from photoorg.space import EmbeddingSpace
 from photoorg.stages import rows
@@ -208,3 +209,23 @@ def test_uploads_are_read_for_faces_only_while_somebody_agrees(tmp_path):
     read = line.process(data, uri="a", filename="a.jpg")
     assert read.photos["faces"].null_count == 0 and looked
     assert read.photos.schema.metadata[b"photoorg.faces_user"] == b"owner"
+
+
+class PartsOfColour(MeanColour):
+    """A fake encoder whose space has a second view."""
+
+    space = replace(SPACE, views=("full", "centre"))
+
+
+def test_every_view_of_a_photo_gets_a_vector_and_they_lie_side_by_side():
+    encoder = PartsOfColour()
+    table = Embed(encoder)(decoded(b"10", b"bad", b"99", b"20"))
+    assert [v is not None for v in table["vector"].to_pylist()] == [True, False, False, True]
+    part = finish(table, Made(("embed",), encoder.space))
+    assert part.vectors.schema.field("vector").type.list_size == encoder.space.width == 8
+    schema.require_space(part.vectors.schema, encoder.space, "the part")
+    assert schema.views_of(part.vectors.schema) == 2
+    with pytest.raises(SpaceMismatchError):
+        schema.require_space(part.vectors.schema, SPACE, "the part")
+    first = np.array(part.vectors["vector"].to_pylist()[0], np.float32)
+    np.testing.assert_allclose(first[:4], first[4:], atol=1e-3)
