@@ -111,7 +111,7 @@ def fitted(x: Matrix, rng: np.random.Generator, noise: Matrix | None = None) -> 
     """As photoorg.stages.cutoffs fits them, over vectors in memory."""
     drawn = x[rng.permutation(len(x))[:SAMPLE]]
     scores = -np.sort(-(drawn[:PROBES] @ x.T), axis=1)[:, :11]
-    best = best_neighbours(scores, np.ones(len(scores), bool))
+    best = best_neighbours(scores[:, 1:])  # the first is the photo itself
     tops = None if noise is None else (noise @ x.T).max(axis=1).astype(np.float64)
     found = fit_images(drawn, best, len(x), tops)
     assert found is not None, "the library is large enough"
