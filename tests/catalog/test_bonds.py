@@ -36,6 +36,7 @@ def test_bonds_are_events_and_people_that_are_not_hidden(catalog: Catalog) -> No
                 [ids[0], number, person],
             )
         found = bonds.of(tx, ids)
+        assert bonds.any_here(tx)
     assert found == {ids[0]: Bonds(5, frozenset({people[0]})), ids[1]: Bonds(5)}
     with catalog.tenant("b") as tx:
-        assert bonds.of(tx, ids) == {}
+        assert bonds.of(tx, ids) == {} and not bonds.any_here(tx)
