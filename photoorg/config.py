@@ -167,7 +167,7 @@ class SearchConfig(Section):
     hash_weight: Fraction = 0.3
     quality_weight: Fraction = 0.02
     poor_quality: float = Field(0.35, gt=0.0, le=1.0)
-    poor_weight: float = Field(2.0, ge=0.0)
+    poor_weight: float = Field(2.6, ge=0.0)
     poor_words_weight: Fraction = 0.5
     fusion: Literal["rrf", "weights"] = "rrf"
     vector_weight: Fraction = 1.0

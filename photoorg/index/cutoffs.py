@@ -75,14 +75,13 @@ class Cutoffs:
         return cls(best, floor if known else best, mean, spread)
 
 
-def best_neighbours(scores_mk: FloatMatrix, own_m: NDArray[np.bool_]) -> Floats:
-    """How near the best neighbour [m] is that is no near-duplicate; scores descend in each row.
+def best_neighbours(scores_mk: FloatMatrix) -> Floats:
+    """How near the best neighbour [m] of photos is that is no near-duplicate.
 
-    `own_m` says which rows begin with the photo itself. Where only near-duplicates were found, the
-    farthest of them counts; photos without any neighbour are left out.
+    What is not finite is no neighbour: the photo itself, or none. Where only near-duplicates were
+    found, the farthest of them counts; photos without any neighbour are left out.
     """
     scores = np.asarray(scores_mk, np.float64).copy()
-    scores[own_m, 0] = np.nan
     scores[~np.isfinite(scores)] = np.nan
     some = np.isfinite(scores).any(axis=1)
     scores = scores[some]

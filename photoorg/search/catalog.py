@@ -65,7 +65,12 @@ class CatalogQueries:
         return await self._remembered(key, self._thresholds, tenant, space_id)
 
     async def bonds(self, tenant: str, ids: Sequence[str]) -> Mapping[str, Bonds]:
-        """The event and the people of photos, as they were within the last half minute."""
+        """The event and the people of photos, as they were within the last half minute.
+
+        Libraries without events and people are not asked for them at every search.
+        """
+        if not await self._remembered(("bonds", tenant, ""), self._has_bonds, tenant):
+            return {}
         known = self._bonds_known(tenant)
         missing = [i for i in ids if i not in known]
         if missing:
@@ -126,6 +131,10 @@ class CatalogQueries:
     def _thresholds(self, tenant: str, space_id: str) -> Mapping[str, float]:
         with self._catalog.tenant(tenant) as tx:
             return thresholds.get_all(tx, space_id)
+
+    def _has_bonds(self, tenant: str) -> bool:
+        with self._catalog.tenant(tenant) as tx:
+            return bonds.any_here(tx)
 
     def _bonds(self, tenant: str, ids: Sequence[str]) -> Mapping[str, Bonds]:
         with self._catalog.tenant(tenant) as tx:

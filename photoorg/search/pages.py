@@ -136,10 +136,12 @@ class Pages:
         position = position or Position(q.name, datetime.now(UTC))
         chosen = await self._plan(q)
         hits: list[Hit] = []
+        first = not begun
         while True:
             wanted = await self._window(q, k - len(hits), position, chosen, begun=begun)
             got, candidates = wanted
-            if not begun and not hits:
+            if first:
+                first = False
                 self._compare(q, candidates, k)
                 why = await self._nonsense(q, candidates.found)
                 if why:
@@ -262,11 +264,11 @@ class Pages:
         """
         if q.limits.best <= LOWEST or not found.best.ids:
             return None
-        best = float(found.best.scores[0])
+        best = _best_but(q.skip, found)
         if best < q.limits.best and q.chosen is not None and not q.chosen.empty:
             assert q.x_d is not None, "a search by likeness has a vector"
-            anywhere = await self._slots.search(q.tenant, q.space, q.x_d, 1, seq=q.seq, pool=1)
-            best = float(anywhere.best.scores[0]) if anywhere.best.ids else best
+            anywhere = await self._slots.search(q.tenant, q.space, q.x_d, 2, seq=q.seq, pool=2)
+            best = max(best, _best_but(q.skip, anywhere))
         return None if best >= q.limits.best else nothing_near(best, q.limits)
 
     async def _candidates(
@@ -354,6 +356,12 @@ def _views(space: EmbeddingSpace, best: Merged, rows: NDArray[np.int64]) -> list
     if space.views == ONE or best.views is None:
         return []
     return [space.views[number] for number in best.views[rows].tolist()]
+
+
+def _best_but(skip: str, found: Found) -> float:
+    """The highest cosine that was found of another photo than `skip`."""
+    scores = zip(found.best.ids, found.best.scores.tolist(), strict=True)
+    return next((float(score) for photo_id, score in scores if photo_id != skip), LOWEST)
 
 
 def _no_pool() -> Pool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from photoorg.encoders.prompts import load_prompts
 from photoorg.encoders.several import SpaceEncoders
 from photoorg.errors import EncoderUnavailableError, NotFoundError
 from photoorg.index.base import FloatMatrix
-from photoorg.index.calibration import ExactProbe
+from photoorg.index.calibration import Best, ExactProbe, combine, nothing
 from photoorg.index.cutoffs import LEAST_PHOTOS, Cutoffs, best_neighbours, fit_images, fit_texts
 from photoorg.index.photo_ids import comparable
 from photoorg.index.rescore import unit
@@ -66,7 +66,6 @@ class Background:
     def __init__(self, dim: int) -> None:
         self.drawn = Sample(SAMPLE, dim)
         self.photos = 0
-        self._probes: list[tuple[FloatMatrix, ExactProbe]] = []
 
     def draw(self, keys: Keys, x_nd: NDArray[np.float16]) -> None:
         """The first time: draw the sample."""
@@ -74,34 +73,20 @@ class Background:
         self.photos += len(keys)
 
     def search(
-        self, batches: Iterable[tuple[Keys, NDArray[np.float16]]], queries: list[FloatMatrix]
-    ) -> list[tuple[FloatMatrix, NDArray[np.bytes_]]]:
-        """The second time: the best scores [m, 11] of each matrix of queries, and whose they are.
+        self, batches: Iterable[tuple[Keys, NDArray[np.float16]]], queries: Sequence[FloatMatrix]
+    ) -> list[Best]:
+        """The second time: the best photos of the library for each matrix of queries.
 
         A photo that has several vectors may come several times.
         """
-        best: list[tuple[FloatMatrix, NDArray[np.bytes_]] | None] = [None] * len(queries)
+        best = [nothing(len(x_md)) for x_md in queries]
         for keys, x_nd in batches:
             rows = unit(x_nd.astype(np.float32))
             for number, x_md in enumerate(queries):
-                if not len(x_md):
-                    continue
                 probe = ExactProbe(x_md, keys)
                 probe.offer(rows)
-                found = probe.best()
-                known = best[number]
-                if known is None:
-                    best[number] = (found.scores, found.names)
-                    continue
-                scores = np.concatenate([known[0], found.scores], axis=1)
-                names = np.concatenate([known[1], found.names], axis=1)
-                order = np.argsort(-scores, axis=1, kind="stable")[:, : known[0].shape[1]]
-                best[number] = (
-                    np.take_along_axis(scores, order, 1),
-                    np.take_along_axis(names, order, 1),
-                )
-        empty = (np.full((0, 1), -np.inf, np.float32), np.zeros((0, 1), "S32"))
-        return [found if found is not None else empty for found in best]
+                best[number] = combine([best[number], probe.best()])
+        return best
 
 
 def calibrate(
@@ -158,8 +143,7 @@ def _fit(
 ) -> Fitted:
     drawn = background.drawn
     probes = np.ascontiguousarray(drawn.x_nd[:PROBES])
-    nothing = np.zeros((0, space.dim), np.float32)
-    noise, phrases, made_up = nothing, nothing, nothing
+    noise = phrases = made_up = np.zeros((0, space.dim), np.float32)
     if encoder is not None:
         noise = encoder.encode_images(list(nonsense.pictures(PICTURES)))
         if space.has_text and isinstance(encoder, TextEncoder):
@@ -168,9 +152,9 @@ def _fit(
     queries = [probes, noise, phrases, made_up]
     found = background.search(snapshot.batches(snapshot.sources()), queries)
     own = comparable(drawn.keys[:PROBES])
-    scores, names = found[0]
-    neighbours = best_neighbours(_others(scores, names, own), np.zeros(len(scores), bool))
-    tops = [top[:, 0].astype(np.float64) for top, _ in found[1:]]
+    others = np.where(found[0].names == own[:, None], -np.inf, found[0].scores)
+    neighbours = best_neighbours(others)
+    tops = [best.scores[:, 0].astype(np.float64) for best in found[1:]]
     cutoffs: dict[str, Cutoffs] = {}
     real: dict[str, float] = {}
     refused: dict[str, float] = {}
@@ -196,13 +180,6 @@ def _encoder(config: PhotoOrgConfig, space: EmbeddingSpace) -> Encoder | None:
     except EncoderUnavailableError as error:
         log.warning("search cutoffs are fitted without an encoder: %s", error)
         return None
-
-
-def _others(
-    scores: FloatMatrix, names: NDArray[np.bytes_], own_m: NDArray[np.bytes_]
-) -> FloatMatrix:
-    """Scores of other photos than the probe itself, -inf in place of its own."""
-    return np.where(names == own_m[:, None], -np.inf, scores)
 
 
 def _phrases() -> list[str]:

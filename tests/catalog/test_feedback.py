@@ -68,3 +68,23 @@ def test_photos_there_are_not_and_tenants_without_a_space_are_refused(library):
         assert feedback.positions(tx) == []
         with pytest.raises(NotFoundError):
             fit_feedback(tx)
+
+
+def test_answers_to_words_and_looks_are_fitted_by_what_looks_gave(library):
+    """A fused score is a place in two lists: only `relevance` can be held against a threshold."""
+    with library.tenant("a") as tx:
+        for number in range(60):
+            signals = {"cosine": number / 100, "text": 3.0, "relevance": number / 100}
+            if number % 10 == 0:
+                del signals["relevance"], signals["cosine"]
+            feedback.add(
+                tx,
+                "search",
+                rows.photo_id(f"p{number}"),
+                accepted=number >= 30,
+                actor="anna",
+                score=1.0 - number / 100,
+                signals=signals,
+            )
+        (fit,) = fit_feedback(tx).fits
+    assert fit.verdicts == 54 and 0.29 < fit.values["search.accept"] <= 0.31

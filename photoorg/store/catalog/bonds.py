@@ -37,3 +37,13 @@ def of(tx: Transaction, photo_ids: Sequence[str]) -> dict[str, Bonds]:
         for photo, event, people in rows
         if event is not None or people
     }
+
+
+def any_here(tx: Transaction) -> bool:
+    """Whether any photo of the tenant is in an event or shows a known person."""
+    row = tx.conn.execute(
+        "SELECT EXISTS (SELECT FROM event_photos WHERE tenant_id = %(tenant)s)"
+        " OR EXISTS (SELECT FROM face_people WHERE tenant_id = %(tenant)s)",
+        {"tenant": tx.tenant},
+    ).fetchone()
+    return row is not None and bool(row[0])

@@ -30,7 +30,7 @@ def library(rng, subjects=40, each=25, noise=0.06, base=0.0):
 def fitted(x):
     scores = x @ x.T
     np.fill_diagonal(scores, -np.inf)
-    best = best_neighbours(-np.sort(-scores, axis=1)[:, :10], np.zeros(len(x), bool))
+    best = best_neighbours(-np.sort(-scores, axis=1)[:, :10])
     return fit_images(x, best, len(x))
 
 
@@ -86,8 +86,9 @@ def test_texts_are_measured_on_their_own_scale():
 
 
 def test_neighbours_are_others_and_no_near_duplicates_where_there_are_others():
-    scores = np.array([[1.0, 0.95, 0.6, 0.5], [1.0, 0.99, 0.95, -np.inf], [1.0] + [-np.inf] * 3])
-    found = best_neighbours(scores, np.ones(3, bool))
+    none = -np.inf
+    scores = np.array([[none, 0.95, 0.6, 0.5], [none, 0.99, 0.95, none], [none] * 4])
+    found = best_neighbours(scores)
     assert found.tolist() == [0.6, 0.95]
 
 

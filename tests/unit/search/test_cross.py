@@ -7,7 +7,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from photoorg.config import EncoderConfig, SearchConfig, StorageConfig
+from photoorg.config import EncoderConfig, ImagingConfig, SearchConfig, StorageConfig
 from photoorg.encoders.spaces import open_encoder
 from photoorg.errors import EncoderUnavailableError
 from photoorg.imaging.decode import Decoder
@@ -103,7 +103,7 @@ async def test_a_second_space_compares_the_query_with_thumbnails(tmp_path):
         opened.append(1)
         return open_encoder(EncoderConfig(space="builtin"), str(tmp_path))
 
-    judge = SecondSpace(builtin, store, Decoder(), kept=2)
+    judge = SecondSpace(builtin, store, Decoder(ImagingConfig()), kept=2)
     ids = [photo_id(n) for n in (*colours, "none")]
     data = io.BytesIO()
     Image.fromarray(_picture((240, 40, 40), (300, 200))).save(data, "PNG")

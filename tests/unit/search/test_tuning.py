@@ -7,6 +7,7 @@ import pytest
 from photoorg.config import SearchConfig
 from photoorg.errors import InputError
 from photoorg.index.cutoffs import Cutoffs
+from photoorg.search.filters import Filter
 from photoorg.search.tuning import LOWEST, NO_LIMITS, limits_of, tuned
 from photoorg.store.catalog.bonds import Bonds
 from tests.fakes.search import photo_id, unit
@@ -93,11 +94,24 @@ async def test_pages_of_a_search_with_a_cutoff_give_all_that_is_above_it_once():
 
 async def test_similar_photos_of_one_of_the_library_have_no_cutoff_unless_asked():
     queries = FakeQueries()
-    queries.fitted = Cutoffs(0.9, 0.85, 0.0, 0.25).to_thresholds("image")
+    queries.fitted = Cutoffs(0.9, -1.0, 0.0, 0.25).to_thresholds("image")
     service = build(queries=queries)
     assert len((await service.similar(T, photo_id("photo-3"), 20)).hits) == 20
     cut = await service.similar(T, photo_id("photo-3"), 20, cutoff="auto")
-    assert cut.hits == ()
+    assert cut.hits == () and "than chance" in cut.notes[0], "the photo itself is no hit"
+
+
+async def test_a_filter_that_allows_far_photos_only_does_not_make_a_query_nonsense():
+    near = sorted(NAMES, key=lambda n: float(unit(n) @ unit("photo-3")))
+    queries = FakeQueries(allowed=near[:40], share=0.9)
+    queries.fitted = Cutoffs(0.7, 0.3, 0.0, 0.25).to_thresholds("image")
+    service = build(queries=queries)
+    for shard in service.shards:
+        shard.allowed = {photo_id(n) for n in near[:40]}
+    far = Filter(favourite=True)
+    found = await service.by_vector(T, vector("photo-3"), 10, where=far)
+    assert len(found.hits) == 10 and found.hits[0].signals["cosine"] < 0.3
+    assert (await service.by_vector(T, nonsense(), 10, where=far)).hits == ()
 
 
 async def test_a_text_that_means_nothing_here_still_finds_words():

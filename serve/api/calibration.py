@@ -1,0 +1,107 @@
+"""/v1/calibration: the thresholds and weights that decide searches, looked at, set, taken back."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Protocol
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, Field
+
+from serve.api.models import Body
+from serve.auth import TenantOf
+from serve.problems import responses
+
+ACTOR = "api"
+Changes = dict[str, tuple[float | None, float | None]]
+SearchName = Literal["search.image", "search.text", "search.image.floor", "search.text.floor"]
+Cosine = Annotated[float, Field(ge=-1, le=1)]
+
+
+class Calibration(Protocol):
+    """Thresholds of a tenant's default space; NotFoundError before it has one."""
+
+    async def in_force(self, tenant: str) -> tuple[str, dict[str, float]]:
+        """The space and what is set in it, by name."""
+
+    async def change(
+        self, tenant: str, values: dict[str, float | None], actor: str
+    ) -> tuple[str, Changes]:
+        """Set values (None: remove); the space and what changed, before and after."""
+
+    async def undo(self, tenant: str, actor: str) -> tuple[str, Changes]:
+        """Take the last change back."""
+
+
+class Thresholds(BaseModel):
+    """What is in force. Names that are not there are decided by the configuration."""
+
+    space: str = Field(description="The embedding space whose scores they are for.")
+    thresholds: dict[str, float]
+
+
+class CutoffsBody(Body):
+    """Cutoffs to set by hand: the cosine the best hit must reach, and the floor of every hit."""
+
+    cutoffs: dict[SearchName, Cosine | None] = Field(
+        min_length=1, description="By name; null removes it, so that nothing is cut off."
+    )
+
+
+class ThresholdChange(BaseModel):
+    """One value, before and after; null: not set."""
+
+    before: float | None
+    after: float | None
+
+
+class ThresholdsChanged(BaseModel):
+    """What a change or an undo did, by name."""
+
+    space: str
+    changes: dict[str, ThresholdChange]
+
+    @classmethod
+    def of(cls, space: str, changes: Changes) -> ThresholdsChanged:
+        """The view of (before, after) pairs."""
+        told = {n: ThresholdChange(before=old, after=new) for n, (old, new) in changes.items()}
+        return cls(space=space, changes=told)
+
+
+def calibration_router(calibration: Calibration, tenant_of: TenantOf) -> APIRouter:
+    """Routes under /v1/calibration."""
+    router = APIRouter(prefix="/v1/calibration", tags=["calibration"])
+    tenant_dep = Depends(tenant_of)
+
+    @router.get(
+        "",
+        summary="List the thresholds and weights in force",
+        response_model=Thresholds,
+        responses=responses(404, 503),
+    )
+    async def in_force(tenant: str = tenant_dep) -> Thresholds:
+        """Fitted by index builds, `photoorg calibrate search` and `photoorg calibrate feedback`."""
+        space, found = await calibration.in_force(tenant)
+        return Thresholds(space=space, thresholds=found)
+
+    @router.put(
+        "/search",
+        summary="Set search cutoffs by hand",
+        response_model=ThresholdsChanged,
+        responses=responses(404, 422, 503),
+    )
+    async def change(body: CutoffsBody, tenant: str = tenant_dep) -> ThresholdsChanged:
+        """They count within half a minute, until the next index build fits them anew."""
+        values: dict[str, float | None] = {str(n): v for n, v in body.cutoffs.items()}
+        return ThresholdsChanged.of(*await calibration.change(tenant, values, ACTOR))
+
+    @router.post(
+        "/undo",
+        summary="Take the last change of thresholds back",
+        response_model=ThresholdsChanged,
+        responses=responses(404, 503),
+    )
+    async def undo(tenant: str = tenant_dep) -> ThresholdsChanged:
+        """Whoever made it. To undo twice is to have it again."""
+        return ThresholdsChanged.of(*await calibration.undo(tenant, ACTOR))
+
+    return router
