@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from photoorg.cli import calibrate_dedup
 from photoorg.cli.events import ACTOR, catalog_transaction
 from photoorg.cli.output import table
 from photoorg.cli.parser import Commands
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def add_to(commands: Commands) -> None:
-    """Add `calibrate feedback`."""
+    """Add `calibrate feedback|dedup|undo`."""
     group = commands.group("calibrate", "fit thresholds and weights", "photoorg calibrate feedback")
     parser = group.add(
         "feedback",
@@ -28,6 +29,23 @@ def add_to(commands: Commands) -> None:
     )
     parser.add_argument("--apply", action="store_true", help="put the new values in force")
     parser.add_argument("--png", metavar="FILE", help="draw the curves (needs matplotlib)")
+    calibrate_dedup.add_to(group)
+    undo = group.add(
+        "undo", "take back what --apply put in force", "photoorg calibrate undo TOKEN", _undo
+    )
+    undo.add_argument("token", metavar="TOKEN", help="undo_token that --apply gave")
+
+
+def _undo(args: argparse.Namespace, session: Session) -> None:
+    from photoorg.store.catalog import thresholds
+
+    with catalog_transaction(session) as tx:
+        space, values, token = thresholds.undo(tx, args.token, ACTOR)
+    told = ", ".join(f"{n}: {'configured' if v is None else v}" for n, v in values.items())
+    session.out.reply(
+        {"space": space, "values": values, "undo_token": token},
+        f"in force again: {told}\ntake that back: photoorg calibrate undo {token}",
+    )
 
 
 def _feedback(args: argparse.Namespace, session: Session) -> None:
@@ -35,13 +53,13 @@ def _feedback(args: argparse.Namespace, session: Session) -> None:
 
     with catalog_transaction(session) as tx:
         fitted = fit_feedback(tx)
-        if args.apply:
-            apply(tx, fitted, ACTOR)
+        token = apply(tx, fitted, ACTOR) if args.apply else None
     fits, changes = fitted.fits, fitted.changes
     drawn = _draw(fits, Path(args.png).expanduser()) if args.png and fits else None
     data = {
         "space": fitted.space,
-        "applied": bool(args.apply and changes),
+        "applied": token is not None,
+        "undo_token": token,
         "changes": {n: {"before": old, "after": new} for n, (old, new) in changes.items()},
         "fits": [asdict(fit) for fit in fits],
         "mean_click_position": fitted.mean_click_position,
@@ -60,6 +78,8 @@ def _feedback(args: argparse.Namespace, session: Session) -> None:
     if changes:
         told = ", ".join(f"{n} {old} -> {new}" for n, (old, new) in changes.items())
         text += f"\n{'changed' if args.apply else 'would change (--apply)'}: {told}"
+    if token:
+        text += f"\ntake it back: photoorg calibrate undo {token}"
     session.out.reply(data, text)
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from photoorg.errors import NotFoundError
 from photoorg.evaluate.refit import Refit, refit
-from photoorg.store.catalog import audit, feedback, spaces, thresholds
+from photoorg.store.catalog import feedback, spaces, thresholds
 from photoorg.store.catalog.connection import Transaction
 
 KINDS = ("search", "similar", "duplicate", "person")
@@ -56,9 +55,7 @@ def fit_feedback(tx: Transaction) -> Fitted:
     return Fitted(space.id, tuple(fits), changes, mean)
 
 
-def apply(tx: Transaction, fitted: Fitted, actor: str) -> None:
-    """Put the fitted values in force; the audit log keeps what was there before."""
-    for name, (before, after) in fitted.changes.items():
-        thresholds.put(tx, fitted.space, name, after)
-        detail: dict[str, Any] = {"name": name, "before": before, "after": after}
-        audit.record(tx, actor, "threshold.set", "space", fitted.space, detail)
+def apply(tx: Transaction, fitted: Fitted, actor: str) -> str | None:
+    """Put the fitted values in force; the token that takes them back, None where none changed."""
+    values = {name: after for name, (_, after) in fitted.changes.items()}
+    return thresholds.change(tx, fitted.space, values, actor) if values else None
