@@ -56,8 +56,10 @@ def fill(url: str, tenant: str, ids: Sequence[str], captions: Sequence[str]) -> 
                 key = bytes.fromhex(photo_id)
                 name = f"IMG_{number:07d}.jpg"
                 copy.write_row(
-                    (tenant, key, f"file:///{name}", key[:16], name, "image/jpeg", 1, 4, 3)
-                    + ("ready", 0.5, 0.5, 0.5, 0.5, 0.5, said)
+                    (
+                        *(tenant, key, f"file:///{name}", key[:16], name, "image/jpeg", 1, 4, 3),
+                        *("ready", 0.5, 0.5, 0.5, 0.5, 0.5, said),
+                    )
                 )
 
     def texts(part: int) -> None:

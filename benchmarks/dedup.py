@@ -29,8 +29,9 @@ from numpy.typing import NDArray
 
 from benchmarks.report import finish, print_table
 from photoorg.config import DatabaseConfig
-from photoorg.curate.duplicates import THREADS, by_rank, find, group
+from photoorg.curate.duplicates import by_rank, find, group
 from photoorg.curate.facts import Facts
+from photoorg.curate.looking import THREADS
 from photoorg.curate.sweep import sweep
 from photoorg.curation_config import DedupConfig
 from photoorg.index.faiss_io import library, use_threads

@@ -26,14 +26,14 @@ class Folder:
 
     def __init__(self, folder: Path, scratch: Path) -> None:
         truth = {row["file"]: row["group"] for row in csv.DictReader((folder / "truth.csv").open())}
-        encoder = open_encoder(EncoderConfig(space="builtin"), "")
+        self.encoder = encoder = open_encoder(EncoderConfig(space="builtin"), "")
         rows, vectors = [], []
-        self._grays: dict[str, NDArray[np.uint8]] = {}
+        self._small: dict[str, NDArray[np.uint8]] = {}
         self.names, self.labels = [], []
         for name, label in truth.items():
             data = (folder / name).read_bytes()
             digest = hashlib.sha256(data).hexdigest()
-            if digest in self._grays:
+            if digest in self._small:
                 continue  # the same bytes are the same photo
             with Image.open(io.BytesIO(data)) as opened:
                 block = opened.info.get("exif", b"")
@@ -42,7 +42,7 @@ class Folder:
             rows.append(_row(data, rgb, block))
             vectors.append(encoder.encode_images([rgb])[0])
             image.thumbnail((400, 400))
-            self._grays[digest] = np.asarray(image.convert("L"))
+            self._small[digest] = np.asarray(image)
             self.names.append(name)
             self.labels.append(label)
         self.facts = Facts.of(np.array(rows, np.dtype(list(FIELDS))))
@@ -52,7 +52,12 @@ class Folder:
 
     def gray(self, photo_id: str) -> NDArray[np.uint8] | None:
         """Luminance of a file by the sha256 of its bytes."""
-        return self._grays.get(photo_id)
+        rgb = self._small.get(photo_id)
+        return None if rgb is None else np.asarray(Image.fromarray(rgb).convert("L"))
+
+    def rgb(self, photo_id: str) -> NDArray[np.uint8] | None:
+        """The same file in colour."""
+        return self._small.get(photo_id)
 
 
 def _row(data: bytes, rgb: NDArray[np.uint8], block: bytes) -> tuple[object, ...]:

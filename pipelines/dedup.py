@@ -6,6 +6,7 @@ libraries are read where the index build reads them.
 
 from __future__ import annotations
 
+import logging
 import sys
 import tempfile
 import time
@@ -18,31 +19,56 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoorg.config import PhotoOrgConfig
+from photoorg.curate.facts import Facts
 from photoorg.curate.neighbours import Neighbours
-from photoorg.curate.sweep import sweep
+from photoorg.curate.scoring import Scored
+from photoorg.curate.sweep import compare, sweep
 from photoorg.curate.thumbnails import Thumbnails
+from photoorg.encoders.base import Encoder
+from photoorg.encoders.spaces import open_encoder
+from photoorg.errors import PhotoOrgError
 from photoorg.registry import load
 from photoorg.stages.vectors import VectorSnapshot
 from photoorg.store.catalog import Catalog, spaces
 from photoorg.store.embedded import database_url
 from photoorg.store.objects import ObjectStore
 
+log = logging.getLogger(__name__)
 
-def run(config: PhotoOrgConfig) -> dict[str, Any]:
-    """Find and store the duplicates of the tenant's live photos; the summary and seconds."""
+
+def run(config: PhotoOrgConfig, *, confidence: float | None = None) -> dict[str, Any]:
+    """Find and store the duplicates of the tenant's live photos; the summary and seconds.
+
+    `confidence` goes before what is calibrated and configured.
+    """
     started = time.monotonic()
+    with _opened(config) as (catalog, sources):
+        summary = sweep(catalog, config.tenant, config.dedup, confidence=confidence, **sources)
+    return summary.to_dict() | {"seconds": round(time.monotonic() - started, 3)}
+
+
+def compared(config: PhotoOrgConfig) -> tuple[Facts, Scored]:
+    """The tenant's live photos and their scored pairs; writes nothing."""
+    with _opened(config) as (catalog, sources):
+        return compare(catalog, config.tenant, config.dedup, **sources)
+
+
+@contextmanager
+def _opened(config: PhotoOrgConfig) -> Iterator[tuple[Catalog, dict[str, Any]]]:
+    """The catalog, and where vectors, pictures and the encoder come from."""
+    dedup = config.dedup
     with database_url(config) as url, Catalog(url, config.database) as catalog:
         catalog.migrate()
         store = ObjectStore(config.storage.root, config.storage)
-        neighbours = _Vectors(config, catalog, store)
-        summary = sweep(
+        vectors = _Vectors(config, catalog, store)
+        yield (
             catalog,
-            config.tenant,
-            config.dedup,
-            visual=neighbours.open if config.dedup.neighbours else None,
-            pictures=Thumbnails(store, config.tenant) if config.dedup.looks else None,
+            {
+                "visual": vectors.open if dedup.neighbours else None,
+                "pictures": Thumbnails(store, config.tenant) if dedup.looks else None,
+                "encoder": vectors.encoder if dedup.looks and dedup.turned_views else None,
+            },
         )
-    return summary.to_dict() | {"seconds": round(time.monotonic() - started, 3)}
 
 
 class _Vectors:
@@ -50,6 +76,17 @@ class _Vectors:
 
     def __init__(self, config: PhotoOrgConfig, catalog: Catalog, store: ObjectStore) -> None:
         self._config, self._catalog, self._store = config, catalog, store
+
+    def encoder(self) -> Encoder | None:
+        """The encoder of those vectors; None where it is another one or cannot be loaded here."""
+        with self._catalog.tenant(self._config.tenant) as tx:
+            space = spaces.get_default(tx, "image")
+        try:
+            encoder = open_encoder(self._config.encoder, self._config.models_dir)
+        except PhotoOrgError as error:
+            log.warning("turned pictures are found by their hashes only: %s", error)
+            return None
+        return encoder if space is not None and encoder.space.id == space.id else None
 
     @contextmanager
     def open(self, keys_n32: NDArray[np.uint8]) -> Iterator[Neighbours | None]:

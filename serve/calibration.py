@@ -5,7 +5,7 @@ from __future__ import annotations
 from photoorg.stages.cutoffs import space_of
 from photoorg.store.catalog import thresholds
 from photoorg.store.catalog.connection import Transaction
-from serve.api.calibration import Changes
+from photoorg.store.catalog.thresholds import Change
 from serve.threads import CatalogThreads
 
 
@@ -24,22 +24,20 @@ class CalibrationOfCatalog:
 
         return await self._with(tenant, look)
 
-    async def change(
-        self, tenant: str, values: dict[str, float | None], actor: str
-    ) -> tuple[str, Changes]:
+    async def change(self, tenant: str, values: dict[str, float | None], actor: str) -> Change:
         """Set values (None: remove); NotFoundError."""
 
-        def put(tx: Transaction) -> tuple[str, Changes]:
-            space = space_of(tx, None)
-            return space.id, thresholds.change(tx, space.id, values, actor)
+        def put(tx: Transaction) -> Change:
+            return thresholds.change(tx, space_of(tx, None).id, values, actor)
 
         return await self._with(tenant, put)
 
-    async def undo(self, tenant: str, actor: str) -> tuple[str, Changes]:
+    async def undo(self, tenant: str, actor: str) -> Change:
         """Take the last change back; NotFoundError."""
 
-        def back(tx: Transaction) -> tuple[str, Changes]:
-            space = space_of(tx, None)
-            return space.id, thresholds.undo(tx, space.id, actor)
+        def back(tx: Transaction) -> Change:
+            space_id = space_of(tx, None).id
+            token = thresholds.last(tx, space_id)
+            return thresholds.undo(tx, token, actor) if token else Change(space_id, {}, None)
 
         return await self._with(tenant, back)

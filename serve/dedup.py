@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from photoorg.curate.calibrated import in_force
 from photoorg.curate.sweep import Effect, preview
 from photoorg.curation_config import DedupConfig
 from photoorg.errors import NotFoundError
-from photoorg.store.catalog import Catalog, duplicates, resolutions
+from photoorg.store.catalog import Catalog, Transaction, duplicates, resolutions
 from photoorg.store.catalog.duplicates import StoredGroup
 from photoorg.store.catalog.resolutions import Action, Resolution, Undone
 from serve.threads import CatalogThreads
@@ -71,9 +72,14 @@ class CatalogDedup:
         """Take a resolution back; see resolutions.undo."""
         return await self._with(tenant, lambda tx: resolutions.undo(tx, undo_token, actor=actor))
 
-    async def preview(self, tenant: str, thresholds: list[float]) -> list[Effect]:
-        """What each threshold would suggest; writes nothing."""
-        return await self._with(tenant, lambda tx: preview(tx, self._config, thresholds))
+    async def preview(self, tenant: str, thresholds: list[float]) -> tuple[list[Effect], float]:
+        """What each threshold would suggest, and the one in force; writes nothing."""
+
+        def previewed(tx: Transaction) -> tuple[list[Effect], float]:
+            config = in_force(tx, self._config)
+            return preview(tx, config, thresholds), config.confidence
+
+        return await self._with(tenant, previewed)
 
     async def stats(self, tenant: str) -> dict[str, Any]:
         """Counts by status and kind."""

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from photoorg.cli import calibrate_dedup
 from photoorg.cli.events import ACTOR, catalog_transaction
 from photoorg.cli.output import table
 from photoorg.cli.parser import Commands
@@ -21,7 +22,7 @@ Changes = dict[str, tuple[float | None, float | None]]
 
 
 def add_to(commands: Commands) -> None:
-    """Add `calibrate search`, `feedback`, `show` and `undo`."""
+    """Add `calibrate search|feedback|dedup|show|undo`."""
     group = commands.group("calibrate", "fit thresholds and weights", "photoorg calibrate search")
     search = group.add(
         "search",
@@ -32,7 +33,13 @@ def add_to(commands: Commands) -> None:
     search.add_argument("--space", metavar="ID", help="embedding space (default: the tenant's)")
     search.add_argument("--dry-run", action="store_true", help="only show it")
     show = group.add("show", "list what is in force", "photoorg calibrate show", _show)
-    undo = group.add("undo", "take the last change back", "photoorg calibrate undo", _undo)
+    undo = group.add(
+        "undo",
+        "take a change back: the last one, or that of a token",
+        "photoorg calibrate undo\nphotoorg calibrate undo TOKEN",
+        _undo,
+    )
+    undo.add_argument("token", metavar="TOKEN", nargs="?", help="undo_token that a change gave")
     for one in (show, undo):
         one.add_argument("--space", metavar="ID", help="embedding space (default: the tenant's)")
     parser = group.add(
@@ -43,6 +50,7 @@ def add_to(commands: Commands) -> None:
     )
     parser.add_argument("--apply", action="store_true", help="put the new values in force")
     parser.add_argument("--png", metavar="FILE", help="draw the curves (needs matplotlib)")
+    calibrate_dedup.add_to(group)
 
 
 def _feedback(args: argparse.Namespace, session: Session) -> None:
@@ -50,14 +58,14 @@ def _feedback(args: argparse.Namespace, session: Session) -> None:
 
     with catalog_transaction(session) as tx:
         fitted = fit_feedback(tx)
-        if args.apply:
-            apply(tx, fitted, ACTOR)
+        token = apply(tx, fitted, ACTOR).token if args.apply else None
     fits, changes = fitted.fits, fitted.changes
     drawn = _draw(fits, Path(args.png).expanduser()) if args.png and fits else None
     data = {
         "space": fitted.space,
-        "applied": bool(args.apply and changes),
-        "changes": {n: {"before": old, "after": new} for n, (old, new) in changes.items()},
+        "applied": token is not None,
+        "undo_token": token,
+        "changes": _told(changes),
         "fits": [asdict(fit) for fit in fits],
         "mean_click_position": fitted.mean_click_position,
         "png": drawn,
@@ -73,8 +81,10 @@ def _feedback(args: argparse.Namespace, session: Session) -> None:
         else ("Too little feedback yet: 20 verdicts of a kind are needed, 5 of either answer.")
     )
     if changes:
-        told = ", ".join(f"{n} {old} -> {new}" for n, (old, new) in changes.items())
-        text += f"\n{'changed' if args.apply else 'would change (--apply)'}: {told}"
+        what = "changed" if args.apply else "would change (--apply)"
+        text += f"\n{what}: {_in_words(changes)}"
+    if token:
+        text += f"\ntake it back: photoorg calibrate undo {token}"
     session.out.reply(data, text)
 
 
@@ -88,14 +98,16 @@ def _search(args: argparse.Namespace, session: Session) -> None:
         with catalog.tenant(config.tenant) as tx:
             space = space_of(tx, args.space)
         fitted = fit_with_encoder(config, catalog, space)
-        changes: Changes = {}
+        changes, token = Changes(), None
         if not args.dry_run:
             with catalog.tenant(config.tenant) as tx:
-                changes = apply(tx, fitted, ACTOR)
+                done = apply(tx, fitted, ACTOR)
+            changes, token = done.values, done.token
     data = {
         "space": space.id,
         "photos": fitted.photos,
         "applied": bool(changes),
+        "undo_token": token,
         "cutoffs": {kind: asdict(found) for kind, found in fitted.cutoffs.items()},
         "real_kept": fitted.real,
         "nonsense_refused": fitted.nonsense,
@@ -137,14 +149,25 @@ def _undo(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import thresholds
 
     with catalog_transaction(session) as tx:
-        space = space_of(tx, args.space)
-        changes = thresholds.undo(tx, space.id, ACTOR)
-    text = ", ".join(f"{n} {old} -> {new}" for n, (old, new) in changes.items())
-    session.out.reply({"space": space.id, "changes": _told(changes)}, text or "Nothing to undo.")
+        space_id = space_of(tx, args.space).id
+        token = args.token or thresholds.last(tx, space_id)
+        done = thresholds.undo(tx, token, ACTOR) if token else thresholds.Change(space_id, {}, None)
+    text = "Nothing to undo."
+    if done.values:
+        text = f"{_in_words(done.values)}\ntake that back: photoorg calibrate undo {done.token}"
+    data = {"space": done.space_id, "changes": _told(done.values), "undo_token": done.token}
+    session.out.reply(data, text)
 
 
 def _told(changes: Changes) -> dict[str, dict[str, float | None]]:
     return {name: {"before": old, "after": new} for name, (old, new) in changes.items()}
+
+
+def _in_words(changes: Changes) -> str:
+    def value(number: float | None) -> str:
+        return "configured" if number is None else f"{number:g}"
+
+    return ", ".join(f"{n} {value(old)} -> {value(new)}" for n, (old, new) in changes.items())
 
 
 def _draw(fits: Sequence[Refit], path: Path) -> str:

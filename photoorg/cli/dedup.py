@@ -29,7 +29,7 @@ def add_to(commands: Commands) -> None:
         "--confidence",
         type=float,
         metavar="X",
-        help="suggest from X on, 0..1 (default: configured)",
+        help="suggest from X on, 0..1 (default: calibrated or configured)",
     )
     scan.add_argument(
         "--hashes-only", action="store_true", help="neither vectors nor pictures: the quickest"
@@ -71,9 +71,9 @@ def add_to(commands: Commands) -> None:
     group.add("stats", "count groups, photos and bytes", "photoorg dedup stats --json", _stats)
 
 
-def scan(config: PhotoOrgConfig) -> dict[str, Any]:
+def scan(config: PhotoOrgConfig, confidence: float | None = None) -> dict[str, Any]:
     """Run the duplicate job; photos, pairs, groups, bytes, seconds and more."""
-    done: dict[str, Any] = load("pipelines.dedup:run")(config)
+    done: dict[str, Any] = load("pipelines.dedup:run")(config, confidence=confidence)
     return done
 
 
@@ -92,10 +92,10 @@ def megabytes(size: int) -> str:
 
 
 def _scan(args: argparse.Namespace, session: Session) -> None:
-    sections: dict[str, Any] = {"confidence": args.confidence}
-    if args.hashes_only:
-        sections |= {"neighbours": 0, "looks": 0}
-    done = scan(session.config(dedup=sections))
+    if args.confidence is not None:
+        _fraction(args.confidence)
+    sections: dict[str, Any] = {"neighbours": 0, "looks": 0} if args.hashes_only else {}
+    done = scan(session.config(dedup=sections), args.confidence)
     session.out.reply(done, scan_line(done))
 
 
@@ -209,15 +209,24 @@ def _undo(args: argparse.Namespace, session: Session) -> None:
 
 
 def _preview(args: argparse.Namespace, session: Session) -> None:
+    from photoorg.curate.calibrated import in_force
     from photoorg.curate.sweep import preview
 
-    thresholds = sorted({_fraction(x) for x in args.confidence or PREVIEWED})
+    asked = {_fraction(x) for x in args.confidence or PREVIEWED}
     with _transaction(session) as (config, tx):
-        effects = preview(tx, config.dedup, thresholds)
+        now = in_force(tx, config.dedup)
+        if not args.confidence:
+            asked.add(now.confidence)
+        effects = preview(tx, now, sorted(asked))
     rows = [(f"{e.confidence:g}", e.groups, e.photos, megabytes(e.bytes)) for e in effects]
     session.out.reply(
-        {"thresholds": [asdict(e) for e in effects], "floor": config.dedup.floor},
-        table(rows, ("confidence", "groups", "duplicates", "reclaims")),
+        {
+            "thresholds": [asdict(e) for e in effects],
+            "floor": now.floor,
+            "in_force": now.confidence,
+        },
+        table(rows, ("confidence", "groups", "duplicates", "reclaims"))
+        + f"\nin force: {now.confidence:g}",
     )
 
 

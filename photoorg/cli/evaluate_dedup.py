@@ -57,10 +57,32 @@ def read_truth(path: Path, folder: Path) -> dict[Path, str]:
             f"{path} has no rows under the columns file and group.",
             fix="Give it the header file,group and a line per file.",
         )
-    truth = {}
-    for row in rows:
-        truth[(folder / (row["file"] or "").strip()).resolve()] = (row["group"] or "").strip()
+    truth: dict[Path, str] = {}
+    for line, row in enumerate(rows, start=2):
+        name, label = (row["file"] or "").strip(), (row["group"] or "").strip()
+        if not name:
+            raise InputError(f"{path}, row {line} names no file.", fix="Fill or delete the row.")
+        file = (folder / name).resolve()
+        if truth.setdefault(file, label) != label:
+            raise InputError(
+                f"{path}, row {line}: {name} is in group {label!r} and in {truth[file]!r}.",
+                fix="A file is in one group, or in none.",
+            )
     return truth
+
+
+def require_files(truth: dict[Path, str], session: Session) -> dict[Path, str]:
+    """Those of the labelled files that are there; InputError if there are none."""
+    there = {path: label for path, label in truth.items() if path.is_file()}
+    missing = [path for path in truth if path not in there]
+    if not there:
+        raise InputError(
+            f"None of the {len(truth)} files of the truth is there, such as {missing[0]}.",
+            fix="Names in the CSV are relative to DIR.",
+        )
+    if missing:
+        session.out.note(f"{len(missing)} files of the truth are not there, such as {missing[0]}")
+    return there
 
 
 def found_pairs(
@@ -99,22 +121,13 @@ def _dedup(args: argparse.Namespace, session: Session) -> None:
     folder = Path(args.folder).expanduser().resolve()
     if not folder.is_dir():
         raise NotFoundError(f"There is no folder {folder}.", fix="Check the path.")
-    truth = read_truth(Path(args.truth).expanduser(), folder)
-    missing = [path for path in truth if not path.is_file()]
-    if len(missing) == len(truth):
-        raise InputError(
-            f"None of the {len(truth)} files of the truth is under {folder}, such as {missing[0]}.",
-            fix="The column file holds paths inside DIR.",
-        )
-    if missing:
-        session.out.note(f"{len(missing)} files of the truth are not there, such as {missing[0]}")
+    labelled = require_files(read_truth(Path(args.truth).expanduser(), folder), session)
     with TemporaryDirectory(prefix="photoorg-evaluate-") as scratch:
         plain = session.config(encoder={"space": args.space}, dedup={"confidence": args.confidence})
-        with running_database(_throw_away(plain, scratch)) as config:
+        with running_database(throw_away(plain, scratch)) as config:
             summary = ingest(config, [str(folder)])
             scan: dict[str, Any] = load("pipelines.dedup:run")(config)
             photos, together, scored = found_pairs(config, bursts=args.bursts)
-    labelled = {path: label for path, label in truth.items() if path.is_file()}
     labels, pairs, confidence = by_file(labelled, photos, together, scored)
     scores = score(labels, pairs, confidence)
     data = {
@@ -177,7 +190,7 @@ def by_file(
     return [labelled[path] for path in files], found, confidence
 
 
-def _throw_away(config: PhotoOrgConfig, folder: str) -> PhotoOrgConfig:
+def throw_away(config: PhotoOrgConfig, folder: str) -> PhotoOrgConfig:
     """The same encoder and limits over an empty store and catalog of its own in `folder`.
 
     All scored pairs are kept, so that the curve over every threshold can be measured.

@@ -41,15 +41,16 @@ class Model:
 
     def confidence(self, evidence: Evidence) -> Floats:
         """How likely each pair is the same picture, 0..1."""
-        return self._of(features(evidence))
+        return self.of(features(evidence))
 
     def alike(self, evidence: Evidence) -> Floats:
         """The same, whatever the clocks say: how likely they would be taken for one picture."""
         x_nf = features(evidence)
         x_nf[:, [FEATURES.index("same_shot"), FEATURES.index("other_shot")]] = 0.0
-        return self._of(x_nf)
+        return self.of(x_nf)
 
-    def _of(self, x_nf: Floats) -> Floats:
+    def of(self, x_nf: Floats) -> Floats:
+        """Confidence of pairs whose features [n, f] are known."""
         logits = np.clip(x_nf @ np.asarray(self.weights) + self.bias, -30, 30)
         result: Floats = 1 / (1 + np.exp(-logits))
         return result

@@ -2,78 +2,24 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Sequence, Set
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
-from threading import Lock
-from typing import Protocol
+from collections.abc import Set
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from photoorg.curate import keepers
-from photoorg.curate.alignment import Prepared, aligned, prepare
 from photoorg.curate.candidates import near_pairs
-from photoorg.curate.confidence import model_of
-from photoorg.curate.evidence import KINDS, Evidence, gather, kinds
 from photoorg.curate.facts import Facts
 from photoorg.curate.grouping import Star, stars
-from photoorg.curate.turns import BOTH_WAYS, TURNS, turned, turned_pixels
+from photoorg.curate.looking import Looker, Pictures
+from photoorg.curate.scoring import Rows, Scored, Visual, score_pairs, surest
+from photoorg.curate.turns import BOTH_WAYS, turned
+from photoorg.curate.widening import Wider, second_hop, turned_neighbours
 from photoorg.curation_config import DedupConfig
+from photoorg.encoders.base import Encoder
 
-Floats = NDArray[np.float64]
-Rows = NDArray[np.int32]
-SURE_PDQ, SURE_PHASH, SURE_SHAPE = 10, 4, 0.01
-"""Hashes as near as this need no look at the pictures."""
-PREPARED = 256
-SCORED = 200_000
-THREADS = 2
-
-
-class Visual(Protocol):
-    """Nearest photos by embedding; rows are those of the facts that are scanned."""
-
-    def pairs(self, k: int, least: float) -> tuple[Rows, Rows]:
-        """Pairs of near photos, first < second."""
-
-    def cosines(self, first: Rows, second: Rows) -> Floats:
-        """Cosine above strangers of each pair, NaN where unknown."""
-
-
-class Pictures(Protocol):
-    """Small pictures of photos."""
-
-    def gray(self, photo_id: str) -> NDArray[np.uint8] | None:
-        """Luminance [height, width] of the photo, some 400 pixels; None if there is none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """Pairs first < second [n] of rows of the facts, with all that is known of them."""
-
-    first: Rows
-    second: Rows
-    confidence: Floats
-    kind: NDArray[np.int8]
-    evidence: Evidence
-    candidates: int = 0
-    looked: int = 0
-    saturated: int = 0
-
-    def __len__(self) -> int:
-        return len(self.first)
-
-    def take(self, rows: NDArray[np.int64]) -> Scored:
-        """Some pairs, in the order of `rows`."""
-        return replace(
-            self,
-            first=self.first[rows],
-            second=self.second[rows],
-            confidence=self.confidence[rows],
-            kind=self.kind[rows],
-            evidence=self.evidence.take(rows),
-        )
+HOPS = 2
+"""Partners of partners, and theirs."""
 
 
 def by_rank(facts: Facts, config: DedupConfig) -> Facts:
@@ -87,26 +33,25 @@ def find(
     *,
     visual: Visual | None = None,
     pictures: Pictures | None = None,
+    encoder: Encoder | None = None,
 ) -> Scored:
     """Score every candidate pair; those below config.floor are dropped.
 
-    `facts` come from by_rank, so that of many equal photos the one to keep is the first. Memory
-    grows with the photos and the pairs kept, never with the square of anything.
+    `facts` come from by_rank, so that of many equal photos the one to keep is the first. `encoder`
+    is the one whose vectors `visual` holds: with it and pictures, photos without partners are also
+    looked for turned. Memory grows with the photos and the pairs kept, never with the square of
+    anything.
     """
     first, second, saturated = _candidates(facts, config, visual)
-    parts = [
-        _scored(facts, first[i : i + SCORED], second[i : i + SCORED], config, visual)
-        for i in range(0, len(first), SCORED)
-    ]
-    if not parts:
-        empty = np.zeros(0, np.int32)
-        return _scored(facts, empty, empty, config, visual)
-    found = _concatenated(parts)
+    found = score_pairs(facts, first, second, config, visual)
     looked = 0
     if pictures is not None and config.looks:
-        found, looked = _look(facts, found, config, pictures)
+        looker = Looker(facts, pictures, config)
+        found = looker.look(found)
+        found = _widened(facts, found, config, looker, visual, pictures, encoder)
+        looked = looker.looked
     keep = np.flatnonzero(found.confidence >= config.floor)
-    return replace(found.take(keep), candidates=len(first), looked=looked, saturated=saturated)
+    return replace(found.take(keep), candidates=len(found), looked=looked, saturated=saturated)
 
 
 def group(
@@ -156,90 +101,35 @@ def _candidates(facts: Facts, config: DedupConfig, visual: Visual | None) -> tup
     return first.astype(np.int32), second.astype(np.int32), saturated
 
 
-def _scored(
-    facts: Facts, first: Rows, second: Rows, config: DedupConfig, visual: Visual | None
+def _widened(
+    facts: Facts,
+    found: Scored,
+    config: DedupConfig,
+    looker: Looker,
+    visual: Visual | None,
+    pictures: Pictures,
+    encoder: Encoder | None,
 ) -> Scored:
-    unknown = np.full(len(first), np.nan)
-    cosine = unknown if visual is None else visual.cosines(first, second)
-    return _judged(first, second, gather(facts, first, second, cosine), config)
+    """With the candidates that only show once a picture is turned, or through a third photo."""
 
-
-def _judged(first: Rows, second: Rows, evidence: Evidence, config: DedupConfig) -> Scored:
-    """A burst is as sure as its pictures are alike; else the clocks speak too."""
-    model = model_of(config.weights)
-    kind = kinds(evidence, burst_seconds=config.burst_seconds)
-    burst = kind == KINDS.index("burst")
-    confidence = np.where(burst, model.alike(evidence), model.confidence(evidence))
-    return Scored(first, second, confidence, kind, evidence)
-
-
-def _look(
-    facts: Facts, found: Scored, config: DedupConfig, pictures: Pictures
-) -> tuple[Scored, int]:
-    """Lay the pictures of unsure pairs over each other, the likeliest first, config.looks."""
-    evidence = found.evidence
-    with np.errstate(invalid="ignore"):
-        sure = (evidence.pdq <= SURE_PDQ) & (evidence.phash <= SURE_PHASH)
-        sure &= (evidence.shape <= SURE_SHAPE) & (evidence.turn == 0)
-    unsure = np.flatnonzero(~sure)
-    order = np.lexsort((found.second[unsure], found.first[unsure], -found.confidence[unsure]))
-    chosen = np.sort(unsure[order[: config.looks]])
-    looker = _Looker(facts, pictures)
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="look") as pool:
-        values = list(
-            pool.map(
-                looker.look,
-                found.first[chosen].tolist(),
-                found.second[chosen].tolist(),
-                evidence.turn[chosen].tolist(),
-            )
+    def looked_at(wider: Wider) -> Scored:
+        scored = score_pairs(
+            facts,
+            wider.first,
+            wider.second,
+            config,
+            visual,
+            turn=wider.turn,
+            cosine=wider.cosine,
         )
-    result = evidence.aligned.copy()
-    result[chosen] = values
-    known = replace(evidence, aligned=result)
-    return _judged(found.first, found.second, known, config), len(chosen)
+        return looker.look(scored)
 
-
-class _Looker:
-    """Pictures made ready, the last PREPARED of them kept."""
-
-    def __init__(self, facts: Facts, pictures: Pictures) -> None:
-        self._ids = facts.ids()
-        self._pictures = pictures
-        self._kept: OrderedDict[tuple[int, int], Prepared | None] = OrderedDict()
-        self._lock = Lock()
-
-    def look(self, first: int, second: int, turn: int) -> float:
-        """How well the two can be laid over each other, the second turned; NaN if unknown."""
-        a, b = self._prepared(first, 0), self._prepared(second, turn)
-        return float("nan") if a is None or b is None else aligned(a, b)
-
-    def _prepared(self, row: int, turn: int) -> Prepared | None:
-        with self._lock:
-            if (row, turn) in self._kept:
-                self._kept.move_to_end((row, turn))
-                return self._kept[row, turn]
-        gray = self._pictures.gray(self._ids[row])
-        made = None
-        if gray is not None:
-            pixels = turned_pixels(gray.astype(np.float32), TURNS[turn])
-            made = prepare(np.ascontiguousarray(pixels).astype(np.uint8))
-        with self._lock:
-            self._kept[row, turn] = made
-            while len(self._kept) > PREPARED:
-                self._kept.popitem(last=False)
-        return made
-
-
-def _concatenated(parts: Sequence[Scored]) -> Scored:
-    columns = {
-        f.name: np.concatenate([getattr(p.evidence, f.name) for p in parts])
-        for f in fields(Evidence)
-    }
-    return Scored(
-        np.concatenate([p.first for p in parts]),
-        np.concatenate([p.second for p in parts]),
-        np.concatenate([p.confidence for p in parts]),
-        np.concatenate([p.kind for p in parts]),
-        Evidence(**columns),
-    )
+    if visual is not None and encoder is not None and config.turned_views:
+        wider = turned_neighbours(facts, found, config, visual, pictures, encoder)
+        found = surest(found, looked_at(wider))
+    for _ in range(HOPS):
+        wider = second_hop(found, config, most=max(0, config.looks - looker.looked))
+        if not len(wider.first):
+            break
+        found = surest(found, looked_at(wider))
+    return found

@@ -21,8 +21,9 @@ SAME_PICTURE_BITS = 31
 SAME_PHASH_BITS = 10
 SAME_SHAPE = 0.02
 SAME_SHOT_S = 0.02
-TURN_GAIN = 20
-"""A turned picture must be nearer than the upright one by so many bits to be called turned."""
+TURN_GAIN, TURNED_BITS = 20, 96
+"""A turned picture must be nearer than the upright one by so many bits to be called turned, and
+within so many: the nearest of eight turns of a stranger is some 112 bits away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +58,22 @@ class Evidence:
 
 
 def gather(
-    facts: Facts, first: NDArray[np.int32], second: NDArray[np.int32], cosine: Floats
+    facts: Facts,
+    first: NDArray[np.int32],
+    second: NDArray[np.int32],
+    cosine: Floats,
+    *,
+    turn: NDArray[np.int8] | None = None,
 ) -> Evidence:
     """Evidence of the pairs (first[i], second[i]) of rows of `facts`; `aligned` is unknown yet.
 
-    `cosine` is that above strangers, NaN where there are no vectors.
+    `cosine` is that above strangers, NaN where there are no vectors. `turn` says which turn of the
+    second is like the first where that is known (-1 where not); else the hashes tell.
     """
     telling = facts.hashed[first] & facts.hashed[second]
-    pdq, turn = _oriented(facts.pdq[first], facts.pdq[second])
+    pdq, best = _oriented(facts.pdq[first], facts.pdq[second], turn)
+    best = np.where(telling, best, 0).astype(np.int8)
+    turn = best if turn is None else np.where(turn >= 0, turn, best).astype(np.int8)
     phash = hamming(facts.phash[first], facts.phash[second]).astype(np.float64)
     quarter = np.isin(turn, [TURNS.index(t) for t in QUARTER])
     logs = np.log(facts.width.astype(np.float64) / facts.height)
@@ -75,7 +84,7 @@ def gather(
     bursts = (facts.burst[first] != 0) & (facts.burst[first] == facts.burst[second])
     return Evidence(
         pdq=np.where(telling, pdq, np.nan),
-        turn=np.where(telling, turn, 0).astype(np.int8),
+        turn=turn,
         phash=np.where(telling, phash, np.nan),
         cosine=cosine,
         shape=np.abs(shape),
@@ -150,15 +159,20 @@ def _apart(seconds: float) -> str:
 
 
 def _oriented(
-    a_n4: NDArray[np.uint64], b_n4: NDArray[np.uint64]
+    a_n4: NDArray[np.uint64], b_n4: NDArray[np.uint64], known: NDArray[np.int8] | None
 ) -> tuple[Floats, NDArray[np.int8]]:
-    """The least PDQ distance over the eight orientations of b, and which it is."""
+    """The least PDQ distance over the eight orientations of b, and which it is.
+
+    Where the orientation is known the distance is that in it.
+    """
     best = hamming(a_n4, b_n4).astype(np.int32)
     turn = np.zeros(len(a_n4), np.int8)
+    asked = np.full(len(a_n4), -1, np.int8) if known is None else known
     others: Sequence[Turn] = TURNS[1:]
     for number, name in enumerate(others, 1):
         bits = hamming(a_n4, turned(b_n4, name))
-        nearer = bits + np.where(turn == 0, TURN_GAIN, 0) < best
+        nearer = (bits <= TURNED_BITS) & (bits + np.where(turn == 0, TURN_GAIN, 0) < best)
+        nearer = np.where(asked >= 0, asked == number, nearer)
         best = np.where(nearer, bits, best)
         turn = np.where(nearer, number, turn).astype(np.int8)
     return best.astype(np.float64), turn

@@ -77,6 +77,15 @@ class Neighbours:
         once = np.unique(np.concatenate(codes))
         return (once // max(n, 1)).astype(np.int32), (once % max(n, 1)).astype(np.int32)
 
+    def nearest(self, x_nd: NDArray[np.float32], k: int) -> tuple[Rows, Floats]:
+        """The k photos nearest to each vector of the same space: rows [n, k] and cosines.
+
+        Cosines are above strangers as in `cosines`; a row is -1 where there are fewer photos.
+        """
+        scores, rows = self._shard.search(x_nd, min(k, len(self._shard)))
+        found = np.where(rows >= 0, self._photo_m[rows], -1)
+        return found.astype(np.int32), self._above(scores)
+
     def cosines(self, first: Rows, second: Rows) -> Floats:
         """Cosine of each pair above that of strangers: 0 as two photos at random, 1 equal.
 

@@ -11,23 +11,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoorg.curate import duplicates, keepers
-from photoorg.curate.duplicates import Pictures, Scored, Visual
+from photoorg.curate.calibrated import in_force
 from photoorg.curate.evidence import KINDS, in_words
 from photoorg.curate.facts import Facts
 from photoorg.curate.grouping import Star, stars
+from photoorg.curate.looking import Pictures
+from photoorg.curate.scoring import Scored, Visual
 from photoorg.curation_config import DedupConfig
+from photoorg.encoders.base import Encoder
 from photoorg.store.catalog import Catalog, Transaction, photo_facts
 from photoorg.store.catalog import duplicates as stored
 from photoorg.store.catalog.duplicates import PairRow, ScannedGroup, ScannedMember
 
 OpenVisual = Callable[[NDArray[np.uint8]], AbstractContextManager[Visual | None]]
 """Opens neighbours by embedding for photos with these keys [n, 32]."""
+OpenEncoder = Callable[[], Encoder | None]
+"""Opens the encoder of those vectors; None where it cannot be had."""
 WORDS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a scan found; `saturated` photos have more near ones than were compared."""
+    """What a scan found from `confidence` on; `saturated` photos have more near ones than were
+    compared.
+    """
 
     photos: int
     candidates: int
@@ -38,6 +45,7 @@ class Summary:
     duplicates: int
     bytes: int
     saturated: int
+    confidence: float
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -61,16 +69,22 @@ def sweep(
     *,
     visual: OpenVisual | None = None,
     pictures: Pictures | None = None,
+    encoder: OpenEncoder | None = None,
+    confidence: float | None = None,
 ) -> Summary:
     """Scan the tenant's live photos and store pairs and groups; what people decided stays.
 
-    No transaction is open while pairs are looked for. Photos that leave meanwhile are left out.
+    What was calibrated for the tenant and its space goes before `config`, and `confidence` before
+    that. No transaction is open while pairs are looked for. Photos that leave meanwhile are left
+    out.
     """
     with catalog.tenant(tenant) as tx:
-        facts = duplicates.by_rank(Facts.of(photo_facts.read(tx)), config)
-    opened = nullcontext(None) if visual is None else visual(facts.keys)
-    with opened as near:
-        found = duplicates.find(facts, config, visual=near, pictures=pictures)
+        config = in_force(tx, config)
+    if confidence is not None:
+        config = config.model_copy(update={"confidence": confidence})
+    facts, found = compare(
+        catalog, tenant, config, visual=visual, pictures=pictures, encoder=encoder
+    )
     with catalog.tenant(tenant) as tx:
         stored.lock(tx)
         found = _still_there(tx, facts, found)
@@ -89,7 +103,27 @@ def sweep(
         duplicates=sum(len(g.members) - 1 for g in made),
         bytes=sum(g.reclaimable for g in made),
         saturated=found.saturated,
+        confidence=config.confidence,
     )
+
+
+def compare(
+    catalog: Catalog,
+    tenant: str,
+    config: DedupConfig,
+    *,
+    visual: OpenVisual | None = None,
+    pictures: Pictures | None = None,
+    encoder: OpenEncoder | None = None,
+) -> tuple[Facts, Scored]:
+    """The tenant's live photos, best to keep first, and their scored pairs; writes nothing."""
+    with catalog.tenant(tenant) as tx:
+        facts = duplicates.by_rank(Facts.of(photo_facts.read(tx)), config)
+    opened = nullcontext(None) if visual is None else visual(facts.keys)
+    with opened as near:
+        turning = encoder() if encoder is not None and near is not None else None
+        found = duplicates.find(facts, config, visual=near, pictures=pictures, encoder=turning)
+    return facts, found
 
 
 def preview(tx: Transaction, config: DedupConfig, thresholds: Sequence[float]) -> list[Effect]:

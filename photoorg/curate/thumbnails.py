@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class Thumbnails:
-    """Reads thumbnails as luminance; a photo without a readable one has none."""
+    """Reads thumbnails as luminance or colours; a photo without a readable one has none."""
 
     def __init__(self, store: ObjectStore, tenant: str) -> None:
         self._store = store
@@ -25,10 +25,17 @@ class Thumbnails:
 
     def gray(self, photo_id: str) -> NDArray[np.uint8] | None:
         """[height, width], 0..255, or None."""
+        return self._read(photo_id, "L")
+
+    def rgb(self, photo_id: str) -> NDArray[np.uint8] | None:
+        """[height, width, 3], 0..255, or None."""
+        return self._read(photo_id, "RGB")
+
+    def _read(self, photo_id: str, mode: str) -> NDArray[np.uint8] | None:
         try:
             data = self._store.read(thumb_path(self._tenant, photo_id))
             with Image.open(io.BytesIO(data)) as image:
-                return np.asarray(image.convert("L"))
+                return np.asarray(image.convert(mode))
         except (PhotoOrgError, OSError, ValueError) as error:
             log.debug("no thumbnail of %s: %s", photo_id, error)
             return None

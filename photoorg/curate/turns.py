@@ -8,7 +8,8 @@ for some ten bits.
 
 from __future__ import annotations
 
-from typing import Literal
+from functools import cache
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,13 +53,27 @@ def turned(pdq_n4: Words, turn: Turn) -> Words:
     return result if flips is None else result ^ _as_words(flips)
 
 
-def turned_pixels(image: NDArray[np.float32], turn: Turn) -> NDArray[np.float32]:
-    """The picture [height, width] after `turn`."""
+def turned_pixels(image: NDArray[Any], turn: Turn) -> NDArray[Any]:
+    """The picture [height, width, ...] after `turn`."""
     if turn in ("rot90", "rot180", "rot270"):
         return np.rot90(image, ("rot90", "rot180", "rot270").index(turn) + 1)
     if turn in ("transpose", "transverse"):
-        return image.T if turn == "transpose" else np.rot90(image, 2).T
+        upright = image if turn == "transpose" else np.rot90(image, 2)
+        return np.swapaxes(upright, 0, 1)
     return {"upright": image, "mirror": image[:, ::-1], "flip": image[::-1]}[turn]
+
+
+@cache
+def compose(outer: int, inner: int) -> int:
+    """The one turn that is `inner`, then `outer`; each a place in TURNS."""
+    corners = np.arange(4).reshape(2, 2)
+    after = turned_pixels(turned_pixels(corners, TURNS[inner]), TURNS[outer])
+    return next(n for n, t in enumerate(TURNS) if (turned_pixels(corners, t) == after).all())
+
+
+def inverse(turn: int) -> int:
+    """The turn that takes `turn` back; places in TURNS."""
+    return next(n for n in range(len(TURNS)) if compose(n, turn) == 0)
 
 
 def _transposed(pdq_n4: Words) -> Words:

@@ -9,6 +9,7 @@ from photoorg.evaluate.refit import Refit, refit
 from photoorg.store.catalog import feedback, spaces, thresholds
 from photoorg.store.catalog.connection import Transaction
 from photoorg.store.catalog.feedback import Verdict
+from photoorg.store.catalog.thresholds import Change
 
 KINDS = ("search", "similar", "duplicate", "person")
 
@@ -63,7 +64,7 @@ def _judged(verdict: Verdict) -> float | None:
     return verdict.signals.get("relevance", verdict.score)
 
 
-def apply(tx: Transaction, fitted: Fitted, actor: str) -> None:
-    """Put the fitted values in force; the audit log keeps what was there before."""
+def apply(tx: Transaction, fitted: Fitted, actor: str) -> Change:
+    """Put the fitted values in force."""
     values = {name: after for name, (_, after) in fitted.changes.items()}
-    thresholds.change(tx, fitted.space, values, actor)
+    return thresholds.change(tx, fitted.space, values, actor)

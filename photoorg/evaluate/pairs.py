@@ -7,7 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+import numpy as np
+
 from photoorg.errors import InputError
+from photoorg.evaluate.refit import Curve
 
 Pair = tuple[int, int]
 
@@ -86,3 +89,26 @@ def roc_auc(n: int, truth: set[Pair], confidence: Mapping[Pair, float]) -> float
         won += same * (below + strangers / 2)
         below += strangers
     return won / (len(truth) * negatives)
+
+
+def pair_curve(n: int, truth: set[Pair], confidence: Mapping[Pair, float]) -> tuple[Curve, float]:
+    """Precision and recall of pairs from each confidence on, and the area under them (PR-AUC).
+
+    Pairs that were never scored count as missed at every confidence: recall may end below 1, and
+    what lies beyond adds nothing to the area (average precision).
+    """
+    values = np.asarray(list(confidence.values()), np.float64)
+    right = np.asarray([pair in truth for pair in confidence], np.bool_)
+    order = np.argsort(-values, kind="stable")
+    ordered, hits = values[order], np.cumsum(right[order])
+    last = np.append(np.diff(ordered) != 0, True) if len(ordered) else np.zeros(0, np.bool_)
+    precision = (hits / np.arange(1, len(hits) + 1))[last]
+    recall = (hits / max(1, len(truth)))[last]
+    area = float((np.diff(recall, prepend=0.0) * precision).sum())
+    curve = Curve(
+        np.round(ordered[last], 6).tolist(),
+        np.round(precision, 4).tolist(),
+        np.round(recall, 4).tolist(),
+        round(roc_auc(n, truth, confidence) or 0.0, 4),
+    )
+    return curve, area

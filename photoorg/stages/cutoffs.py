@@ -203,10 +203,8 @@ def space_of(tx: Transaction, space_id: str | None) -> EmbeddingSpace:
     return found
 
 
-def apply(
-    tx: Transaction, fitted: Fitted, actor: str
-) -> dict[str, tuple[float | None, float | None]]:
-    """Put the cutoffs in force; what changed, by name. The audit log keeps what was there before.
+def apply(tx: Transaction, fitted: Fitted, actor: str) -> Change:
+    """Put the cutoffs in force.
 
     A kind of query that nothing was fitted to keeps what it has.
     """

@@ -7,12 +7,12 @@ from typing import Annotated, Literal, Protocol
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
+from photoorg.store.catalog.thresholds import Change
 from serve.api.models import Body
 from serve.auth import TenantOf
 from serve.problems import responses
 
 ACTOR = "api"
-Changes = dict[str, tuple[float | None, float | None]]
 SearchName = Literal["search.image", "search.text", "search.image.floor", "search.text.floor"]
 Cosine = Annotated[float, Field(ge=-1, le=1)]
 
@@ -23,12 +23,10 @@ class Calibration(Protocol):
     async def in_force(self, tenant: str) -> tuple[str, dict[str, float]]:
         """The space and what is set in it, by name."""
 
-    async def change(
-        self, tenant: str, values: dict[str, float | None], actor: str
-    ) -> tuple[str, Changes]:
-        """Set values (None: remove); the space and what changed, before and after."""
+    async def change(self, tenant: str, values: dict[str, float | None], actor: str) -> Change:
+        """Set values (None: remove)."""
 
-    async def undo(self, tenant: str, actor: str) -> tuple[str, Changes]:
+    async def undo(self, tenant: str, actor: str) -> Change:
         """Take the last change back."""
 
 
@@ -61,10 +59,10 @@ class ThresholdsChanged(BaseModel):
     changes: dict[str, ThresholdChange]
 
     @classmethod
-    def of(cls, space: str, changes: Changes) -> ThresholdsChanged:
-        """The view of (before, after) pairs."""
-        told = {n: ThresholdChange(before=old, after=new) for n, (old, new) in changes.items()}
-        return cls(space=space, changes=told)
+    def of(cls, done: Change) -> ThresholdsChanged:
+        """The view of a change."""
+        told = {n: ThresholdChange(before=old, after=new) for n, (old, new) in done.values.items()}
+        return cls(space=done.space_id, changes=told)
 
 
 def calibration_router(calibration: Calibration, tenant_of: TenantOf) -> APIRouter:
@@ -92,7 +90,7 @@ def calibration_router(calibration: Calibration, tenant_of: TenantOf) -> APIRout
     async def change(body: CutoffsBody, tenant: str = tenant_dep) -> ThresholdsChanged:
         """They count within half a minute, until the next index build fits them anew."""
         values: dict[str, float | None] = {str(n): v for n, v in body.cutoffs.items()}
-        return ThresholdsChanged.of(*await calibration.change(tenant, values, ACTOR))
+        return ThresholdsChanged.of(await calibration.change(tenant, values, ACTOR))
 
     @router.post(
         "/undo",
@@ -102,6 +100,6 @@ def calibration_router(calibration: Calibration, tenant_of: TenantOf) -> APIRout
     )
     async def undo(tenant: str = tenant_dep) -> ThresholdsChanged:
         """Whoever made it. To undo twice is to have it again."""
-        return ThresholdsChanged.of(*await calibration.undo(tenant, ACTOR))
+        return ThresholdsChanged.of(await calibration.undo(tenant, ACTOR))
 
     return router

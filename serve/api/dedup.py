@@ -61,8 +61,8 @@ class Dedup(Protocol):
     async def undo(self, tenant: str, undo_token: str, *, actor: str) -> Undone:
         """See photoorg.store.catalog.resolutions.undo."""
 
-    async def preview(self, tenant: str, thresholds: list[float]) -> list[Effect]:
-        """What each threshold would suggest."""
+    async def preview(self, tenant: str, thresholds: list[float]) -> tuple[list[Effect], float]:
+        """What each threshold would suggest, and the threshold in force."""
 
     async def stats(self, tenant: str) -> dict[str, Any]:
         """Counts by status and kind."""
@@ -142,7 +142,7 @@ def dedup_router(dedup: Dedup, tenant_of: TenantOf) -> APIRouter:
         tenant: str = tenant_dep,
     ) -> PreviewView:
         """From the pairs of the last scan; nothing is written."""
-        return PreviewView.of(await dedup.preview(tenant, confidence))
+        return PreviewView.of(*await dedup.preview(tenant, confidence))
 
     @router.get(
         "/stats",

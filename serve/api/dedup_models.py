@@ -140,12 +140,14 @@ class PreviewView(BaseModel):
     """The effect of thresholds on what the last scan found; nothing was written."""
 
     thresholds: list[EffectView]
+    in_force: float = Field(description="The threshold of the next scan, calibrated or configured.")
 
     @classmethod
-    def of(cls, effects: list[Effect]) -> PreviewView:
+    def of(cls, effects: list[Effect], in_force: float) -> PreviewView:
         """The view of effects."""
         names = EffectView.model_fields
-        return cls(thresholds=[EffectView(**{n: getattr(e, n) for n in names}) for e in effects])
+        views = [EffectView(**{n: getattr(e, n) for n in names}) for e in effects]
+        return cls(thresholds=views, in_force=in_force)
 
 
 class StatusCount(BaseModel):

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from photoorg.config import StorageConfig
+from photoorg.config import SearchConfig, StorageConfig
 from photoorg.models import Rgb
 from photoorg.search.catalog import CatalogQueries
 from photoorg.search.tuning import limits_of
-from photoorg.config import SearchConfig
 from photoorg.space import EmbeddingSpace
 from photoorg.stages.cutoffs import Fitted, apply, fit_search
 from photoorg.stages.vectors import vector_table
@@ -68,7 +67,7 @@ def library(catalog: Catalog, tmp_path):
 
 
 def test_cutoffs_of_a_library_tell_its_photos_from_noise(catalog: Catalog, library) -> None:
-    store, x, subjects = library(400)
+    store, _, subjects = library(400)
     fitted = fit_search(catalog, store, "a", SPACE, lambda: Nonsense(subjects))
     assert fitted.photos == 400 and set(fitted.cutoffs) == {"image", "text"}
     assert fitted.real["image"] > 0.9 and fitted.nonsense["image"] > 0.9
@@ -82,9 +81,9 @@ async def test_they_are_kept_noted_read_by_searches_and_taken_back(catalog, libr
     store, _, _ = library(400)
     fitted = fit_search(catalog, store, "a", SPACE)
     with catalog.tenant("a") as tx:
-        changed = apply(tx, fitted, "anna")
+        changed = apply(tx, fitted, "anna").values
         assert thresholds.get_all(tx, SPACE.id) == fitted.thresholds() and len(changed) == 4
-        assert apply(tx, fitted, "anna") == {}
+        assert apply(tx, fitted, "anna").values == {}
     queries = CatalogQueries(catalog)
     try:
         known = await queries.thresholds("a", SPACE.id)
@@ -93,13 +92,14 @@ async def test_they_are_kept_noted_read_by_searches_and_taken_back(catalog, libr
     finally:
         queries.close()
     with catalog.tenant("a") as tx:
-        assert set(thresholds.undo(tx, SPACE.id, "anna")) == set(changed)
+        token = thresholds.last(tx, SPACE.id)
+        assert set(thresholds.undo(tx, token, "anna").values) == set(changed)
         assert thresholds.get_all(tx, SPACE.id) == {}
     with catalog.tenant("a") as tx:
         told = tx.conn.execute("SELECT count(*) FROM audit_log WHERE action = 'threshold.set'")
         assert told.fetchone() == (8,)
     with catalog.tenant("b") as tx:
-        assert thresholds.undo(tx, SPACE.id, "anna") == {}
+        assert thresholds.last(tx, SPACE.id) is None
 
 
 def test_a_small_library_gets_none_and_no_encoder_is_opened(catalog: Catalog, library) -> None:

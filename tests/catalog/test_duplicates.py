@@ -341,6 +341,15 @@ def test_featureless_photos_and_an_empty_library_give_nothing(catalog: Catalog) 
         assert duplicates.counts(tx)["groups"] == {}
 
 
+def test_ten_thousand_identical_pictures_are_one_group(catalog: Catalog) -> None:
+    hashes = {"pdq": rows.photo("x")["pdq"], "phash": rows.photo("x")["phash"]}
+    load(catalog, "r", *(rows.photo(f"{n}.jpg", **hashes) for n in range(10_000)))
+    found = scan(catalog)
+    assert (found.groups, found.duplicates, found.pairs) == (1, 9_999, 9_999)
+    with catalog.tenant("a") as tx:
+        assert [(e.groups, e.photos) for e in preview(tx, CONFIG, [0.9])] == [(1, 9_999)]
+
+
 def test_facts_tell_unknown_from_zero(catalog: Catalog) -> None:
     load(
         catalog,

@@ -2,10 +2,14 @@
 
 import pytest
 
-from photoorg.errors import NotFoundError
+from photoorg.curate.calibrated import in_force
+from photoorg.curate.sweep import sweep
+from photoorg.curation_config import DedupConfig
+from photoorg.errors import ConflictError, NotFoundError
 from photoorg.evaluate.feedback import apply, fit_feedback
 from photoorg.store.catalog import Catalog, feedback, photos, spaces, thresholds
 from tests.catalog import rows
+from tests.catalog.test_duplicates import copies
 from tests.fakes.search import SPACE
 
 pytestmark = pytest.mark.postgres
@@ -42,6 +46,41 @@ def test_a_fit_changes_nothing_until_it_is_applied(library):
         assert told == [("threshold.set", name)]
         assert thresholds.remove(tx, SPACE.id, name)
         assert thresholds.get_all(tx, SPACE.id) == {}
+
+
+def test_a_change_can_be_undone_and_the_undo_too_but_not_under_a_later_one(library):
+    with library.tenant("a") as tx:
+        first = thresholds.change(tx, SPACE.id, {"x": 0.4, "y": 0.5}, "anna").token
+        second = thresholds.change(tx, SPACE.id, {"x": 0.6, "y": 0.5}, "anna").token
+        assert thresholds.change(tx, SPACE.id, {"x": 0.6}, "anna").token is None
+        assert thresholds.last(tx, SPACE.id) == second
+        with pytest.raises(ConflictError, match="x"):
+            thresholds.undo(tx, first, "anna")
+        undone = thresholds.undo(tx, second, "anna")
+        assert (undone.space_id, undone.values) == (SPACE.id, {"x": (0.6, 0.4)})
+        assert thresholds.undo(tx, undone.token, "anna").values == {"x": (0.4, 0.6)}
+        assert thresholds.get_all(tx, SPACE.id) == {"x": 0.6, "y": 0.5}
+        with pytest.raises(NotFoundError, match="made-up"):
+            thresholds.undo(tx, "made-up", "anna")
+    with library.tenant("b") as tx, pytest.raises(NotFoundError):
+        thresholds.undo(tx, first, "anna")
+
+
+def test_what_was_fitted_for_duplicates_is_what_a_scan_and_a_preview_use(library):
+    config = DedupConfig(neighbours=0, looks=0)
+    made = copies("pair", 2)
+    with library.tenant("a") as tx:
+        photos.copy_part(tx, "more", 0, rows.photos(*made), rows.rejects())
+    assert sweep(library, "a", config).groups == 1
+    with library.tenant("a") as tx:
+        token = thresholds.change(tx, SPACE.id, {"duplicate.accept": 0.999}, "anna").token
+        assert in_force(tx, config).confidence == 0.999
+    strict = sweep(library, "a", config)
+    assert (strict.groups, strict.confidence) == (0, 0.999)
+    assert sweep(library, "a", config, confidence=0.5).groups == 1
+    with library.tenant("a") as tx:
+        thresholds.undo(tx, token, "anna")
+    assert sweep(library, "a", config).confidence == config.confidence
 
 
 def test_the_last_word_on_an_answer_counts_and_can_be_withdrawn(library):

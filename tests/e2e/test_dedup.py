@@ -110,3 +110,24 @@ def test_a_truth_that_is_none_is_refused(home: Home, request: pytest.FixtureRequ
     )
     assert done.status == 1
     assert "file and group" in done.json["error"]["message"]
+
+
+def test_a_truth_of_files_that_are_not_there_is_refused(
+    home: Home, request: pytest.FixtureRequest
+) -> None:
+    table = home.folder / "elsewhere.csv"
+    table.write_text("file,group\nnowhere-1.jpg,a\nnowhere-2.jpg,a\n")
+    for command in ("evaluate", "calibrate"):
+        done = home.call(
+            request, command, "dedup", str(home.folder), "--truth", str(table), "--json"
+        )
+        assert done.status == 1
+        assert "None of the 2 files" in done.json["error"]["message"]
+
+
+def test_an_unknown_calibration_cannot_be_undone(
+    home: Home, request: pytest.FixtureRequest
+) -> None:
+    done = home.call(request, "calibrate", "undo", "made-up", "--json")
+    assert done.status == 1
+    assert "made-up" in done.json["error"]["message"]

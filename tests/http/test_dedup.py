@@ -85,6 +85,7 @@ async def test_preview_counts_by_threshold(api: httpx.AsyncClient) -> None:
     low, high = answer.json()["thresholds"]
     assert (low["groups"], low["photos"]) == (2, 3)
     assert high["groups"] == 0
+    assert answer.json()["in_force"] == CONFIG.confidence
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The calibrated cutoff over HTTP: nonsense finds nothing and says why, and it can be overridden."""
+"""The calibrated cutoff over HTTP: nonsense finds nothing, says why, and can be overridden."""
 
 from __future__ import annotations
 

@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
 
+from photoorg.errors import ConflictError, NotFoundError
 from photoorg.store.catalog import audit
 from photoorg.store.catalog.connection import Transaction
 
 ACTION = "threshold.set"
 LAST = """
-SELECT detail->>'name', detail->>'before' FROM audit_log a
-WHERE tenant_id = %(tenant)s AND entity = 'space' AND entity_id = %(space)s AND action = %(action)s
-    AND at = (SELECT max(at) FROM audit_log WHERE tenant_id = %(tenant)s AND entity = 'space'
-        AND entity_id = %(space)s AND action = %(action)s)
+SELECT detail->>'change' FROM audit_log
+WHERE tenant_id = %s AND entity = 'space' AND entity_id = %s AND action = %s
+ORDER BY audit_id DESC LIMIT 1
 """
+CHANGED = """
+SELECT entity_id, detail->>'name', (detail->>'before')::float8, (detail->>'after')::float8
+FROM audit_log
+WHERE tenant_id = %s AND entity = 'space' AND action = %s AND detail->>'change' = %s
+ORDER BY audit_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What was put in force in a space: before and after by name, None for "as configured".
+
+    `token` takes it back; None where nothing changed.
+    """
+
+    space_id: str
+    values: dict[str, tuple[float | None, float | None]]
+    token: str | None
 
 
 def get(tx: Transaction, space_id: str, name: str) -> float | None:
@@ -48,26 +68,42 @@ def remove(tx: Transaction, space_id: str, name: str) -> bool:
 
 def change(
     tx: Transaction, space_id: str, values: Mapping[str, float | None], actor: str
-) -> dict[str, tuple[float | None, float | None]]:
-    """Set several (None: remove), note each in the audit log; (before, after) of what changed."""
+) -> Change:
+    """Put values in force (None: back to the configured one); the audit log keeps those before."""
     before = get_all(tx, space_id)
     changed = {n: (before.get(n), v) for n, v in values.items() if before.get(n) != v}
+    token = uuid.uuid4().hex if changed else None
     for name, (old, new) in changed.items():
         if new is None:
             remove(tx, space_id, name)
         else:
             put(tx, space_id, name, new)
-        detail = {"name": name, "before": old, "after": new}
+        detail = {"name": name, "before": old, "after": new, "change": token}
         audit.record(tx, actor, ACTION, "space", space_id, detail)
-    return changed
+    return Change(space_id, changed, token)
 
 
-def undo(
-    tx: Transaction, space_id: str, actor: str
-) -> dict[str, tuple[float | None, float | None]]:
-    """Put back what the last change set; (before, after) of each, empty if there was none.
+def last(tx: Transaction, space_id: str) -> str | None:
+    """The token of the space's last change, None where nothing was ever changed."""
+    row = tx.conn.execute(LAST, [tx.tenant, space_id, ACTION]).fetchone()
+    return None if row is None else str(row[0])
 
-    To undo twice is to have the change again.
+
+def undo(tx: Transaction, token: str, actor: str) -> Change:
+    """Take a change back, which is a change that can be taken back itself.
+
+    NotFoundError for an unknown token, ConflictError where a value was changed again since.
     """
-    rows = tx.conn.execute(LAST, {"tenant": tx.tenant, "space": space_id, "action": ACTION})
-    return change(tx, space_id, {str(n): None if v is None else float(v) for n, v in rows}, actor)
+    rows = tx.conn.execute(CHANGED, [tx.tenant, ACTION, token]).fetchall()
+    if not rows:
+        raise NotFoundError(
+            f"No change of thresholds has the token {token}.",
+            fix="`photoorg calibrate ... --apply` printed it as undo_token.",
+        )
+    space_id, now = str(rows[0][0]), get_all(tx, str(rows[0][0]))
+    changed = [str(name) for _, name, _, after in rows if now.get(name) != after]
+    if changed:
+        raise ConflictError(
+            f"Changed again since: {', '.join(changed)}.", fix="Undo the later change first."
+        )
+    return change(tx, space_id, {str(name): before for _, name, before, _ in rows}, actor)
