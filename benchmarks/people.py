@@ -46,7 +46,11 @@ def unit(x_nd: NDArray[Any]) -> Vectors:
 
 
 def made_up(
-    sizes: NDArray[np.int64], within: tuple[float, float], strangers: int, seed: int = 0, dim: int = DIM
+    sizes: NDArray[np.int64],
+    within: tuple[float, float],
+    strangers: int,
+    seed: int = 0,
+    dim: int = DIM,
 ):
     """Faces of persons whose mean pairwise cosine is drawn from `within`, and strangers."""
     draw = np.random.default_rng(seed)

@@ -19,7 +19,9 @@ TRAINED = 40
 BLOCK = 1_024
 
 
-def nearest(x_nd: Vectors, y_md: Vectors, k: int, exact_pairs: int = EXACT_PAIRS) -> tuple[Floats, Ints]:
+def nearest(
+    x_nd: Vectors, y_md: Vectors, k: int, exact_pairs: int = EXACT_PAIRS
+) -> tuple[Floats, Ints]:
     """Distances [n, k] and rows [n, k] of the k nearest rows of y to each row of x, nearest first.
 
     Euclidean; k is at most m. Exact up to `exact_pairs` pairs; beyond, PROBES of 4 sqrt(m) inverted

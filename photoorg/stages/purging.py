@@ -27,9 +27,7 @@ def purge_trash(catalog: Catalog, store: ObjectStore, tenant: str, days: float) 
             return gone
 
 
-def _purge(
-    catalog: Catalog, store: ObjectStore, tenant: str, photo_id: str, days: float
-) -> bool:
+def _purge(catalog: Catalog, store: ObjectStore, tenant: str, photo_id: str, days: float) -> bool:
     with catalog.tenant(tenant) as tx:
         delta.lock(tx)
         if not trash.is_older(tx, photo_id, days) or not photos.delete(tx, photo_id):
