@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -18,7 +18,7 @@ from photoorg.cli.session import Session
 if TYPE_CHECKING:
     from photoorg.evaluate.refit import Refit
 
-Changes = dict[str, tuple[float | None, float | None]]
+Changes = Mapping[str, tuple[float | None, float | None]]
 
 
 def add_to(commands: Commands) -> None:
@@ -98,7 +98,8 @@ def _search(args: argparse.Namespace, session: Session) -> None:
         with catalog.tenant(config.tenant) as tx:
             space = space_of(tx, args.space)
         fitted = fit_with_encoder(config, catalog, space)
-        changes, token = Changes(), None
+        changes: Changes = {}
+        token = None
         if not args.dry_run:
             with catalog.tenant(config.tenant) as tx:
                 done = apply(tx, fitted, ACTOR)

@@ -167,8 +167,6 @@ class Agglomerative:
     def fit(self, x_nd: Vectors) -> Clustering:
         """See Clusterer; at most as many clusters as rows differ."""
         _require((self.k is None) != (self.distance is None), "Give either k or a distance.")
-        if len(x_nd) < 2:
-            return _around_centres(x_nd, np.zeros(len(x_nd), np.int64))
         if len(x_nd) <= LINKED_ROWS:
             return _around_centres(x_nd, self._linked(x_nd))
         near_n, k = _gathered(x_nd, LINKED_ROWS)
@@ -176,6 +174,8 @@ class Agglomerative:
         return _around_centres(x_nd, self._linked(centres_kd)[near_n])
 
     def _linked(self, x_nd: Vectors) -> Labels:
+        if len(x_nd) < 2:
+            return np.zeros(len(x_nd), np.int64)
         k = None if self.k is None else _distinct(x_nd, self.k)
         if k is not None and self.linkage == "single" and on_gpu(self.device):
             from cuml.cluster import AgglomerativeClustering as Single

@@ -25,6 +25,7 @@ from photoorg.space import EmbeddingSpace
 from photoorg.stages.publish import new_version
 from photoorg.stages.vectors import VectorSnapshot
 from photoorg.store.catalog import Catalog, Transaction, spaces, thresholds
+from photoorg.store.catalog.thresholds import Change
 from photoorg.store.objects import ObjectStore
 
 log = logging.getLogger(__name__)
