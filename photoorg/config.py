@@ -7,7 +7,8 @@ win over the file. `load` is called once at the entry point and the result is pa
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -281,10 +282,20 @@ def parse(data: Mapping[str, Any]) -> PhotoOrgConfig:
 def _explain(error: Any) -> str:
     where = ".".join(str(p) for p in error["loc"]) or "(top level)"
     if error["type"] == "extra_forbidden":
-        return f"  {where}: there is no such key"
+        return f"  {where}: there is no such key{_meant(error['loc'])}"
     secret = any(word in where for word in ("key", "token", "url", "secret"))
     got = "" if secret or error["type"] == "missing" else f" (got {error['input']!r})"
     return f"  {where}: {error['msg']}{got}"
+
+
+def _meant(loc: Sequence[str | int]) -> str:
+    """The key beside a wrong one that looks most like it, if one does."""
+    model: Any = PhotoOrgConfig
+    for part in loc[:-1]:
+        field = getattr(model, "model_fields", {}).get(part)
+        model = field.annotation if field is not None else None
+    near = get_close_matches(str(loc[-1]), getattr(model, "model_fields", {}), 1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -292,6 +303,10 @@ def _read(path: Path) -> dict[str, Any]:
         data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except FileNotFoundError:
         raise ConfigError(f"There is no configuration file {path}.") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
+        raise ConfigError(f"{path}{where} is not YAML: {error.problem}.") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path} cannot be read as YAML: {error}.") from None
     if not isinstance(data, dict):
@@ -308,6 +323,11 @@ def _from_env(env: Mapping[str, str]) -> dict[str, Any]:
         place = data
         for parent in parents:
             place = place.setdefault(parent, {})
+            if not isinstance(place, dict):
+                raise ConfigError(
+                    f"{PREFIX}{parent.upper()} and {name} cannot both be set.",
+                    fix=f"Unset {PREFIX}{parent.upper()}: a section's keys are set one by one.",
+                )
         place[last] = _scalar(value)
     return data
 

@@ -160,5 +160,6 @@ class Library:
 def unknown(photo_id: str) -> NotFoundError:
     """The error for an id that names no photo of the tenant."""
     return NotFoundError(
-        f"There is no photo {photo_id!r}.", fix="GET /v1/photos lists the ids there are."
+        f"There is no photo {photo_id!r}.",
+        fix="Search results and GET /v1/photos show the ids there are.",
     )

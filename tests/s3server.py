@@ -56,31 +56,65 @@ class S3Server:
         }
 
 
+class Swift:
+    """A server over a folder, which can be killed and started again at the same address."""
+
+    def __init__(self, folder: Path) -> None:
+        _require_xattr(folder)
+        self._python = _environment()
+        self._folder = folder
+        self._port = ""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._secret = secrets.token_hex(16)
+
+    def start(self) -> S3Server:
+        """Start it with what the folder holds, and a bucket."""
+        log = self._folder / "log"
+        with log.open("ab") as stderr:
+            self._process = subprocess.Popen(
+                [self._python, SERVER, self._folder, *([self._port] if self._port else [])],
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                env={**os.environ, "SWIFT_SECRET": self._secret},
+            )
+        endpoint = _endpoint(self._process, log)
+        server = S3Server(endpoint, "test:owner", self._secret, "test:stranger", "photos")
+        if not self._port:
+            _make_bucket(server)
+        self._port = endpoint.rpartition(":")[2]
+        return server
+
+    def stop(self) -> None:
+        """Kill it: whoever asks next is refused."""
+        if self._process is None:
+            return
+        self._process.kill()
+        self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        self._process = None
+
+
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """A running server with one bucket; skips, saying why, where it cannot be had."""
-    folder = tmp_path_factory.mktemp("swift")
-    _require_xattr(folder)
-    python = _environment()
-    secret = secrets.token_hex(16)
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [python, SERVER, folder],
-            stdout=subprocess.PIPE,
-            stderr=log,
-            env={**os.environ, "SWIFT_SECRET": secret},
-        )
+    swift = Swift(tmp_path_factory.mktemp("swift"))
     try:
-        server = S3Server(
-            _endpoint(process, folder / "log"), "test:owner", secret, "test:stranger", "photos"
-        )
-        _make_bucket(server)
+        yield swift.start()
+    finally:
+        swift.stop()
+
+
+@pytest.fixture
+def swift(tmp_path: Path) -> Iterator[Swift]:
+    """A server of the test's own, not started yet, to be stopped and started at will."""
+    folder = tmp_path / "swift"
+    folder.mkdir()
+    server = Swift(folder)
+    try:
         yield server
     finally:
-        process.kill()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
+        server.stop()
 
 
 @pytest.fixture

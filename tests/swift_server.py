@@ -1,6 +1,7 @@
 """One OpenStack Swift with the S3 API in one process: run by the test server's own interpreter.
 
-Usage: python swift_server.py FOLDER; prints the endpoint as one line of JSON, then serves.
+Usage: python swift_server.py FOLDER [PORT]; prints the endpoint as one line of JSON, then serves.
+What a server left in the folder is there again.
 """
 
 import eventlet
@@ -100,7 +101,7 @@ allow_object_versioning = true
 """
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, port: int = 0) -> None:
     """Write rings and settings, then serve account, container, object and proxy on loopback."""
     parent = os.getppid()
     (folder / "devices" / "d1").mkdir(parents=True, exist_ok=True)
@@ -119,7 +120,7 @@ def main(folder: Path) -> None:
             folder=folder, pipeline=PIPELINE, page=PAGE, secret=os.environ["SWIFT_SECRET"]
         )
     )
-    listeners["proxy"] = eventlet.listen(("127.0.0.1", 0))
+    listeners["proxy"] = eventlet.listen(("127.0.0.1", port))
     for kind, listener in listeners.items():
         _serve(folder / f"{kind}.conf", listener)
     port = listeners["proxy"].getsockname()[1]
@@ -166,4 +167,4 @@ def _serve(conf: Path, listener: object) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))

@@ -11,7 +11,7 @@ from typing import Any, cast, get_args
 
 from photoorg.cli.output import table
 from photoorg.cli.parser import Commands, Parser, UsageError
-from photoorg.cli.session import Session
+from photoorg.cli.session import Session, override
 from photoorg.config import PhotoOrgConfig
 from photoorg.errors import InputError, NotFoundError
 from photoorg.models import Hit
@@ -19,6 +19,9 @@ from photoorg.search.filters import Filter, parse_filter
 from photoorg.search.ports import Box, Mode, SearchAnswer
 from photoorg.search.tuning import Cutoff
 from photoorg.views import part_of
+
+COLD_MS = 120_000
+"""A command opens the index for its one query, from a bucket if need be: that is waited for."""
 
 
 def add_to(commands: Commands) -> None:
@@ -167,7 +170,8 @@ async def _answer(
 ) -> SearchAnswer:
     from photoorg.search.local import open_search
 
-    with open_search(config) as service:
+    patient = max(config.search.deadline_ms, COLD_MS)
+    with open_search(override(config, search={"deadline_ms": patient})) as service:
         paged: dict[str, Any] = {
             "where": chosen,
             "cursor": args.cursor,

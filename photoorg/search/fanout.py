@@ -79,7 +79,8 @@ class FanOut:
                 task.cancel()
         failed = [error for t in done if (error := t.exception()) is not None]
         for error in failed:
-            log.warning("a shard failed: %s", error, exc_info=error)
+            unforeseen = None if isinstance(error, PhotoOrgError) else error
+            log.warning("a shard failed: %s", error, exc_info=unforeseen)
         answers: list[SlotAnswer] = []
         for number, task in enumerate(tasks):
             if task in done and task.exception() is None:

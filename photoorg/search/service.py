@@ -298,7 +298,8 @@ class SearchService:
         photo = (await self._photos.photos(tenant, [photo_id])).get(photo_id)
         if photo is None:
             raise NotFoundError(
-                f"There is no photo {photo_id!r}.", fix="GET /v1/photos lists the ids there are."
+                f"There is no photo {photo_id!r}.",
+                fix="Search results and GET /v1/photos show the ids there are.",
             )
         return photo
 

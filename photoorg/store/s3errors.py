@@ -159,7 +159,8 @@ def explain(error: Refusal, bucket: str, key: str, place: Place) -> PhotoOrgErro
         who = "Requests without credentials are" if place.anonymous else "This access key is"
         return StorageError(
             f"{who} not permitted to use s3://{bucket}/{key} at {server}.",
-            fix="Grant it list, read, write and delete on that bucket and prefix.",
+            fix="Check access_key and secret_key; grant the key list, read, write and delete on"
+            " that bucket and prefix.",
         )
     if error.code == "NoCredentialsError" or error.code == "PartialCredentialsError":
         return StorageError(

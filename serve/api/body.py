@@ -44,7 +44,10 @@ async def form(request: Request, *, fields: int = 8) -> AsyncIterator[FormData]:
     try:
         data = await request.form(max_files=1, max_fields=fields)
     except HTTPException as error:
-        raise InputError(f"The form cannot be read: {error.detail}.") from None
+        told = str(error.detail).rstrip(".")
+        raise InputError(
+            f"The form cannot be read: {told}.", fix="Send multipart/form-data as browsers do."
+        ) from None
     try:
         yield data
     finally:
@@ -72,7 +75,9 @@ def field(data: FormData, name: str, model: type[M]) -> M | None:
     except ValidationError as error:
         raise InputError(f"{name}: {explain(error)}") from None
     except ValueError:
-        raise InputError(f"{name} is not valid JSON.") from None
+        raise InputError(
+            f"{name} is not valid JSON.", fix="/docs shows what the field takes."
+        ) from None
 
 
 def number(data: FormData, name: str) -> int | None:

@@ -1,25 +1,21 @@
-"""A whole migration, and a day of bad luck, on a live cluster with a client that never rests."""
+"""A whole migration on a live cluster with a client that never rests."""
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 import yaml
 
 from photoorg.config import load
-from photoorg.store.catalog import Catalog
 from tests.fakes.libraries import second_space
 from tests.pictures import jpeg
 from tests.ray.test_serve import (
-    APART,
     Server,
     eventually,
     found,
@@ -166,61 +162,3 @@ def test_a_whole_migration_there_and_back_while_a_client_hammers(tmp_path, catal
             assert ids(found(server, photos[0])) == set(photos[1:])
         assert client.asked > 20 and client.wrong == []
         assert server.stop() == 0
-
-
-def test_a_killed_shard_and_a_database_that_drops_everybody_lose_nothing(tmp_path, catalog_url):
-    path, _ = migrating(tmp_path, catalog_url, shard=APART)
-    config = load(path)
-    with running(path) as server:
-        photos = [upload(server, jpeg(n)) for n in range(8)]
-        eventually(lambda: all(ready(server, i) for i in photos), "all uploads are processed")
-        from pipelines import build_index
-
-        build_index.run(config)
-        next(iter(server.named("shard-1"))).kill()
-        _drop_connections(catalog_url)
-        answers = [_try(server, photos[0]) for _ in range(20)]
-        # Partial answers and sentences, never a wrong one or one that says nothing.
-        assert all(code in (200, 503, 504) for code, _ in answers), answers
-        photos.append(upload_anyway(server, 50))
-        eventually(lambda: ready(server, photos[-1]), "uploads go on")
-        assert server.client.delete(f"/v1/photos/{photos.pop(1)}").status_code == 204
-        eventually(lambda: _whole(server, photos), "everything is as before", seconds=120)
-        assert server.stop() == 0
-    with Catalog(catalog_url, config.database) as catalog, catalog.tenant("default") as tx:
-        row = tx.conn.execute("SELECT count(*) FROM index_versions WHERE status = 'active'")
-        assert row.fetchone() == (1,)
-
-
-def _drop_connections(url: str) -> None:
-    """What clients see of a database that restarts."""
-    with psycopg.connect(url, autocommit=True) as conn:
-        conn.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
-
-
-def _try(server: Server, photo_id: str) -> tuple[int, str]:
-    answer = server.client.get(f"/v1/photos/{photo_id}/similar", params={"top_k": 50})
-    time.sleep(0.1)
-    return answer.status_code, answer.text
-
-
-def _whole(server: Server, photos: list[str]) -> bool:
-    code, _ = _try(server, photos[0])
-    if code != 200:
-        return False
-    answer = found(server, photos[0])
-    return not answer["partial"] and ids(answer) == set(photos[1:])
-
-
-def upload_anyway(server: Server, seed: int) -> str:
-    """Upload as a patient client does: again, while the answer is that the server is not well."""
-    for _ in range(20):
-        answer = server.client.post("/v1/photos", files={"file": ("a.jpg", jpeg(seed))})
-        if answer.status_code in (200, 202):
-            return str(answer.json()["photo_id"])
-        assert answer.status_code in (500, 503), answer.text
-        time.sleep(0.5)
-    raise AssertionError("the server does not recover")

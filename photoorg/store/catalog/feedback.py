@@ -121,7 +121,8 @@ def _insert(
         row = tx.conn.execute(sql.encode(), {"tenant": tx.tenant, **values}).fetchone()
     except ForeignKeyViolation:
         raise NotFoundError(
-            f"There is no photo {photo_id!r}.", fix="GET /v1/photos lists the ids there are."
+            f"There is no photo {photo_id!r}.",
+            fix="Search results and GET /v1/photos show the ids there are.",
         ) from None
     assert row is not None
     return int(row[0])

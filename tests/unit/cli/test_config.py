@@ -94,3 +94,26 @@ def test_base_yaml_tells_the_real_defaults(repo_root):
     path = repo_root / "configs" / "base.yaml"
     assert load(path, env={}) == PhotoOrgConfig()
     assert len(yaml.safe_load(path.read_text())) >= 8
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"), [("storag: {root: x}", "storage"), ("serve: {prot: 1}", "port")]
+)
+def test_a_misspelt_key_is_told_the_one_that_was_meant(text, meant, tmp_path, capsys):
+    assert main(["config", "check", write(tmp_path, text)]) == 2
+    assert f"did you mean {meant}?" in capsys.readouterr().err
+
+
+def test_a_key_like_no_other_gets_no_guess(tmp_path, capsys):
+    assert main(["config", "check", write(tmp_path, "zzz: 1")]) == 2
+    assert "did you mean" not in capsys.readouterr().err
+
+
+def test_a_variable_for_a_whole_section_beside_its_keys_is_explained():
+    with pytest.raises(ConfigError, match="PHOTOORG_STORAGE and PHOTOORG_STORAGE__ROOT"):
+        load(env={"PHOTOORG_STORAGE": "s3://b/p", "PHOTOORG_STORAGE__ROOT": "x"})
+
+
+def test_a_file_that_is_no_yaml_is_told_by_line_and_column(tmp_path, capsys):
+    assert main(["config", "check", write(tmp_path, "tenant: a\nstorage: [1,\n")]) == 2
+    assert "config.yaml, line 3, column 1 is not YAML" in capsys.readouterr().err

@@ -79,6 +79,17 @@ async def test_a_failing_slot_is_left_out():
     assert (found.answered, found.total) == (3, 4)
 
 
+async def test_a_failure_that_says_what_to_do_is_logged_without_a_traceback(caplog):
+    slots = spread_over(2, NAMES)
+    slots[0].error = StorageError("The bucket is away.")
+    await search(slots)
+    (record,) = caplog.records
+    assert "The bucket is away" in record.getMessage() and record.exc_info is None
+    slots[0].error = RuntimeError("a fault of ours")
+    await search(slots)
+    assert caplog.records[-1].exc_info is not None
+
+
 async def test_no_answer_at_all_is_a_deadline_error():
     with pytest.raises(DeadlineError):
         await search([FakeSlot(delay_s=60), FakeSlot(delay_s=60)], deadline_s=0.02)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import errno
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +19,7 @@ from photoorg.index.build import build_local
 from photoorg.index.manifest import NAME, IndexManifest
 from photoorg.models import IndexVersion
 from photoorg.search.local import local_slot
-from photoorg.stages.compaction import Compaction, up_to_date, waiting
+from photoorg.stages.compaction import Compaction, compact_here, up_to_date, waiting
 from photoorg.stages.versions import Versions
 from photoorg.store.catalog import Catalog, delta, indexes, photos, spaces
 from photoorg.store.objects import ObjectStore
@@ -215,6 +219,30 @@ def test_a_full_temporary_folder_is_a_sentence(config, library, store, monkeypat
     with pytest.raises(StorageError, match="No space left") as told:
         work.fold()
     assert "TMPDIR" in told.value.fix and active(library) == "v1"
+
+
+@contextmanager
+def files_up_to(size: int) -> Iterator[None]:
+    """No file of this process may grow beyond `size` bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+
+
+@pytest.mark.parametrize("size", [0, 100, 1_000, 2_500])
+def test_writes_that_the_system_cuts_short_leave_the_old_version(config, library, store, size):
+    before = answers(config, library, store)
+    with files_up_to(size), pytest.raises(StorageError, match=r"File too large|could not"):
+        compact_here(config, store, library)
+    assert active(library) == "v1" and answers(config, library, store) == before
+    assert {path.split("/")[3] for path in store.list(f"{T}/indexes")} == {"v1"}
+    _, manifest = compact_here(config, store, library)
+    assert active(library) == manifest.version and answers(config, library, store) == before
 
 
 def test_an_index_is_up_to_date_until_a_photo_comes_or_goes(config, catalog, store):
