@@ -35,7 +35,6 @@ class FindVideos:
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Rows with `data` in, the same rows with `companion` (mostly null) out."""
-        data = table["data"]
         found: dict[int, dict[str, object]] = {}
         failed: dict[int, Rejection] = {}
         for row, video in zip(*self._videos(table), strict=True):
