@@ -10,8 +10,9 @@ share of questions with a right photo (subject and detail) among the first ten, 
 first 20 of 60 alike have a quality below 0.3, with and without quality in the ranking.
 
 Fast: the catalog is filled with --rows photos with captions and file names, their words drawn by
-Zipf's law from 30,000, by COPY and one pass over all words (benchmarks/catalog_fill.py); a search is a full hybrid one (words, vectors, fusion, reasons) over an
-index of the same number of rows in 64 dimensions. Its vector is given: embedding is excluded.
+Zipf's law from 30,000, by COPY and one pass over all words (benchmarks/catalog_fill.py); a search
+is a full hybrid one (words, vectors, fusion, reasons) over an index of the same number of rows in
+64 dimensions. Its vector is given: embedding is excluded.
 """
 
 from __future__ import annotations

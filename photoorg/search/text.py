@@ -2,9 +2,10 @@
 
 A photo's score is the sum over the question's words of weight x rarity: the weight says where the
 word was found (title, tags and people 1, caption and albums 0.4, the place or name of its event
-0.3, OCR 0.2, file name 0.1), rarity is 1 + ln(10^6 / photos with the word). A word is matched as it is written and by its stem; as the
-beginning of a longer word (0.7 of the score); and where neither is found, by trigrams (Jaccard
-similarity of 0.4 and more, as pg_trgm measures it; the score is multiplied by it).
+0.3, OCR 0.2, file name 0.1), rarity is 1 + ln(10^6 / photos with the word). A word is matched as it
+is written and by its stem; as the beginning of a longer word (0.7 of the score); and where neither
+is found, by trigrams (Jaccard similarity of 0.4 and more, as pg_trgm measures it; the score is
+multiplied by it).
 """
 
 from __future__ import annotations

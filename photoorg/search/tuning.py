@@ -97,8 +97,8 @@ def nothing_near(best: float, limits: Limits) -> str:
     """Why there is nothing, in words."""
     found = f"best similarity {best:.2f}, " if best > LOWEST else ""
     return (
-        f"nothing in the library is nearer to this than chance ({found}{limits.best:.2f} is needed);"
-        " cutoff off shows it all the same"
+        f"nothing in the library is nearer to this than chance ({found}{limits.best:.2f} is "
+        "needed); cutoff off shows it all the same"
     )
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from photoorg.config import StorageConfig
+from photoorg.config import SearchConfig, StorageConfig
 from photoorg.models import Rgb
 from photoorg.search.catalog import CatalogQueries
 from photoorg.search.tuning import limits_of
-from photoorg.config import SearchConfig
 from photoorg.space import EmbeddingSpace
 from photoorg.stages.cutoffs import Fitted, apply, fit_search
 from photoorg.stages.vectors import vector_table
