@@ -75,8 +75,12 @@ def main() -> None:
         print("wrong:", data.names[a], data.names[b], round(confidence[a, b], 3))
     table = [("photoorg", ours), ("photoorg, held-out files", held), *peers.items()]
     lines = [
-        (name, missing[name] if s is None else
-         f"precision {s.precision:.4f}  recall {s.recall:.4f}  ROC-AUC {s.roc_auc:.4f}")
+        (
+            name,
+            missing[name]
+            if s is None
+            else f"precision {s.precision:.4f}  recall {s.recall:.4f}  ROC-AUC {s.roc_auc:.4f}",
+        )
         for name, s in table
     ]
     print_table(f"{len(rows)} files, {len(truth)} true pairs, seed {options.seed}", lines)

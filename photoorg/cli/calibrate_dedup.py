@@ -146,9 +146,7 @@ def _figures(scores: PairScores, area: float, threshold: float) -> dict[str, Any
     }
 
 
-def _draw(
-    path: Path, before: PairScores, old: Curve, after: PairScores, new: Curve
-) -> str:
+def _draw(path: Path, before: PairScores, old: Curve, after: PairScores, new: Curve) -> str:
     from photoorg.evaluate.curves import draw_refits
     from photoorg.evaluate.refit import Refit
 
