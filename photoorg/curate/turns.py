@@ -71,6 +71,7 @@ def compose(outer: int, inner: int) -> int:
     return next(n for n, t in enumerate(TURNS) if (turned_pixels(corners, t) == after).all())
 
 
+@cache
 def inverse(turn: int) -> int:
     """The turn that takes `turn` back; places in TURNS."""
     return next(n for n in range(len(TURNS)) if compose(n, turn) == 0)

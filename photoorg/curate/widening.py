@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +31,8 @@ BATCH = 8
 """Photos turned and encoded at once: 56 small pictures."""
 AROUND = 12
 """So many of the surest partners of a photo are compared with each other."""
+HOPS = 1_000_000
+"""Pairs of partners looked over at most; some 100 bytes each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,18 +101,27 @@ def second_hop(found: Scored, config: DedupConfig, most: int) -> Wider:
         # The turn that makes the partner look like the photo it is listed under.
         around[a].append((-confidence, b, turn))
         around[b].append((-confidence, a, inverse(turn)))
-    seen = set(
-        zip(found.first.tolist(), found.second.tolist(), found.evidence.turn.tolist(), strict=True)
+    hops = np.asarray(list(islice(_hops(around), HOPS)), np.int64).reshape(-1, 3)
+    first, second, turn = hops.T
+    codes = _codes(first, second)
+    known = np.isin(codes, _codes(strong.first, strong.second))
+    known |= np.isin(
+        codes * len(TURNS) + turn,
+        _codes(found.first, found.second) * len(TURNS) + found.evidence.turn,
     )
-    sure = set(zip(strong.first.tolist(), strong.second.tolist(), strict=True))
-    made: dict[tuple[int, int], int] = {}
-    for a, b, turn in _hops(around):
-        if (a, b) not in sure and (a, b, turn) not in seen and (a, b) not in made:
-            made[a, b] = turn
-            if len(made) >= most:
-                break
-    pairs = np.asarray(list(made), np.int32).reshape(-1, 2)
-    return Wider(pairs[:, 0], pairs[:, 1], np.asarray(list(made.values()), np.int8), None)
+    new = np.flatnonzero(~known)
+    chosen = np.sort(new[np.unique(codes[new], return_index=True)[1]])[:most]
+    return Wider(
+        first[chosen].astype(np.int32),
+        second[chosen].astype(np.int32),
+        turn[chosen].astype(np.int8),
+        None,
+    )
+
+
+def _codes(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.int64]:
+    """One number for each pair of rows; rows are below 2**29."""
+    return first.astype(np.int64) << 29 | second.astype(np.int64)
 
 
 def _strong(found: Scored, config: DedupConfig) -> NDArray[np.int64]:
