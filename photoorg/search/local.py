@@ -15,6 +15,7 @@ from photoorg.search.catalog import CatalogQueries
 from photoorg.search.dual import DualReads
 from photoorg.search.embedding import LocalEmbedder
 from photoorg.search.fanout import FanOut
+from photoorg.search.neighbours import Neighbours
 from photoorg.search.ports import Embedder, Slot
 from photoorg.search.reader import CatalogReader
 from photoorg.search.service import SearchService
@@ -47,12 +48,20 @@ def local_service(
     slots: Sequence[Slot],
     reader: CatalogReader,
     queries: CatalogQueries,
+    neighbours: Neighbours | None = None,
 ) -> SearchService:
     """A SearchService that also puts a sample of its queries to shadow indices."""
     fanout = FanOut(slots, config.search.deadline_ms / 1000)
     share = config.migration.sample
     dual = DualReads(fanout, reader, share) if share else None
-    return SearchService(embedder, slots, reader, config.search, queries, dual=dual)
+    return SearchService(
+        embedder, slots, reader, config.search, queries, dual=dual, neighbours=neighbours
+    )
+
+
+def local_neighbours(config: PhotoOrgConfig) -> Neighbours:
+    """What shards found for hot photos, as much of it as the configuration lets one process keep."""
+    return Neighbours(config.search.cached_neighbours, config.search.cache_seconds)
 
 
 def open_catalog(config: PhotoOrgConfig, stack: ExitStack) -> Catalog:

@@ -25,6 +25,7 @@ from photoorg.search.dates import read_dates
 from photoorg.search.dual import DualReads
 from photoorg.search.fanout import FanOut
 from photoorg.search.filters import Filter
+from photoorg.search.neighbours import Neighbours
 from photoorg.search.pages import LOWEST, Page, Pages, Queries, Question
 from photoorg.search.ports import Box, Embedder, Mode, PhotoReader, SearchAnswer, Slot, Vector
 from photoorg.search.rerank import QueryFacts
@@ -50,13 +51,14 @@ class SearchService:
         queries: Queries | None = None,
         *,
         dual: DualReads | None = None,
+        neighbours: Neighbours | None = None,
     ) -> None:
         self._embedder = embedder
         self._slots = FanOut(slots, config.deadline_ms / 1000)
         self._photos = photos
         self._config = config
         self._queries = queries
-        self._pages = Pages(self._slots, photos, queries, config, dual)
+        self._pages = Pages(self._slots, photos, queries, config, dual, neighbours)
 
     async def similar(
         self,
