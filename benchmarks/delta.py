@@ -2,8 +2,10 @@
 
 python -m benchmarks.delta --json [--n 400000] [--delta 50000]
 
-The same slot is asked the same queries one by one, in turns with and without the changes, so that
-whatever else the machine does meets both alike.
+The same slot is asked the same queries one by one, each with and without the changes right after
+one another and in changing order, many times over, so that whatever else the machine does meets
+both alike. The cost is that of the sum of every query's median; its interval (95%) is of bootstrap
+draws of queries and repeats.
 """
 
 from __future__ import annotations
@@ -31,7 +33,6 @@ from photoorg.space import EmbeddingSpace
 
 K = 20
 POOL = 40
-RUNS = 5
 EVENTS = 10_000
 
 
@@ -60,14 +61,36 @@ def opened(folder: Path, manifest: IndexManifest) -> LiveShards:
     return LiveShards(shards, len(shards), manifest.space, version=manifest.version)
 
 
-def timed(shards: LiveShards, queries: NDArray[np.float32]) -> float:
-    """Median milliseconds of a query."""
-    took = []
-    for x_d in queries:
-        started = time.perf_counter()
-        shards.search(x_d[None], K, POOL)
-        took.append(time.perf_counter() - started)
-    return 1000 * float(np.median(took))
+def in_pairs(
+    plain: LiveShards, changed: LiveShards, queries: NDArray[np.float32], repeats: int
+) -> NDArray[np.float64]:
+    """Seconds [repeats, queries, 2] without and with the changes, one right after the other."""
+    took = np.zeros((repeats, len(queries), 2))
+    for repeat in range(repeats):
+        for number, x_d in enumerate(queries):
+            both = [(0, plain), (1, changed)]
+            for which, shards in both if (repeat + number) % 2 else both[::-1]:
+                started = time.perf_counter()
+                shards.search(x_d[None], K, POOL)
+                took[repeat, number, which] = time.perf_counter() - started
+    return took
+
+
+def cost(took: NDArray[np.float64]) -> float:
+    """How much longer queries take with the changes, as a share."""
+    plain, changed = np.median(took, axis=0).sum(axis=0)
+    return float(changed / plain - 1)
+
+
+def interval(took: NDArray[np.float64], draws: int = 1_000) -> list[float]:
+    """The middle 95% of the cost over bootstrap draws."""
+    rng = np.random.default_rng(7)
+    repeats, queries, _ = took.shape
+    costs = [
+        cost(took[rng.integers(0, repeats, repeats)][:, rng.integers(0, queries, queries)])
+        for _ in range(draws)
+    ]
+    return [round(float(c), 4) for c in np.quantile(costs, [0.025, 0.975])]
 
 
 def recall(shards: LiveShards, added: NDArray[np.float32], count: int, base: int) -> float:
@@ -99,6 +122,7 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=512)
     parser.add_argument("--shards", type=int, default=4)
     parser.add_argument("--queries", type=int, default=300)
+    parser.add_argument("--repeats", type=int, default=15)
     args = parser.parse_args()
     space = EmbeddingSpace("bench", "bench", "none", "1", "none", args.dim)
     clusters = Clusters(args.dim, args.n + args.delta)
@@ -122,15 +146,16 @@ def main() -> None:
             rows = range(start, min(args.delta, start + EVENTS))
             changed.apply([Added(r + 1, name(args.n + r), added[r]) for r in rows])
         apply_s = time.perf_counter() - started
-        timed(plain, queries[:50])
-        timed(changed, queries[:50])
-        turns = [(timed(plain, queries), timed(changed, queries)) for _ in range(RUNS)]
+        in_pairs(plain, changed, queries[:50], 1)
+        took = in_pairs(plain, changed, queries, args.repeats)
         found = recall(changed, added, 200, args.n)
-    plain_ms, changed_ms = (float(np.median([t[i] for t in turns])) for i in (0, 1))
+    plain_ms, changed_ms = 1000 * np.median(took, axis=(0, 1))
     result = {
-        "delta_cost_over_query": float(np.median([b / a - 1 for a, b in turns])),
-        "query_ms": plain_ms,
-        "query_with_delta_ms": changed_ms,
+        "delta_cost_over_query": cost(took),
+        "delta_cost_interval_95": interval(took),
+        "query_ms": float(plain_ms),
+        "query_with_delta_ms": float(changed_ms),
+        "repeats": args.repeats,
         "delta_rows": args.delta,
         "recall_among_delta": found,
         "apply_s": apply_s,

@@ -182,15 +182,7 @@ def _truth(x: Matrix, queries: Matrix, exact: Peer) -> tuple[NDArray[np.int64], 
 def _ours(
     keys: NDArray[np.uint8], x: Matrix, folder: Path, config: IndexConfig, threads: int
 ) -> tuple[IndexManifest, Peer]:
-    space = EmbeddingSpace("synthetic", "none", "none", "1", "none", x.shape[1])
-    started = time.perf_counter()
-    manifest = build_local(_batches(keys, x), folder, space, config, version="benchmark")
-    seconds = time.perf_counter() - started
-    shards = _open(folder, manifest, threads)
-    order = np.argsort(comparable(keys))
-    places = [
-        order[np.searchsorted(comparable(keys)[order], comparable(s.ids.keys))] for s in shards
-    ]
+    manifest, shards, places, seconds = _ours_opened(keys, x, folder, config, threads)
 
     def search(queries: Matrix) -> NDArray[np.int64]:
         answers = [shard.search(queries, K) for shard in shards]
@@ -201,6 +193,22 @@ def _ours(
 
     size = sum(shard.memory_bytes() for shard in shards) / max(1, len(x))
     return manifest, Peer(f"photoorg {manifest.factory}", seconds, size, search)
+
+
+def _ours_opened(
+    keys: NDArray[np.uint8], x: Matrix, folder: Path, config: IndexConfig, threads: int
+) -> tuple[IndexManifest, list[Shard], list[NDArray[np.int64]], float]:
+    """The version, its open shards, each of their rows' place in `x`, and seconds of the build."""
+    space = EmbeddingSpace("synthetic", "none", "none", "1", "none", x.shape[1])
+    started = time.perf_counter()
+    manifest = build_local(_batches(keys, x), folder, space, config, version="benchmark")
+    seconds = time.perf_counter() - started
+    shards = _open(folder, manifest, threads)
+    order = np.argsort(comparable(keys))
+    places = [
+        order[np.searchsorted(comparable(keys)[order], comparable(s.ids.keys))] for s in shards
+    ]
+    return manifest, shards, places, seconds
 
 
 def _open(folder: Path, manifest: IndexManifest, threads: int) -> list[Shard]:

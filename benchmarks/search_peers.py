@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -73,9 +72,24 @@ def hnswlib(x: Matrix, truth: NDArray[np.int64], queries: Matrix, threads: int, 
 def pgvector(url: str, x: Matrix, truth: NDArray[np.int64], queries: Matrix) -> Peer:
     """Pgvector's HNSW with its defaults over one connection; the smallest ef that reaches 0.95."""
     import psycopg
-    from pgvector.psycopg import register_vector
 
     connection: Any = psycopg.connect(url, autocommit=True)
+    seconds, size = fill_pgvector(connection, x)
+
+    def search(q: Matrix) -> NDArray[np.int64]:
+        return ask_pgvector(connection, q)
+
+    for ef in (10, 20, 40, 80, 160, 320, 640):
+        connection.execute(f"SET hnsw.ef_search = {ef}")
+        if recall(search(queries), truth) >= 0.95:
+            break
+    return Peer(f"pgvector HNSW ef={ef}", seconds, size, search)
+
+
+def fill_pgvector(connection: Any, x: Matrix) -> tuple[float, float]:
+    """Copy the vectors into a table and index it: seconds, and bytes of the index per vector."""
+    from pgvector.psycopg import register_vector
+
     connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
     register_vector(connection)
     connection.execute("SET maintenance_work_mem = '1GB'")
@@ -83,27 +97,22 @@ def pgvector(url: str, x: Matrix, truth: NDArray[np.int64], queries: Matrix) -> 
     started = time.perf_counter()
     with connection.cursor().copy("COPY peers FROM STDIN") as copy:
         for i, row in enumerate(x):
-            text = io.StringIO()
-            np.savetxt(text, row[None], fmt="%.6g", delimiter=",")
-            copy.write_row((i, f"[{text.getvalue().strip()}]"))
+            copy.write_row((i, "[" + ",".join(map("{:.6g}".format, row.tolist())) + "]"))
     connection.execute("CREATE INDEX peers_x ON peers USING hnsw (x vector_ip_ops)")
     seconds = time.perf_counter() - started
-    size = connection.execute("SELECT pg_relation_size('peers_x')").fetchone()[0] / len(x)
+    size = connection.execute("SELECT pg_relation_size('peers_x')").fetchone()[0]
+    return seconds, size / len(x)
 
-    def search(q: Matrix) -> NDArray[np.int64]:
-        found = np.full((len(q), K), -1, np.int64)
-        for i, row in enumerate(q):
-            rows = connection.execute(
-                "SELECT id FROM peers ORDER BY x <#> %s LIMIT %s", [row, K], prepare=True
-            ).fetchall()
-            found[i, : len(rows)] = [r[0] for r in rows]
-        return found
 
-    for ef in (10, 20, 40, 80, 160, 320, 640):
-        connection.execute(f"SET hnsw.ef_search = {ef}")
-        if recall(search(queries), truth) >= 0.95:
-            break
-    return Peer(f"pgvector HNSW ef={ef}", seconds, size, search)
+def ask_pgvector(connection: Any, q: Matrix) -> NDArray[np.int64]:
+    """The ten nearest of each query [n, 10], -1 where fewer were found."""
+    found = np.full((len(q), K), -1, np.int64)
+    for i, row in enumerate(q):
+        rows = connection.execute(
+            "SELECT id FROM peers ORDER BY x <#> %s LIMIT %s", [row, K], prepare=True
+        ).fetchall()
+        found[i, : len(rows)] = [r[0] for r in rows]
+    return found
 
 
 def recall(found: NDArray[np.int64], truth: NDArray[np.int64]) -> float:

@@ -184,6 +184,7 @@ class SearchConfig(Section):
     delta_poll_ms: Positive = 500
     hedge_ms: Positive = 150
     cached_photos: Positive = 50_000
+    cached_neighbours: int = Field(500, ge=0)
     filter_memory_mb: Positive = 256
     cache_seconds: float = 30.0
 

@@ -28,6 +28,7 @@ from photoorg.search.hedging import Hedged
 from photoorg.search.local import (
     local_cross,
     local_embedder,
+    local_neighbours,
     local_reader,
     local_service,
     local_slot,
@@ -114,9 +115,17 @@ class Ingress:
         """Called by Ray Serve when the constructor is done."""
         config = self._config
         tenant_of = fixed_tenant(config.tenant)
+        neighbours = local_neighbours(config)
+        self._metrics.watch(neighbours)
         return create_app(
             local_service(
-                config, self._embedder, self._slots, self._reader, self._queries, self._cross
+                config,
+                self._embedder,
+                self._slots,
+                self._reader,
+                self._queries,
+                self._cross,
+                neighbours,
             ),
             self._library,
             self._library,

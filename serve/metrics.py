@@ -5,6 +5,8 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from photoorg.search.neighbours import Neighbours
+
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.6, 1.0, 2.5, 5.0, 10.0)
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -44,6 +46,12 @@ class Metrics:
             "Searches some shards did not answer.",
             registry=self.registry,
         )
+        self.neighbours = Gauge(
+            "photoorg_neighbour_cache_requests",
+            "Searches for photos like one: found in the cache of neighbours (hit) or not (miss).",
+            ["outcome"],
+            registry=self.registry,
+        )
         self.queue = Gauge(
             "photoorg_upload_queue_depth",
             "Uploads accepted and not yet processed.",
@@ -55,6 +63,11 @@ class Metrics:
             ["outcome"],
             registry=self.registry,
         )
+
+    def watch(self, neighbours: Neighbours) -> None:
+        """Tell the hits and misses of a cache of neighbours, as they are when metrics are read."""
+        self.neighbours.labels("hit").set_function(lambda: neighbours.hits)
+        self.neighbours.labels("miss").set_function(lambda: neighbours.misses)
 
     def text(self) -> bytes:
         """Everything in Prometheus' text format."""

@@ -16,6 +16,7 @@ from photoorg.search.cross import CrossRanker, SecondSpace
 from photoorg.search.dual import DualReads
 from photoorg.search.embedding import LocalEmbedder
 from photoorg.search.fanout import FanOut
+from photoorg.search.neighbours import Neighbours
 from photoorg.search.ports import Embedder, Slot
 from photoorg.search.reader import CatalogReader
 from photoorg.search.service import SearchService
@@ -52,12 +53,27 @@ def local_service(
     reader: CatalogReader,
     queries: CatalogQueries,
     cross: CrossRanker | None = None,
+    neighbours: Neighbours | None = None,
 ) -> SearchService:
     """A SearchService that also puts a sample of its queries to shadow indices."""
     fanout = FanOut(slots, config.search.deadline_ms / 1000)
     share = config.migration.sample
     dual = DualReads(fanout, reader, share) if share else None
-    return SearchService(embedder, slots, reader, config.search, queries, dual=dual, cross=cross)
+    return SearchService(
+        embedder,
+        slots,
+        reader,
+        config.search,
+        queries,
+        dual=dual,
+        cross=cross,
+        neighbours=neighbours,
+    )
+
+
+def local_neighbours(config: PhotoOrgConfig) -> Neighbours:
+    """What shards found for hot photos; the configuration says how much is kept."""
+    return Neighbours(config.search.cached_neighbours, config.search.cache_seconds)
 
 
 def open_catalog(config: PhotoOrgConfig, stack: ExitStack) -> Catalog:

@@ -21,8 +21,9 @@ from photoorg.search.dual import Again, DualReads, LiveRead
 from photoorg.search.fanout import FanOut, Found, Merged
 from photoorg.search.filters import Filter
 from photoorg.search.fusion import fuse
+from photoorg.search.neighbours import Neighbours
 from photoorg.search.planner import FilterPlan, plan
-from photoorg.search.ports import PhotoReader, Scope, Vector
+from photoorg.search.ports import EVERYTHING, PhotoReader, Scope, Vector
 from photoorg.search.rerank import Pool, QueryFacts, rank
 from photoorg.search.text import Words
 from photoorg.search.tuning import LOWEST, NO_LIMITS, Limits, nothing_near, with_chance
@@ -118,7 +119,9 @@ class Pages:
         config: SearchConfig,
         dual: DualReads | None = None,
         cross: CrossRanker | None = None,
+        neighbours: Neighbours | None = None,
     ) -> None:
+        self._neighbours = neighbours
         self._slots = slots
         self._photos = photos
         self._queries = queries
@@ -291,9 +294,7 @@ class Pages:
             scope = replace(scope, filter=q.chosen.to_json(), revision=revision)
         sure, most = (chosen.fetch(k), chosen.fetch(pool)) if chosen else (k, pool)
         asked = time.perf_counter()
-        found = await self._slots.search(
-            q.tenant, q.space, q.x_d, sure, seq=q.seq, pool=most, scope=scope
-        )
+        found = await self._search(q, q.x_d, sure, most, scope)
         seconds = time.perf_counter() - asked
         best = found.best
         kept = set(best.ids)
@@ -331,6 +332,20 @@ class Pages:
         if not best.ids or end < q.limits.floor:
             end = LOWEST
         return _Candidates(found, at, some, end, seconds)
+
+    async def _search(self, q: Question, x_d: Vector, sure: int, most: int, scope: Scope) -> Found:
+        """Ask the shards, or remember what they said of the same photo."""
+
+        async def ask() -> Found:
+            return await self._slots.search(
+                q.tenant, q.space, x_d, sure, seq=q.seq, pool=most, scope=scope
+            )
+
+        filtered = q.chosen is not None and not q.chosen.empty
+        if self._neighbours is None or not q.skip or filtered or scope != EVERYTHING:
+            return await ask()
+        key = (q.tenant, q.space.id, q.name, sure, most)
+        return await self._neighbours.get(key, q.seq, ask)
 
     async def _plan(self, q: Question) -> FilterPlan | None:
         if q.chosen is None or q.chosen.empty:

@@ -26,6 +26,7 @@ from photoorg.search.dates import read_dates
 from photoorg.search.dual import DualReads
 from photoorg.search.fanout import FanOut
 from photoorg.search.filters import Filter
+from photoorg.search.neighbours import Neighbours
 from photoorg.search.pages import Page, Pages, Queries, Question
 from photoorg.search.ports import Box, Embedder, Mode, PhotoReader, SearchAnswer, Slot, Vector
 from photoorg.search.rerank import QueryFacts
@@ -55,13 +56,14 @@ class SearchService:
         *,
         dual: DualReads | None = None,
         cross: CrossRanker | None = None,
+        neighbours: Neighbours | None = None,
     ) -> None:
         self._embedder = embedder
         self._slots = FanOut(slots, config.deadline_ms / 1000)
         self._photos = photos
         self._config = config
         self._queries = queries
-        self._pages = Pages(self._slots, photos, queries, config, dual, cross)
+        self._pages = Pages(self._slots, photos, queries, config, dual, cross, neighbours)
 
     async def similar(
         self,
