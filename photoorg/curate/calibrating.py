@@ -24,7 +24,7 @@ PhotoPairs = dict[tuple[str, str], float]
 LEAST = 20
 """Pairs of either answer that a fit needs."""
 FOLDS = 5
-THRESHOLDS = tuple(round(0.3 + 0.02 * n, 2) for n in range(35)) + (0.99,)
+THRESHOLDS = (*(round(0.3 + 0.02 * n, 2) for n in range(35)), 0.99)
 WANTED_PRECISION = 0.98
 
 
