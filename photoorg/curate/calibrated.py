@@ -1,4 +1,4 @@
-"""The duplicate settings in force: as configured, and what was fitted for tenant and space."""
+"""The duplicate settings in force: those configured, and what was fitted for tenant and space."""
 
 from __future__ import annotations
 
