@@ -122,9 +122,7 @@ def _refused(q: Matrix, x: Matrix, found: Cutoffs) -> float:
     return float(np.mean((q @ x.T).max(axis=1) < found.best))
 
 
-def _kept(
-    q: Matrix, of_q: NDArray[Any], x: Matrix, of_x: NDArray[Any], found: Cutoffs
-) -> float:
+def _kept(q: Matrix, of_q: NDArray[Any], x: Matrix, of_x: NDArray[Any], found: Cutoffs) -> float:
     """Share of relevant hits among the first twenty that the cutoff leaves."""
     scores = q @ x.T
     top = np.argsort(-scores, axis=1)[:, :TOP]

@@ -213,9 +213,7 @@ class SearchService:
 
         limits, config = await self._limits(tenant, space, "text", cutoff, where)
         cross = CrossQuery(text=words) if words else None
-        q = Question(
-            name, tenant, space, seq, text=words, chosen=where, config=config, cross=cross
-        )
+        q = Question(name, tenant, space, seq, text=words, chosen=where, config=config, cross=cross)
         if mode != "keyword" and words:
             q = replace(q, x_d=await vector_in(space), limits=limits, again=vector_in)
         if mode == "semantic" and q.x_d is not None:

@@ -67,7 +67,7 @@ def library(catalog: Catalog, tmp_path):
 
 
 def test_cutoffs_of_a_library_tell_its_photos_from_noise(catalog: Catalog, library) -> None:
-    store, x, subjects = library(400)
+    store, _, subjects = library(400)
     fitted = fit_search(catalog, store, "a", SPACE, lambda: Nonsense(subjects))
     assert fitted.photos == 400 and set(fitted.cutoffs) == {"image", "text"}
     assert fitted.real["image"] > 0.9 and fitted.nonsense["image"] > 0.9
