@@ -55,12 +55,8 @@ def fill(url: str, tenant: str, ids: Sequence[str], captions: Sequence[str]) -> 
             for number, (photo_id, said) in enumerate(zip(ids, captions, strict=True)):
                 key = bytes.fromhex(photo_id)
                 name = f"IMG_{number:07d}.jpg"
-                copy.write_row(
-                    (
-                        *(tenant, key, f"file:///{name}", key[:16], name, "image/jpeg", 1, 4, 3),
-                        *("ready", 0.5, 0.5, 0.5, 0.5, 0.5, said),
-                    )
-                )
+                file = (f"file:///{name}", key[:16], name, "image/jpeg", 1, 4, 3, "ready")
+                copy.write_row((tenant, key, *file, *[0.5] * 5, said))
 
     def texts(part: int) -> None:
         with _connect(url) as conn:
