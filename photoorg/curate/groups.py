@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,4 +14,4 @@ def rows_by_label(labels_n: Ints, k: int) -> list[Ints]:
     """The rows of each label 0..k-1, ascending; rows of other labels are in none."""
     order = np.argsort(labels_n, kind="stable")
     edges = np.searchsorted(labels_n[order], np.arange(k + 1))
-    return [order[first:last] for first, last in zip(edges[:-1], edges[1:], strict=True)]
+    return [order[first:last] for first, last in pairwise(edges)]
