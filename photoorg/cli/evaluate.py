@@ -83,6 +83,8 @@ def read_embedded(config: PhotoOrgConfig, summary: Any) -> Embedded:
             table = photos.read_part(part)
             uris = dict(zip(*(table[c].to_pylist() for c in ("photo_id", "uri")), strict=True))
             embedded = vectors.read_part(part)
+            if not len(embedded):
+                continue
             views = schema.views_of(embedded.schema)
             rows = embedded["vector"].combine_chunks()
             x_nd = rows.flatten().to_numpy(zero_copy_only=False).reshape(len(rows), -1)
@@ -110,6 +112,11 @@ def _retrieval(args: argparse.Namespace, session: Session) -> None:
         config = _throw_away(session.config(encoder={"space": args.space}), scratch)
         summary = ingest(config, [str(folder) for folder in folders])
         embedded = read_embedded(config, summary)
+    if len(embedded.ids) < 2:
+        raise InputError(
+            f"{len(embedded.ids)} photos under {args.folder} could be read; it takes two or more.",
+            fix="Check the files; `photoorg ingest` and `photoorg rejects` tell what is wrong.",
+        )
     labels = [file.relative_to(folders[0].parent).parts[0] for file in embedded.files]
     scores = score(embedded.x_nw, labels, views=embedded.views)
     data = {

@@ -16,6 +16,7 @@ Vectors = NDArray[np.float32]
 LEAST = 20
 SURE_LOF = 1.5
 SURE_Z = 3.5
+FAR = 100
 FLOOR = 1e-4
 EXACT_ROWS = 50_000
 
@@ -77,7 +78,8 @@ def reasons(nearest: float, density: float, ood: float) -> list[str]:
     """Why a photo is in the queue, in words."""
     told = [f"its nearest photo is at cosine distance {nearest:.2f}"]
     if density >= SURE_LOF:
-        told.append(f"{density:.1f} times as far from its neighbours as they are from theirs")
+        times = f"{density:.1f} times" if density < FAR else f"over {FAR} times"
+        told.append(f"{times} as far from its neighbours as they are from theirs")
     if ood >= SURE_Z:
         told.append("farther from everything than nearly all photos of the library")
     return told

@@ -13,6 +13,7 @@ from photoorg.curate.timeline import Shot
 from photoorg.errors import InputError, NotFoundError
 
 EXIF_DATE = re.compile(r"^(\d{4})[:/](\d{2})[:/](\d{2})")
+ITEM = 'Give a list of {"file", "time", "lat", "lon", "event"}; all but file may be null.'
 KEYS = {"file", "time", "lat", "lon", "event"}
 
 
@@ -27,12 +28,17 @@ def read_labelled(path: Path) -> tuple[list[Shot], list[str | None]]:
         rows = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise NotFoundError(f"There is no file {path}.", fix="Check the path.") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as JSON: {error}.") from None
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise InputError(
+            f"{path} cannot be read: {why}.", fix="Give a JSON file that you may read."
+        ) from None
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON: {error}.", fix=ITEM) from None
     if not isinstance(rows, list):
         raise InputError(
             f"{path} must hold a JSON list.",
-            fix='Each item: {"file", "time", "lat", "lon", "event"}.',
+            fix=ITEM,
         )
     _require_labels(path, rows)
     shots, events = [], []
@@ -53,11 +59,10 @@ def _require_labels(path: Path, rows: list[Any]) -> None:
         return  # told with the number of the item
     keys = sorted({str(key) for row in items for key in row})
     said = f"its keys are {', '.join(keys[:12])}" if keys else "it is empty"
-    fix = 'Each item: {"file", "time", "lat", "lon", "event"}; all but file may be null.'
     if not {"file", "time"} & set(keys):
-        raise InputError(f"{path} names no photos: {said}.", fix=fix)
+        raise InputError(f"{path} names no photos: {said}.", fix=ITEM)
     if all(row.get("event") in (None, "") for row in items):
-        raise InputError(f"No photo of {path} has an event to compare with: {said}.", fix=fix)
+        raise InputError(f"No photo of {path} has an event to compare with: {said}.", fix=ITEM)
 
 
 def _shot(row: Any) -> Shot:

@@ -89,7 +89,7 @@ class SceneAlbums:
             for scene in _all(tx):
                 members, _ = scenes.members(tx, scene.scene_id, limit=None)
                 photos = frozenset(m.photo_id for m in members)
-                if not worth_offering(photos, others, self._config):
+                if not worth_offering(photos, others, self._config, scene.cohesion):
                     continue
                 others.append(photos)
                 made.append(

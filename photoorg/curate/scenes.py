@@ -6,17 +6,19 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
 from photoorg.curate.clustering import Agglomerative, Clusterer, Hdbscan, KMeans
 from photoorg.curate.covers import mean_direction, medoid
+from photoorg.curate.timeline import FIRST_YEAR
 from photoorg.curation_config import ScenesConfig
 
 SAMPLE = 2_000
 MOST = 64
+COPIES = 0.995
 OVERLAP = 0.5
 """Albums that share this part of their photos (Jaccard) are the same idea."""
 Vectors = NDArray[np.float32]
@@ -109,9 +111,13 @@ def name_scene(
     return ", ".join(tag for _, tag in chosen) or None
 
 
-def name_by_time(times: Sequence[datetime | None]) -> str | None:
-    """The months most of the photos were taken in, such as "May 2024" or "May to July 2024"."""
-    known = sorted(t for t in times if t is not None)
+def name_by_time(times: Sequence[datetime | None], latest: datetime | None = None) -> str | None:
+    """The months most of the photos were taken in, such as "May 2024" or "May to July 2024".
+
+    Clocks before 1990 or after `latest` (None: now) are not believed.
+    """
+    latest = latest or datetime.now(UTC)
+    known = sorted(t for t in times if t is not None and FIRST_YEAR <= t.year <= latest.year)
     if not known or 2 * len(known) < len(times):
         return None
     middle = known[len(known) // 20 : len(known) - len(known) // 20]
@@ -133,9 +139,14 @@ def unique_names(names: Iterable[str]) -> list[str]:
     return made
 
 
-def worth_offering(photos: Set[str], others: Iterable[Set[str]], config: ScenesConfig) -> bool:
-    """Whether a scene makes an album: large enough, and not what is there or was refused."""
-    if len(photos) < config.album_photos:
+def worth_offering(
+    photos: Set[str], others: Iterable[Set[str]], config: ScenesConfig, cohesion: float = 0.0
+) -> bool:
+    """Whether a scene makes an album: large enough, and not what is there or was refused.
+
+    Photos as alike as copies (black frames, one scan many times) are no album either.
+    """
+    if len(photos) < config.album_photos or cohesion > COPIES:
         return False
     return all(_jaccard(photos, other) < OVERLAP for other in others)
 

@@ -109,7 +109,8 @@ def distance_km(lat_a: Floats, lon_a: Floats, lat_b: Floats, lon_b: Floats) -> F
 
 
 def _seconds(taken: Sequence[datetime | None]) -> Floats:
-    """Seconds since 1970 as the clocks show them; by hand: numpy takes six times as long."""
+    """Seconds since 1970 as the clocks show them."""
+    # By hand, because numpy's own conversion of datetimes takes six times as long.
     unknown = float("nan")
     return np.array(
         [

@@ -310,7 +310,10 @@ def _find(name_or_path: str) -> Path:
     if name_or_path.endswith((".yaml", ".yml")) or "/" in name_or_path or "\\" in name_or_path:
         path = Path(name_or_path).expanduser()
         if not path.is_file():
-            raise ConfigError(f"There is no space file {path}.")
+            raise ConfigError(
+                f"There is no space file {path}.",
+                fix="Check the path, or give the name of a file in configs/spaces.",
+            )
         return path
     for folder in config_folders("spaces"):
         path = folder / f"{name_or_path}.yaml"

@@ -127,6 +127,35 @@ async def test_a_crash_between_blob_and_row_loses_nothing_that_was_promised(libr
     assert store.read(blob_path(T, digest)) == data
 
 
+class Follower:
+    """Notes what an ingestor tells it."""
+
+    def __init__(self) -> None:
+        self.tenants: list[str] = []
+        self.ran = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    def touched(self, tenant: str) -> None:
+        self.tenants.append(tenant)
+
+    def run(self) -> list[str]:
+        if self.tenants:
+            self._loop.call_soon_threadsafe(self.ran.set)
+        return []
+
+
+async def test_what_follows_an_upload_runs_once_the_queue_is_empty(library, catalog, store, line):
+    await library.accept(T, jpeg("new"), "IMG_1.jpg")
+    follower = Follower()
+    ingestor = Ingestor(catalog, store, lambda tenant: line, SPACE, following=follower)
+    ingestor.start()
+    try:
+        await asyncio.wait_for(follower.ran.wait(), 30)
+    finally:
+        await ingestor.stop()
+    assert follower.tenants == [T] and await library.depth() == 0
+
+
 async def test_a_processed_upload_is_ready_with_its_vector_in_the_log(
     library, ingestor, line, catalog, store
 ):

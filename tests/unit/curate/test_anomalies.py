@@ -54,3 +54,10 @@ def test_neighbours_are_the_nearest_others():
     expected = np.sort(1 - cosine, axis=1)[:, :5]
     assert np.allclose(distance, expected, atol=1e-5)
     assert (rows != np.arange(100)[:, None]).all()
+
+
+def test_half_a_library_of_black_photos_hides_no_stranger_and_makes_none():
+    black = np.repeat(clustered(1, seed=9), 300, axis=0)
+    x = np.concatenate([black, clustered(300), np.eye(32, dtype=np.float32)[[0]]])
+    found = queue(measure(*neighbours(x, 10)), 20)
+    assert 600 in found and not (found < 300).any()

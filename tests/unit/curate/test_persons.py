@@ -53,6 +53,14 @@ def test_five_thousand_faces_of_one_person_are_one_person():
     assert (grouping.person_n != NOBODY).mean() > 0.99
 
 
+def test_one_person_copied_five_thousand_times_among_others_stays_one():
+    x_nd, _ = made_up([8] * 20, within=0.6)
+    copies = np.repeat(made_up([1], seed=7)[0], 5000, axis=0)
+    grouping = regroup(face_set(np.concatenate([copies, x_nd])), Constraints(), CONFIG)
+    assert len(set(grouping.person_n[:5000].tolist())) == 1
+    assert len(set(grouping.person_n.tolist()) - {NOBODY}) == 21
+
+
 @pytest.mark.parametrize(("count", "persons"), [(0, 0), (1, 0), (2, 1), (3, 1)])
 def test_very_few_faces(count, persons):
     x_nd, _ = made_up([count], within=0.8)

@@ -67,6 +67,8 @@ def test_a_scene_without_tags_is_named_by_its_months():
     assert name_by_time(may) == "May 2024"
     assert name_by_time([*may, *july]) == "May to July 2024"
     assert name_by_time([*may, *(d.replace(year=2026) for d in july)]) == "2024 to 2026"
+    assert name_by_time([*may, *(d.replace(year=2099) for d in july[:4])]) == "May 2024"
+    assert name_by_time([d.replace(year=1970) for d in may]) is None
     assert name_by_time([None] * 11 + may[:2]) is None and name_by_time([]) is None
 
 
@@ -81,6 +83,16 @@ def test_what_is_there_or_was_refused_is_not_offered_again():
     assert not worth_offering(photos, [photos | {"new"}], config)
     assert worth_offering(photos, [{"p1", "x", "y"}], config)
     assert not worth_offering({"p1", "p2"}, [], config)
+
+
+def test_sixty_black_photos_are_a_scene_but_no_album():
+    photos = {str(n) for n in range(60)}
+    config = ScenesConfig()
+    x_nd = np.tile(np.eye(1, 16, dtype=np.float32), (60, 1))
+    (scene,) = find_scenes(x_nd, config)
+    assert len(scene.rows) == 60
+    assert not worth_offering(photos, [], config, scene.cohesion)
+    assert worth_offering(photos, [], config, 0.9)
 
 
 def test_the_plane_keeps_clusters_apart_and_fits():
