@@ -15,6 +15,8 @@ from photoorg.store.catalog import Catalog
 from photoorg.store.embedded import embedded
 
 TEMPLATE = "photoorg_template"
+NOT_DURABLE = ("fsync", "full_page_writes", "synchronous_commit", "autovacuum")
+"""What only serves data that outlives the session, or statistics of databases that live long."""
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +24,8 @@ def postgres_url() -> Iterator[str]:
     """The superuser's URL of an embedded server; its database `postgres` stays empty."""
     with _folder() as folder, embedded(folder) as url:
         with psycopg.connect(url, autocommit=True) as conn:
-            conn.execute("ALTER SYSTEM SET fsync = off")  # its data does not outlive the session
+            for name in NOT_DURABLE:
+                conn.execute(f"ALTER SYSTEM SET {name} = off")
             conn.execute("SELECT pg_reload_conf()")
         yield url
 
