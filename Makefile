@@ -23,8 +23,19 @@ setup: $(FULL) ## install everything into .venv (base, cpu, clip, dev)
 demo: $(DEMO) ## build a photo library, search it, serve it (CLIP=1 adds CLIP; DEMO_EXIT=1 ends after the checks)
 	@$(BIN)/python -m photoorg.cli.demo
 
+# Tests that start clusters mostly wait for them, so they run beside the others; their report comes
+# last. With ARGS there is one run.
+CLUSTERS := tests/ray tests/e2e
 test: $(FULL) ## run every test (ARGS="-k name" narrows)
+ifeq ($(strip $(ARGS)),)
+	@log=$$(mktemp); trap 'rm -f '"$$log" EXIT; \
+	$(BIN)/python -m pytest -o cache_dir=.pytest_cache/clusters $(CLUSTERS) >"$$log" 2>&1 & beside=$$!; \
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(CLUSTERS)); first=$$?; \
+	echo "$(CLUSTERS), which ran beside:"; wait $$beside; second=$$?; cat "$$log"; \
+	exit $$((first | second))
+else
 	$(BIN)/python -m pytest $(ARGS)
+endif
 
 check: $(FULL) ## lint, formatting, types, import contracts
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,10 @@ from photoorg.store.catalog import Catalog
 from photoorg.store.embedded import embedded
 
 TEMPLATE = "photoorg_template"
+MEMORY = Path("/dev/shm")
+ROOM_BYTES = 4_000_000_000
+NOT_DURABLE = ("fsync", "full_page_writes", "synchronous_commit", "autovacuum")
+"""What only serves data that outlives the session, or statistics of databases that live long."""
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +27,8 @@ def postgres_url() -> Iterator[str]:
     """The superuser's URL of an embedded server; its database `postgres` stays empty."""
     with _folder() as folder, embedded(folder) as url:
         with psycopg.connect(url, autocommit=True) as conn:
-            conn.execute("ALTER SYSTEM SET fsync = off")  # its data does not outlive the session
+            for name in NOT_DURABLE:
+                conn.execute(f"ALTER SYSTEM SET {name} = off")
             conn.execute("SELECT pg_reload_conf()")
         yield url
 
@@ -74,14 +80,18 @@ def url_of(server_url: str, database: str) -> str:
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="photoorg-", ignore_cleanup_errors=True) as name:
+    """On disk a copy of a database of 700 files takes half a second, in memory 50 ms."""
+    where = MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM_BYTES else None
+    with tempfile.TemporaryDirectory(
+        prefix="photoorg-", dir=where, ignore_cleanup_errors=True
+    ) as name:
         yield Path(name)
 
 
 def _database(server_url: str, template: str) -> Iterator[str]:
     name = f"test_{os.getpid()}_{secrets.token_hex(4)}"
     with psycopg.connect(server_url, autocommit=True) as conn:
-        conn.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        conn.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     try:
         yield url_of(server_url, name)
     finally:

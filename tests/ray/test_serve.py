@@ -48,6 +48,7 @@ class Server:
     """`python -m serve.run` in a process of its own, and all the processes under it."""
 
     def __init__(self, config: Path, log: Path) -> None:
+        self.config = config
         env = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "PHOTOORG_"))}
         with log.open("ab") as stderr:
             self.process = subprocess.Popen(
@@ -128,7 +129,8 @@ def module_url(postgres_url, migrated_template) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, module_url) -> Iterator[Server]:
     """Everything in one ingress replica, as on a laptop."""
-    with running(settings(tmp_path_factory.mktemp("inline"), module_url)) as server:
+    config = settings(tmp_path_factory.mktemp("inline"), module_url, upload_lease_s=2)
+    with running(config) as server:
         yield server
 
 
@@ -308,19 +310,22 @@ def _refused(config: Path) -> subprocess.CompletedProcess[str]:
     return done
 
 
-def test_uploads_survive_kill_9_and_are_processed_once(tmp_path, catalog_url):
-    config = settings(tmp_path, catalog_url, upload_lease_s=2)
-    with running(config) as first:
-        accepted = [upload(first, jpeg(n)) for n in range(8)]
-        first.kill()
-    with running(config) as second:
-        eventually(lambda: all(ready(second, i) for i in accepted), "all uploads are processed")
-        assert ids(found(second, accepted[0])) == set(accepted[1:])
-        assert second.stop() == 0
-    with Catalog(catalog_url, DatabaseConfig()) as catalog, catalog.tenant("default") as tx:
-        assert sorted(photos.live_ids(tx)) == sorted(accepted)
-        space = photos_space(tx)
-        assert sorted(e.photo_id for e in delta.since(tx, space, 0)) == sorted(accepted)
+def test_uploads_survive_kill_9_and_are_processed_once(server, module_url):
+    """The last test of the module: it kills the server of those before it."""
+    with Catalog(module_url, DatabaseConfig()) as catalog:
+        with catalog.tenant("default") as tx:
+            before = set(photos.live_ids(tx))
+            start = delta.head(tx)
+        accepted = [upload(server, jpeg(n)) for n in range(200, 208)]
+        server.kill()
+        with running(server.config) as second:
+            eventually(lambda: all(ready(second, i) for i in accepted), "all uploads are processed")
+            assert ids(found(second, accepted[0])) == before | set(accepted[1:])
+            assert second.stop() == 0
+        with catalog.tenant("default") as tx:
+            assert set(photos.live_ids(tx)) == before | set(accepted)
+            events = delta.since(tx, photos_space(tx), start)
+    assert sorted(e.photo_id for e in events) == sorted(accepted)
 
 
 def photos_space(tx) -> str:
@@ -329,27 +334,3 @@ def photos_space(tx) -> str:
     space = spaces.get_default(tx, "image")
     assert space is not None
     return space.id
-
-
-def test_components_placed_apart_work_and_a_lost_shard_makes_answers_partial(tmp_path, catalog_url):
-    config = settings(tmp_path, catalog_url, embedder=APART, shard=APART, ingestor=APART)
-    with running(config) as server:
-        accepted = [upload(server, jpeg(n)) for n in range(6)]
-        eventually(lambda: all(ready(server, i) for i in accepted), "all uploads are processed")
-        assert ids(found(server, accepted[0])) == set(accepted[1:])
-        body = server.client.post("/v1/search", files={"image": ("q.jpg", jpeg(3))}).json()
-        assert body["results"][0]["photo_id"] == accepted[3] and body["shards_total"] == 2
-        wrong = server.client.post("/v1/search", files={"image": ("q.jpg", b"hello")})
-        assert wrong.status_code == 415 and wrong.json()["code"] == "unsupported-media-type"
-        lost = next(iter(server.named("shard-1")))
-        lost.kill()
-        answers = [
-            server.client.post("/v1/search", files={"image": ("q.jpg", jpeg(3))}) for _ in range(3)
-        ]
-        assert {a.status_code for a in answers} == {200}
-        assert answers[0].json()["partial"] and answers[0].json()["shards_answered"] == 1
-        eventually(lambda: not found(server, _in_slot(accepted, 0))["partial"], "the shard is back")
-
-
-def _in_slot(photo_ids: list[str], slot: int) -> str:
-    return next(i for i in photo_ids if int(i[:16], 16) % 2 == slot)
