@@ -83,9 +83,7 @@ class Milvus:
             )
         index = MilvusClient.prepare_index_params()
         lists = max(16, int(4 * len(x) ** 0.5))
-        index.add_index(
-            "vector", index_type="IVF_FLAT", metric_type="IP", params={"nlist": lists}
-        )
+        index.add_index("vector", index_type="IVF_FLAT", metric_type="IP", params={"nlist": lists})
         self._client.create_index("peers", index)
 
     def open(self, x: Any) -> None:
@@ -127,9 +125,7 @@ class Qdrant:
             self._client.upsert("peers", models.Batch(ids=ids, vectors=some.tolist()))
 
     def search(self, x_d: Any, setting: int) -> list[int]:
-        found = self._client.query_points(
-            "peers", query=x_d.tolist(), limit=K, with_payload=False
-        )
+        found = self._client.query_points("peers", query=x_d.tolist(), limit=K, with_payload=False)
         return [int(point.id) for point in found.points]
 
 
