@@ -60,7 +60,7 @@ def local_service(
 
 
 def local_neighbours(config: PhotoOrgConfig) -> Neighbours:
-    """What shards found for hot photos, as much of it as the configuration lets one process keep."""
+    """What shards found for hot photos, as much of it as one process may keep."""
     return Neighbours(config.search.cached_neighbours, config.search.cache_seconds)
 
 
