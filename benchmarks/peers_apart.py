@@ -38,7 +38,7 @@ class Lance:
         self._database = lancedb.connect(str(folder / "lance"))
 
     def build(self, x: Any) -> None:
-        """Store the vectors and index them."""
+        """Fill it and index it."""
         import pyarrow as pa
 
         dim = x.shape[1]
@@ -50,11 +50,11 @@ class Lance:
         )
 
     def open(self, x: Any) -> None:
-        """Make it ready to answer."""
+        """Make ready what was built."""
         self._table = self._database.open_table("peers")
 
     def search(self, x_d: Any, setting: int) -> list[int]:
-        """Ids of the K nearest to one query."""
+        """Ids of the ten nearest."""
         query = self._table.search(x_d, vector_column_name="vector").distance_type("dot")
         rows = query.nprobes(1).ef(setting).refine_factor(2).select(["id"]).limit(K).to_arrow()
         return list(rows.column("id").to_pylist())
@@ -73,7 +73,7 @@ class Milvus:
         self._client = MilvusClient(str(folder / "milvus.db"))
 
     def build(self, x: Any) -> None:
-        """Store the vectors and index them."""
+        """Fill it and index it."""
         from pymilvus import DataType, MilvusClient
 
         schema = MilvusClient.create_schema(auto_id=False)
@@ -91,11 +91,11 @@ class Milvus:
         self._client.create_index("peers", index)
 
     def open(self, x: Any) -> None:
-        """Make it ready to answer."""
+        """Make ready what was built."""
         self._client.load_collection("peers")
 
     def search(self, x_d: Any, setting: int) -> list[int]:
-        """Ids of the K nearest to one query."""
+        """Ids of the ten nearest."""
         found = self._client.search(
             "peers",
             data=[x_d.tolist()],
@@ -121,7 +121,7 @@ class Qdrant:
         """Nothing is kept: local mode holds its points in memory and fills them when opened."""
 
     def open(self, x: Any) -> None:
-        """Make it ready to answer."""
+        """Make ready what was built."""
         from qdrant_client import models
 
         size = models.VectorParams(size=x.shape[1], distance=models.Distance.DOT)
@@ -132,7 +132,7 @@ class Qdrant:
             self._client.upsert("peers", models.Batch(ids=ids, vectors=some.tolist()))
 
     def search(self, x_d: Any, setting: int) -> list[int]:
-        """Ids of the K nearest to one query."""
+        """Ids of the ten nearest."""
         found = self._client.query_points("peers", query=x_d.tolist(), limit=K, with_payload=False)
         return [int(point.id) for point in found.points]
 

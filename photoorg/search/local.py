@@ -72,7 +72,7 @@ def local_service(
 
 
 def local_neighbours(config: PhotoOrgConfig) -> Neighbours:
-    """What shards found for hot photos; the configuration says how much is kept."""
+    """What shards found for hot photos, as much of it as one process may keep."""
     return Neighbours(config.search.cached_neighbours, config.search.cache_seconds)
 
 
