@@ -31,6 +31,7 @@ def test_the_commands_are_those_of_the_manual():
     assert {" ".join(words) for words, _ in ALL} == {
         "up",
         "ingest",
+        "pairs",
         "rejects",
         "tags list",
         "tags map",
@@ -72,6 +73,7 @@ def test_the_commands_are_those_of_the_manual():
         "rules run",
         "rules runs",
         "rules undo",
+        "calibrate dedup",
         "calibrate feedback",
         "calibrate search",
         "calibrate show",
