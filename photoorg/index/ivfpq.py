@@ -137,56 +137,16 @@ class IvfPqIndex:
                 found[faiss.rev_swig_ptr(lists.get_ids(number), size)] = number
         return found
 
-    def rotated(self, x_nd: FloatMatrix) -> FloatMatrix:
-        """Vectors as the inverted file sees them: through the rotation, where there is one."""
+    def lists_near(self, x_nd: FloatMatrix) -> Ids:
+        """All lists per query [n, lists], in the order in which growing effort takes them in."""
         faiss = faiss_io.library()
 
         x_nd = faiss_io.rows_of(x_nd, self.dim)
         if self._nested:
             for i in range(self._index.chain.size()):
                 x_nd = faiss.downcast_VectorTransform(self._index.chain.at(i)).apply(x_nd)
-        return x_nd
-
-    def lists_near(self, rotated_nd: FloatMatrix) -> tuple[FloatMatrix, Ids]:
-        """Scores and numbers of all lists per query [n, lists], as growing effort takes them in."""
-        near: tuple[FloatMatrix, Ids] = self._ivf.quantizer.search(rotated_nd, self.max_effort)
+        near: Ids = self._ivf.quantizer.search(x_nd, self.max_effort)[1]
         return near
-
-    def search_lists(
-        self,
-        rotated_nd: FloatMatrix,
-        k: int,
-        lists_nl: Ids,
-        scores_nl: FloatMatrix,
-        allowed: Mask | Any,
-    ) -> Ids:
-        """Ids [n, k] of the best allowed rows in given lists, -1 padded; a list -1 is passed over.
-
-        `scores_nl` are the lists' scores from lists_near.
-        """
-        faiss = faiss_io.library()
-
-        lists_nl = np.ascontiguousarray(lists_nl, np.int64)
-        scores_nl = np.ascontiguousarray(scores_nl, np.float32)
-        n, width = lists_nl.shape
-        found = np.full((n, k), -1, np.int64)
-        if not n or not width:
-            return found
-        scores = np.empty((n, k), np.float32)
-        wanted = faiss.SearchParametersIVF(nprobe=width, sel=faiss_io.selector(allowed))
-        # Python's own wrapper of this call takes no parameters.
-        self._ivf.search_preassigned_c(
-            n,
-            faiss.swig_ptr(rotated_nd),
-            k,
-            faiss.swig_ptr(lists_nl),
-            faiss.swig_ptr(scores_nl),
-            faiss.swig_ptr(scores),
-            faiss.swig_ptr(found),
-            False,
-            wanted,
-        )
-        return found
 
     def share(self, other: Self) -> None:
         """Use the centroids of another shard of the same version instead of an own copy.

@@ -87,21 +87,6 @@ class Rescorer:
         x_nd: FloatMatrix = self.faiss.reconstruct_batch(np.ascontiguousarray(rows_n))
         return unit(x_nd)
 
-    def best(self, x_nd: FloatMatrix, rows_nm: Ids, k: int) -> tuple[FloatMatrix, Ids]:
-        """Scores and rows of the k best among each query's own rows (-1: none), both [n, k]."""
-        scores = np.full((len(x_nd), k), -np.inf, np.float32)
-        found = np.full((len(x_nd), k), -1, np.int64)
-        for i, rows_m in enumerate(rows_nm):
-            rows = rows_m[rows_m >= 0]
-            if len(rows):
-                scores[i], places = (a[0] for a in self.gathered(rows).search(x_nd[i : i + 1], k))
-                found[i] = np.append(rows, -1)[places]
-        return scores, found
-
-    def gathered(self, rows_n: Ids) -> Gathered:
-        """A copy of some rows' codes, searched as they are here."""
-        return Gathered(self.faiss, rows_n)
-
     def scan(self, x_nd: FloatMatrix, k: int, allowed: Mask | None) -> tuple[FloatMatrix, Ids]:
         """The k best of all allowed rows, every one of them compared."""
         faiss = faiss_io.library()
@@ -109,33 +94,6 @@ class Rescorer:
         if allowed is not None:
             chosen = faiss.SearchParameters(sel=faiss_io.selector(allowed))
         return faiss_io.search(self.faiss, x_nd, k, chosen)
-
-
-class Gathered:
-    """The codes of some rows of a flat FAISS index side by side; scores are those of the index."""
-
-    def __init__(self, source: Any, rows_n: Ids) -> None:
-        faiss = faiss_io.library()
-
-        size = int(source.sa_code_size())
-        if isinstance(source, faiss.IndexScalarQuantizer):
-            some = faiss.IndexScalarQuantizer(source.d, source.sq.qtype, source.metric_type)
-            some.sq.trained = source.sq.trained
-            some.is_trained = True
-        else:
-            some = faiss.IndexFlatIP(source.d)
-        if len(rows_n):
-            codes = faiss.rev_swig_ptr(source.codes.data(), int(source.ntotal) * size)
-            some.add_sa_codes(np.ascontiguousarray(codes.reshape(-1, size)[rows_n]))
-        self._index = some
-
-    def search(self, x_nd: FloatMatrix, k: int) -> tuple[FloatMatrix, Ids]:
-        """Scores and places among the rows, both [n, k], best first; -inf and -1 pad."""
-        return faiss_io.search(self._index, x_nd, k, None)
-
-    def memory_bytes(self) -> int:
-        """Bytes of the codes."""
-        return int(self._index.ntotal) * int(self._index.sa_code_size())
 
 
 def unit(x_nd: FloatMatrix) -> FloatMatrix:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from photoorg.errors import IndexCorruptError, InputError, NotFoundError
 from photoorg.index import faiss_io, seal
@@ -203,33 +202,23 @@ class Shard:
         """Search as many lists per query as hold the allowed rows that no filter would look at.
 
         What a filter allows is seldom spread by chance: near one query nearly all is allowed, near
-        another next to nothing, and an effort for the average would miss most there. Lists without
-        an allowed row are passed over.
+        another next to nothing, and an effort for the average would miss most there.
         """
-        index = self.index
-        assert isinstance(index, IvfPqIndex), "only inverted files have lists"
-        rows_wanted = min(int(counts.sum()), max(self.effort * self._rows / len(counts), 2.0 * k))
-        rotated_nd = index.rotated(x_nd)
-        scores_nl, near_nl = index.lists_near(rotated_nd)
-        counts_nl = counts[near_nl]
-        seen_nl = np.cumsum(counts_nl, axis=1)
-        # The list that reaches what is wanted is the last one; so many as no filter would take in
-        # are always looked at, as long as they hold anything.
-        take_nl = seen_nl - counts_nl < rows_wanted
-        take_nl[:, : self.effort] = True
-        take_nl &= counts_nl > 0
-        width = int(take_nl.sum(axis=1).max())
-        first_nl = np.argsort(~take_nl[:, : _end(take_nl)], axis=1, kind="stable")[:, :width]
-        taken_nl = np.take_along_axis(take_nl, first_nl, 1)
-        lists_nl = np.where(taken_nl, np.take_along_axis(near_nl, first_nl, 1), -1)
-        rows = index.search_lists(
-            rotated_nd,
-            max(k, min(wanted, self._rows)),
-            lists_nl,
-            np.take_along_axis(scores_nl, first_nl, 1),
-            allowed,
-        )
-        return self.rescorer.best(x_nd, rows, k)
+        limit = self.index.max_effort
+        assert isinstance(self.index, IvfPqIndex), "only inverted files have lists"
+        mean = self._rows / limit
+        rows_wanted = min(int(counts.sum()), max(self.effort * mean, 2.0 * k))
+        seen_nl = np.cumsum(counts[self.index.lists_near(x_nd)], axis=1)
+        effort_n = np.maximum(self.effort, (seen_nl < rows_wanted).sum(axis=1) + 1)
+        # Queries of about the same effort share a call.
+        step_n = 2 ** np.ceil(2 * np.log2(np.minimum(effort_n, limit))).astype(np.int64)
+        scores = np.full((len(x_nd), k), -np.inf, np.float32)
+        rows = np.full((len(x_nd), k), -1, np.int64)
+        for step in np.unique(step_n):
+            some = np.flatnonzero(step_n == step)
+            effort = min(limit, math.ceil(math.sqrt(step)))
+            scores[some], rows[some] = self._refine(x_nd[some], k, wanted, effort, allowed)
+        return scores, rows
 
     def _rather_scan(self, allowed: Subset, wanted: int) -> bool:
         """Whether comparing every allowed row is cheaper than searching lists for them.
@@ -341,12 +330,6 @@ def _check(
 
 def _candidates(k: int, factor: int) -> int:
     return max(2 * k, min(k, CALIBRATED_K) * factor + 4 * max(0, k - CALIBRATED_K))
-
-
-def _end(take_nl: NDArray[np.bool_]) -> int:
-    """How many columns there are up to the last one that any row takes."""
-    taken = np.flatnonzero(take_nl.any(axis=0))
-    return int(taken[-1]) + 1 if len(taken) else 0
 
 
 def _in_order(scores: FloatMatrix, rows: Ids) -> tuple[FloatMatrix, Ids]:

@@ -12,7 +12,6 @@ import numpy as np
 from photoorg.index import faiss_io
 from photoorg.index.base import FloatMatrix, Ids, Mask, PhotoKeys
 from photoorg.index.photo_ids import as_keys, comparable
-from photoorg.index.rescore import Gathered
 from photoorg.index.views import all_rows
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ class Subset:
 
     def scan(self, x_nd: FloatMatrix, k: int) -> tuple[FloatMatrix, Ids]:
         """The k best of the allowed rows, every one compared; -inf and -1 pad."""
-        scores, places = self._gathered.search(x_nd, k)
+        scores, places = faiss_io.search(self._gathered, x_nd, k, None)
         rows = np.append(self._rows, -1)
         return scores, rows[places]
 
@@ -69,7 +68,7 @@ class Subset:
     def memory_bytes(self) -> int:
         """Bytes of what it holds now."""
         made = self.__dict__.get("_gathered")
-        codes = 0 if made is None else made.memory_bytes()
+        codes = 0 if made is None else int(made.ntotal) * int(made.sa_code_size())
         return self.mask.nbytes + self.mask.nbytes // 8 + codes
 
     @cached_property
@@ -77,8 +76,21 @@ class Subset:
         return np.flatnonzero(self.mask).astype(np.int64)
 
     @cached_property
-    def _gathered(self) -> Gathered:
-        return Gathered(self._source, self._rows)
+    def _gathered(self) -> Any:
+        """An index of the same codec that holds only the allowed rows, their codes unchanged."""
+        faiss = faiss_io.library()
+        source = self._source
+        size = int(source.sa_code_size())
+        if isinstance(source, faiss.IndexScalarQuantizer):
+            some = faiss.IndexScalarQuantizer(source.d, source.sq.qtype, source.metric_type)
+            some.sq.trained = source.sq.trained
+            some.is_trained = True
+        else:
+            some = faiss.IndexFlatIP(source.d)
+        if len(self._rows):
+            codes = faiss.rev_swig_ptr(source.codes.data(), int(source.ntotal) * size)
+            some.add_sa_codes(np.ascontiguousarray(codes.reshape(-1, size)[self._rows]))
+        return some
 
 
 class AllowedPhotos:
