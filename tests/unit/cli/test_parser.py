@@ -32,6 +32,7 @@ def test_the_commands_are_those_of_the_manual():
         "up",
         "ingest",
         "rejects",
+        "pairs",
         "tags list",
         "tags map",
         "tags unmap",
