@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from photoorg.config import EncoderConfig
 from photoorg.encoders.base import Encoder
-from photoorg.encoders.spaces import list_specs, load_spec, open_encoder
+from photoorg.encoders.spaces import list_specs, open_encoder, spec_name
 from photoorg.errors import EncoderUnavailableError, PhotoOrgError
 from photoorg.space import EmbeddingSpace
 
@@ -73,13 +73,6 @@ class SpaceEncoders:
 
     def _candidates(self, space: EmbeddingSpace) -> list[str]:
         named = [self._config.space, *self._names]
-        files = [n for n in named if n != "auto" and _name(n) == space.name]
+        files = [n for n in named if n != "auto" and spec_name(n) == space.name]
         shipped = [space.name] if space.name in list_specs() else []
         return list(dict.fromkeys([*files, *shipped]))
-
-
-def _name(name_or_path: str) -> str:
-    try:
-        return load_spec(name_or_path).name
-    except PhotoOrgError:
-        return ""

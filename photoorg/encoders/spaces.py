@@ -27,7 +27,7 @@ from photoorg.config import EncoderConfig, FacesConfig
 from photoorg.encoders import weights
 from photoorg.encoders.base import Encoder, FaceEncoder
 from photoorg.encoders.weights import ModelFile
-from photoorg.errors import ConfigError, EncoderUnavailableError
+from photoorg.errors import ConfigError, EncoderUnavailableError, PhotoOrgError
 from photoorg.views import ONE, expand
 
 log = logging.getLogger(__name__)
@@ -210,6 +210,14 @@ def load_spec(name_or_path: str | Path) -> AnySpec:
             f"{path} does not describe a space:\n" + "\n".join(lines) + "\n",
             fix="The files in configs/spaces show every kind.",
         ) from None
+
+
+def spec_name(name_or_path: str) -> str:
+    """What the space of a file is called; "" where no file there describes one."""
+    try:
+        return load_spec(name_or_path).name
+    except PhotoOrgError:
+        return ""
 
 
 def list_specs() -> list[str]:

@@ -33,7 +33,6 @@ def test_the_commands_are_those_of_the_manual():
         "ingest",
         "pairs",
         "rejects",
-        "pairs",
         "tags list",
         "tags map",
         "tags unmap",
