@@ -99,13 +99,16 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class _Candidates:
-    """What the shards gave: all of it, which rows may be hits, and down to where nothing lacks."""
+    """What the shards gave: all of it, which rows may be hits, and down to where nothing lacks.
+
+    `seconds` they took; None where it was remembered and they were not asked.
+    """
 
     found: Found
     rows: NDArray[np.int64]
     pool: Pool
     floor: float
-    seconds: float
+    seconds: float | None
 
 
 class Pages:
@@ -226,8 +229,13 @@ class Pages:
         return found
 
     def _compare(self, q: Question, live: _Candidates, k: int) -> None:
-        """Offer a first page without a filter for a second search, in the shadow index."""
-        if self._dual is not None and q.again is not None and (q.chosen is None or q.chosen.empty):
+        """Offer a first page without a filter for a second search, in the shadow index.
+
+        Not one that was remembered: the two would not have done the same work.
+        """
+        if self._dual is None or q.again is None or live.seconds is None:
+            return
+        if q.chosen is None or q.chosen.empty:
             asked = time.perf_counter() - live.seconds
             read = LiveRead(q.tenant, q.space, live.found.best, k, q.skip, q.seq, asked)
             self._dual.offer(read, q.again)
@@ -293,9 +301,7 @@ class Pages:
             revision = await self._queries.revision(q.tenant)
             scope = replace(scope, filter=q.chosen.to_json(), revision=revision)
         sure, most = (chosen.fetch(k), chosen.fetch(pool)) if chosen else (k, pool)
-        asked = time.perf_counter()
-        found = await self._search(q, q.x_d, sure, most, scope)
-        seconds = time.perf_counter() - asked
+        found, seconds = await self._search(q, q.x_d, sure, most, scope)
         best = found.best
         kept = set(best.ids)
         if over and q.chosen is not None and self._queries is not None and best.ids:
@@ -333,19 +339,26 @@ class Pages:
             end = LOWEST
         return _Candidates(found, at, some, end, seconds)
 
-    async def _search(self, q: Question, x_d: Vector, sure: int, most: int, scope: Scope) -> Found:
-        """Ask the shards, or remember what they said of the same photo."""
+    async def _search(
+        self, q: Question, x_d: Vector, sure: int, most: int, scope: Scope
+    ) -> tuple[Found, float | None]:
+        """Ask the shards, or remember what they said of the same photo; and the seconds it took."""
+        took: float | None = None
 
         async def ask() -> Found:
-            return await self._slots.search(
+            nonlocal took
+            asked = time.perf_counter()
+            found = await self._slots.search(
                 q.tenant, q.space, x_d, sure, seq=q.seq, pool=most, scope=scope
             )
+            took = time.perf_counter() - asked
+            return found
 
         filtered = q.chosen is not None and not q.chosen.empty
         if self._neighbours is None or not q.skip or filtered or scope != EVERYTHING:
-            return await ask()
+            return await ask(), took
         key = (q.tenant, q.space.id, q.name, sure, most)
-        return await self._neighbours.get(key, q.seq, ask)
+        return await self._neighbours.get(key, q.seq, ask), took
 
     async def _plan(self, q: Question) -> FilterPlan | None:
         if q.chosen is None or q.chosen.empty:

@@ -143,7 +143,7 @@ def test_a_whole_migration_there_and_back_while_a_client_hammers(tmp_path, catal
             delete(photos[4])
             eventually(lambda: all(ready(server, i) for i in photos), "uploads go on")
             report = admin(server, "POST", f"indexes/{job['version']}/compare", {"queries": 50})
-            assert report["passed"] and report["coverage"] == 1.0, report
+            assert report["passed"] and report["coverage"] == 1.0, report["gates"]
             assert report["live_queries"] > 0
             admin(server, "POST", f"indexes/{job['version']}/activate", {"wait_s": 60})
             assert default_space(server) == job["space"] != old
