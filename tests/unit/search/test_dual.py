@@ -10,6 +10,7 @@ from photoorg.curation_config import GatesConfig
 from photoorg.search.comparing import Comparison, gates_of
 from photoorg.search.dual import DualReads, overlap, rank_correlation, score_drift
 from photoorg.search.fanout import FanOut
+from photoorg.search.neighbours import Neighbours
 from photoorg.search.reader import Shadow
 from photoorg.search.service import SearchService
 from tests.fakes.search import MUTE, FakeEmbedder, FakePhotos, FakeSlot, photo, photo_id, unit
@@ -87,12 +88,17 @@ class Spaces(FakeSlot):
         return await self.by_space.get(space.id, self.live).vector(tenant, space, photo_id, seq=seq)
 
 
-def service(share: float, other: FakeSlot) -> tuple[SearchService, DualReads, Notes]:
+def service(
+    share: float, other: FakeSlot, neighbours: Neighbours | None = None
+) -> tuple[SearchService, DualReads, Notes]:
     vectors = {photo_id(n): unit(n) for n in NAMES}
     slot = Spaces(FakeSlot(vectors), other)
     reader = Notes([photo(n) for n in NAMES])
     dual = DualReads(FanOut([slot], 1.0), reader, share)
-    return SearchService(FakeEmbedder(), [slot], reader, SearchConfig(), dual=dual), dual, reader
+    searches = SearchService(
+        FakeEmbedder(), [slot], reader, SearchConfig(), dual=dual, neighbours=neighbours
+    )
+    return searches, dual, reader
 
 
 async def test_a_query_is_put_to_the_shadow_too_and_compared():
@@ -104,6 +110,15 @@ async def test_a_query_is_put_to_the_shadow_too_and_compared():
     assert (read.space_id, read.version, read.k) == (MUTE.id, "m1", 5)
     assert (read.overlap, read.rank_correlation) == (1.0, 1.0)
     assert read.score_drift == pytest.approx(0.0, abs=1e-6)
+
+
+async def test_what_was_remembered_is_compared_with_nothing():
+    same = FakeSlot({photo_id(n): unit(n) for n in NAMES})
+    searches, dual, reader = service(1.0, same, Neighbours(10, 60.0))
+    for _ in range(3):
+        await searches.similar("t", photo_id(NAMES[0]), 5)
+    await dual.settle()
+    assert len(reader.noted) == 1
 
 
 async def test_a_shadow_that_fails_costs_the_live_query_nothing():
