@@ -36,8 +36,6 @@ class CalibrationOfCatalog:
         """Take the last change back; NotFoundError."""
 
         def back(tx: Transaction) -> Change:
-            space_id = space_of(tx, None).id
-            token = thresholds.last(tx, space_id)
-            return thresholds.undo(tx, token, actor) if token else Change(space_id, {}, None)
+            return thresholds.undo_last(tx, space_of(tx, None).id, actor)
 
         return await self._with(tenant, back)

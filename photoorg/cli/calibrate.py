@@ -150,9 +150,10 @@ def _undo(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import thresholds
 
     with catalog_transaction(session) as tx:
-        space_id = space_of(tx, args.space).id
-        token = args.token or thresholds.last(tx, space_id)
-        done = thresholds.undo(tx, token, ACTOR) if token else thresholds.Change(space_id, {}, None)
+        if args.token:
+            done = thresholds.undo(tx, args.token, ACTOR)
+        else:
+            done = thresholds.undo_last(tx, space_of(tx, args.space).id, ACTOR)
     text = "Nothing to undo."
     if done.values:
         text = f"{_in_words(done.values)}\ntake that back: photoorg calibrate undo {done.token}"

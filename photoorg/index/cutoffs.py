@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoorg.index.base import FloatMatrix
+from photoorg.index.views import nearness
 
 Floats = NDArray[np.float64]
 
@@ -103,15 +104,20 @@ def fit_images(
     neighbours_m: Floats,
     photos: int,
     nonsense_m: Floats | None = None,
+    *,
+    views: int = 1,
 ) -> Cutoffs | None:
     """Cutoffs for queries by image or vector; None for a library too small to tell.
 
-    `x_nd` are unit vectors of photos drawn at random, `neighbours_m` the best neighbours in the
-    library of `photos` of some of them, `nonsense_m` the best hits of pictures of nothing.
+    `x_nd` are unit vectors of photos drawn at random, `views` for each of them, the whole first;
+    `neighbours_m` the best neighbours in the library of `photos` of some of them, `nonsense_m` the
+    best hits of pictures of nothing.
     """
-    if photos < LEAST_PHOTOS or len(x_nd) < LEAST_PHOTOS or not len(neighbours_m):
+    wholes = x_nd[::views]
+    if photos < LEAST_PHOTOS or len(wholes) < LEAST_PHOTOS or not len(neighbours_m):
         return None
-    mean, spread = unrelated((x_nd @ x_nd.T)[np.triu_indices(len(x_nd), 1)])
+    pairs = nearness(wholes, x_nd, views)[np.triu_indices(len(wholes), 1)]
+    mean, spread = unrelated(pairs)
     z = _NORMAL.inv_cdf(1 - CHANCE / photos)
     best = min(float(np.quantile(neighbours_m, REFUSED)), mean + z * spread)
     lowest = max(mean + LOWEST_Z * spread, min(best, z / x_nd.shape[1] ** 0.5))

@@ -33,6 +33,12 @@ def best_views(scores: FloatMatrix, photos: Ids, k: int) -> tuple[FloatMatrix, I
     return best, found, np.where(found < 0, 0, places)
 
 
+def nearness(x_md: FloatMatrix, y_rd: FloatMatrix, views: int) -> FloatMatrix:
+    """How near queries are to photos of `views` vectors each, one after the other: [m, n]."""
+    near_mn: FloatMatrix = (x_md @ y_rd.T).reshape(len(x_md), -1, views).max(axis=2)
+    return near_mn
+
+
 def all_rows(allowed: Mask, views: int) -> Mask:
     """A mask over photos as one over their vectors."""
     return allowed if views == 1 else np.repeat(allowed, views)

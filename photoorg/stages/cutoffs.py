@@ -21,6 +21,7 @@ from photoorg.index.cutoffs import LEAST_PHOTOS, Cutoffs, best_neighbours, fit_i
 from photoorg.index.photo_ids import comparable
 from photoorg.index.rescore import unit
 from photoorg.index.sample import Sample
+from photoorg.index.views import nearness
 from photoorg.space import EmbeddingSpace
 from photoorg.stages.publish import new_version
 from photoorg.stages.vectors import VectorSnapshot
@@ -64,13 +65,18 @@ class Fitted:
 class Background:
     """How near photos of a library are to each other by chance; fed with its vectors twice."""
 
-    def __init__(self, dim: int) -> None:
-        self.drawn = Sample(SAMPLE, dim)
+    def __init__(self, dim: int, views: int) -> None:
+        self.drawn = Sample(SAMPLE, dim, views=views)
         self.photos = 0
+        self._dim, self._views = dim, views
 
-    def draw(self, keys: Keys, x_nd: NDArray[np.float16]) -> None:
+    def probes(self) -> FloatMatrix:
+        """Photos as a whole, as queries."""
+        return np.ascontiguousarray(self.drawn.x_nd[:: self._views][:PROBES])
+
+    def draw(self, keys: Keys, x_nw: NDArray[np.float16]) -> None:
         """The first time: draw the sample."""
-        self.drawn.add(keys, x_nd)
+        self.drawn.add(keys, x_nw)
         self.photos += len(keys)
 
     def search(
@@ -81,10 +87,10 @@ class Background:
         A photo that has several vectors may come several times.
         """
         best = [nothing(len(x_md)) for x_md in queries]
-        for keys, x_nd in batches:
-            rows = unit(x_nd.astype(np.float32))
+        for keys, x_nw in batches:
+            rows = unit(x_nw.reshape(-1, self._dim).astype(np.float32))
             for number, x_md in enumerate(queries):
-                probe = ExactProbe(x_md, keys)
+                probe = ExactProbe(x_md, keys, views=self._views)
                 probe.offer(rows)
                 best[number] = combine([best[number], probe.best()])
         return best
@@ -126,9 +132,9 @@ def fit_search(
         with catalog.tenant(tenant) as tx:
             snapshot.take(tx)
         sources = snapshot.sources()
-        background = Background(space.dim)
-        for keys, x_nd in snapshot.batches(sources):
-            background.draw(keys, x_nd)
+        background = Background(space.dim, len(space.views))
+        for keys, x_nw in snapshot.batches(sources):
+            background.draw(keys, x_nw)
         if background.photos < LEAST_PHOTOS:
             return Fitted(space, background.photos, {}, {}, {})
         return _fit(background, snapshot, space, encoder_of())
@@ -142,8 +148,8 @@ def _fit(
     space: EmbeddingSpace,
     encoder: Encoder | None,
 ) -> Fitted:
-    drawn = background.drawn
-    probes = np.ascontiguousarray(drawn.x_nd[:PROBES])
+    drawn, views = background.drawn, len(space.views)
+    probes = background.probes()
     noise = phrases = made_up = np.zeros((0, space.dim), np.float32)
     if encoder is not None:
         noise = encoder.encode_images(list(nonsense.pictures(PICTURES)))
@@ -159,14 +165,14 @@ def _fit(
     cutoffs: dict[str, Cutoffs] = {}
     real: dict[str, float] = {}
     refused: dict[str, float] = {}
-    images = fit_images(drawn.x_nd, neighbours, background.photos, tops[0])
+    images = fit_images(drawn.x_nd, neighbours, background.photos, tops[0], views=views)
     if images is not None:
         cutoffs["image"] = images
         real["image"] = float(np.mean(neighbours >= images.best))
         if len(noise):
             refused["image"] = float(np.mean(tops[0] < images.best))
     if images is not None and len(phrases):
-        texts = fit_texts(phrases @ drawn.x_nd.T, tops[1], tops[2])
+        texts = fit_texts(nearness(phrases, drawn.x_nd, views), tops[1], tops[2])
         if texts is not None:
             cutoffs["text"] = texts
             real["text"] = float(np.mean(tops[1] >= texts.best))

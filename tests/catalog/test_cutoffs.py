@@ -92,14 +92,13 @@ async def test_they_are_kept_noted_read_by_searches_and_taken_back(catalog, libr
     finally:
         queries.close()
     with catalog.tenant("a") as tx:
-        token = thresholds.last(tx, SPACE.id)
-        assert set(thresholds.undo(tx, token, "anna").values) == set(changed)
+        assert set(thresholds.undo_last(tx, SPACE.id, "anna").values) == set(changed)
         assert thresholds.get_all(tx, SPACE.id) == {}
     with catalog.tenant("a") as tx:
         told = tx.conn.execute("SELECT count(*) FROM audit_log WHERE action = 'threshold.set'")
         assert told.fetchone() == (8,)
     with catalog.tenant("b") as tx:
-        assert thresholds.last(tx, SPACE.id) is None
+        assert thresholds.undo_last(tx, SPACE.id, "anna").values == {}
 
 
 def test_a_small_library_gets_none_and_no_encoder_is_opened(catalog: Catalog, library) -> None:

@@ -83,12 +83,6 @@ def change(
     return Change(space_id, changed, token)
 
 
-def last(tx: Transaction, space_id: str) -> str | None:
-    """The token of the space's last change, None where nothing was ever changed."""
-    row = tx.conn.execute(LAST, [tx.tenant, space_id, ACTION]).fetchone()
-    return None if row is None else str(row[0])
-
-
 def undo(tx: Transaction, token: str, actor: str) -> Change:
     """Take a change back, which is a change that can be taken back itself.
 
@@ -107,3 +101,9 @@ def undo(tx: Transaction, token: str, actor: str) -> Change:
             f"Changed again since: {', '.join(changed)}.", fix="Undo the later change first."
         )
     return change(tx, space_id, {str(name): before for _, name, before, _ in rows}, actor)
+
+
+def undo_last(tx: Transaction, space_id: str, actor: str) -> Change:
+    """Take the space's last change back; to undo twice is to have it again."""
+    row = tx.conn.execute(LAST, [tx.tenant, space_id, ACTION]).fetchone()
+    return Change(space_id, {}, None) if row is None else undo(tx, str(row[0]), actor)

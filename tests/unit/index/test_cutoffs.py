@@ -106,3 +106,11 @@ def test_chance_falls_as_scores_rise_and_cutoffs_survive_being_kept():
     assert Cutoffs.of(found.to_thresholds("image"), "text") is None
     assert Cutoffs.of({"search.image": 0.4}, "image") == Cutoffs(0.4, 0.4, 0.0, 0.0)
     assert Cutoffs(0.5, 0.5, 0.9, 0.0).chance(0.95) == 0.0
+
+
+def test_parts_of_photos_are_near_by_chance_more_often():
+    x = np.random.default_rng(4).standard_normal((240, 64)).astype(np.float32)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    best = np.full(60, 0.8)
+    wholes, parts = fit_images(x[::4], best, 60), fit_images(x, best, 60, views=4)
+    assert parts.mean > wholes.mean + 0.1
