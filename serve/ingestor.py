@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
@@ -98,6 +99,7 @@ class Ingestor:
         self._attempts = attempts
         self._metrics = metrics or Metrics()
         self._lines: dict[str, Line] = {}
+        self._interrupted: deque[tuple[str, str]] = deque()
         self._known: set[str] = set()
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="ingest")
         self._wake = asyncio.Event()
@@ -126,6 +128,8 @@ class Ingestor:
         while True:
             try:
                 took = await loop.run_in_executor(self._threads, self.step)
+                if not took and self._following is not None:
+                    await loop.run_in_executor(self._threads, self._following.run)
             except CatalogError as error:
                 log.warning("the upload queue cannot be read: %s", error)
                 await asyncio.sleep(PAUSE_S)
@@ -135,25 +139,34 @@ class Ingestor:
                 await asyncio.sleep(POLL_S)
                 continue
             if not took:
-                if self._following is not None:
-                    await loop.run_in_executor(self._threads, self._following.run)
                 self._wake.clear()
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), POLL_S)
 
     def step(self) -> bool:
         """Take one photo off the queue and process it; False if none waits."""
-        with self._catalog.worker() as tx:
-            taken = uploads.claim(tx, 1, self._lease_s, max_attempts=self._attempts)
+        taken = self._taken()
         if not taken:
             return uploads.give_up(self._catalog, max_attempts=self._attempts) > 0
         for tenant, photo_id in taken:
-            outcome = self._process(tenant, photo_id)
+            try:
+                outcome = self._process(tenant, photo_id)
+            except CatalogError:
+                # It stays ours until its lease runs out: no need to wait for that.
+                self._interrupted.append((tenant, photo_id))
+                raise
             self._metrics.ingested.labels(outcome).inc()
             if self._following is not None and outcome in ("ready", "partial"):
                 self._following.touched(tenant)
             log.info("upload %s of %s: %s", photo_id, tenant, outcome)
         return True
+
+    def _taken(self) -> Sequence[tuple[str, str]]:
+        """A photo that a lost database interrupted, else the next of the queue."""
+        with contextlib.suppress(IndexError):
+            return [self._interrupted.popleft()]
+        with self._catalog.worker() as tx:
+            return uploads.claim(tx, 1, self._lease_s, max_attempts=self._attempts)
 
     def _process(self, tenant: str, photo_id: str) -> str:
         with self._catalog.tenant(tenant) as tx:

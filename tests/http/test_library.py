@@ -11,6 +11,7 @@ import pytest
 
 from photoorg.config import StorageConfig
 from photoorg.errors import (
+    CatalogError,
     DecodeError,
     InputError,
     NotFoundError,
@@ -125,6 +126,23 @@ async def test_a_crash_between_blob_and_row_loses_nothing_that_was_promised(libr
         await library.get(T, digest)
     assert (await library.accept(T, data, "a.jpg")).photo_id == digest
     assert store.read(blob_path(T, digest)) == data
+
+
+async def test_an_upload_that_a_lost_database_interrupted_goes_on_at_once(
+    library, ingestor, line, monkeypatch
+):
+    accepted = await library.accept(T, jpeg("new"), "")
+    with monkeypatch.context() as patch:
+
+        def gone(*_: object) -> None:
+            raise CatalogError("The database is gone.")
+
+        patch.setattr(uploads, "finish", gone)
+        with pytest.raises(CatalogError):
+            ingestor.step()
+    assert (await library.get(T, accepted.photo_id)).status == "processing"
+    assert ingestor.step() and not ingestor.step()
+    assert (await library.get(T, accepted.photo_id)).status == "ready"
 
 
 class Follower:
