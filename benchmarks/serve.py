@@ -5,7 +5,8 @@ python -m benchmarks.serve --json [--n 20000] [--clients 16] [--seconds 10] [--r
 Ours is throughput mode, HAProxy and components inside the ingress, as `photoorg serve` has them.
 The defaults are four shard deployments of five requests at once, the Python proxy and default mode;
 only the ingress keeps its larger queue, which favours them. The limit is a single
-process of FastAPI and FAISS that looks nothing up. The load generator runs on the same cores.
+process of FastAPI and FAISS that looks nothing up. Neighbours are not remembered on any side: every
+request is a search. The load generator runs on the same cores.
 """
 
 from __future__ import annotations
@@ -137,6 +138,7 @@ def settings(root: Path, url: str, serve: dict[str, Any]) -> PhotoOrgConfig:
         "database": {"url": url},
         "encoder": {"space": "builtin"},
         "index": {"shards": SHARDS},
+        "search": {"cached_neighbours": 0},
         "serve": {"port": 0, **serve},
     }
     (root / "config.yaml").write_text(yaml.safe_dump(data))
@@ -205,13 +207,8 @@ def measure(url: str, paths: Path, args: argparse.Namespace) -> dict[str, float]
         if time.monotonic() > deadline:
             raise SystemExit(f"{url} does not answer")
         time.sleep(0.2)
-    # Each round asks for photos of its own: neighbours that are remembered would flatter us.
-    lines = paths.read_text().splitlines()
-    parts = [paths.with_suffix(f".{n}") for n in range(args.rounds + 1)]
-    for n, part in enumerate(parts):
-        part.write_text("\n".join(lines[n :: len(parts)]))
-    load(url, parts[0], args.clients, max(3.0, args.seconds / 2))
-    rounds = [load(url, part, args.clients, args.seconds) for part in parts[1:]]
+    load(url, paths, args.clients, max(3.0, args.seconds / 2))
+    rounds = [load(url, paths, args.clients, args.seconds) for _ in range(args.rounds)]
     middle = sorted(rounds, key=lambda r: r["rps"])[len(rounds) // 2]
     return {**middle, "errors": sum(r["errors"] for r in rounds)}
 
