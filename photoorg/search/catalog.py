@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
+from collections import ChainMap, OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -40,7 +40,6 @@ class CatalogQueries:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="queries")
         self._revisions: dict[str, Joined[int]] = {}
         self._kept: OrderedDict[tuple[str, str, str], tuple[float, Any]] = OrderedDict()
-        self._tied: dict[str, tuple[float, dict[str, Bonds]]] = {}
 
     async def revision(self, tenant: str) -> int:
         """The number of changes so far; many who ask at once share one question."""
@@ -69,14 +68,17 @@ class CatalogQueries:
 
         Libraries without events and people are not asked for them at every search.
         """
-        if not await self._remembered(("bonds", tenant, ""), self._has_bonds, tenant):
+        known = await self._remembered(("bonds", tenant, ""), self._no_bonds_yet, tenant)
+        if known is None:
             return {}
-        known = self._bonds_known(tenant)
         missing = [i for i in ids if i not in known]
-        if missing:
-            found = await self._in_thread(self._bonds, tenant, missing)
-            known.update((i, found.get(i, NO_BONDS)) for i in missing)
-        return known
+        if not missing:
+            return known
+        read = await self._in_thread(self._bonds, tenant, missing)
+        found = {i: read.get(i, NO_BONDS) for i in missing}
+        if len(known) < BONDS_KEPT:
+            known.update(found)
+        return ChainMap(found, known)
 
     async def allowed(self, tenant: str, chosen: Filter, ids: Sequence[str]) -> set[str]:
         """Those of the photos that the filter allows."""
@@ -89,14 +91,6 @@ class CatalogQueries:
     def close(self) -> None:
         """Let the threads end."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-
-    def _bonds_known(self, tenant: str) -> dict[str, Bonds]:
-        since, known = self._tied.get(tenant, (0.0, {}))
-        now = time.monotonic()
-        if tenant not in self._tied or now - since > KEPT_S or len(known) > BONDS_KEPT:
-            known = {}
-            self._tied[tenant] = (now, known)
-        return known
 
     async def _remembered(
         self, key: tuple[str, str, str], ask: Callable[..., T], *args: object
@@ -132,9 +126,10 @@ class CatalogQueries:
         with self._catalog.tenant(tenant) as tx:
             return thresholds.get_all(tx, space_id)
 
-    def _has_bonds(self, tenant: str) -> bool:
+    def _no_bonds_yet(self, tenant: str) -> dict[str, Bonds] | None:
+        """Room for bonds; None where the library has none."""
         with self._catalog.tenant(tenant) as tx:
-            return bonds.any_here(tx)
+            return {} if bonds.any_here(tx) else None
 
     def _bonds(self, tenant: str, ids: Sequence[str]) -> Mapping[str, Bonds]:
         with self._catalog.tenant(tenant) as tx:
