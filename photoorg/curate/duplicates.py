@@ -10,9 +10,9 @@ import numpy as np
 from photoorg.curate import keepers
 from photoorg.curate.candidates import near_pairs
 from photoorg.curate.facts import Facts
-from photoorg.curate.grouping import Star, stars
+from photoorg.curate.grouping import Star, layered
 from photoorg.curate.looking import Looker, Pictures
-from photoorg.curate.scoring import Rows, Scored, Visual, score_pairs, surest
+from photoorg.curate.scoring import BURST, Rows, Scored, Visual, score_pairs, surest
 from photoorg.curate.turns import BOTH_WAYS, turned
 from photoorg.curate.widening import Wider, second_hop, turned_neighbours
 from photoorg.curation_config import DedupConfig
@@ -61,8 +61,10 @@ def group(
     decided: Set[tuple[int, int]] = frozenset(),
     apart: Set[tuple[int, int]] = frozenset(),
 ) -> list[Star]:
-    """Groups at a threshold. `decided` pairs of rows no longer join photos by themselves; two
-    photos that are `apart` never share a group. Star.pairs are places in `scored`.
+    """Groups at a threshold, duplicates before bursts.
+
+    `decided` pairs of rows no longer join photos by themselves; two photos that are `apart` never
+    share a group. Star.pairs are places in `scored`.
     """
     good = scored.confidence >= threshold
     if decided or apart:
@@ -71,8 +73,13 @@ def group(
         good &= ~np.fromiter((pair in known for pair in pairs), np.bool_, len(scored))
     places = np.flatnonzero(good)
     rank = np.arange(int(scored.second.max(initial=0)) + 1, dtype=np.int32)
-    found = stars(
-        scored.first[places], scored.second[places], scored.confidence[places], rank, apart=apart
+    found = layered(
+        scored.first[places],
+        scored.second[places],
+        scored.confidence[places],
+        scored.kind[places] == BURST,
+        rank,
+        apart=apart,
     )
     return [replace(s, pairs=tuple(int(places[p]) for p in s.pairs)) for s in found]
 
