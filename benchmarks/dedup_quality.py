@@ -43,7 +43,7 @@ from photoorg.curate.scoring import Scored
 from photoorg.curation_config import DedupConfig
 from photoorg.evaluate.pairs import Pair, PairScores, same_label, score
 
-FIT_SEEDS = (1, 2)
+FIT_SEEDS = (1, 2, 4, 6)
 BURST = KINDS.index("burst")
 
 

@@ -36,6 +36,8 @@ STILL, MOVED = 0.5, 0.35
 BEST_PART = 0.7
 """Share of the tiles that is counted, the best ones: the others may be covered by something."""
 STEPS = 33
+OVERLAP = 0.3
+"""Share of one of two pictures that the other must show too."""
 TELLING = 60
 """Two pictures with so many local features each that do not agree are two pictures."""
 COVERED = 0.25
@@ -103,8 +105,9 @@ def aligned(a: Prepared, b: Prepared, turn: int = 0) -> Alignment:
     where features do not tell.
     """
     found = register(a.features, b.features)
-    if found is not None:
-        agreement, _ = _agreement(_registered(found, a.fine, b.fine))
+    place = None if found is None else _registered(found, a.fine, b.fine)
+    if found is not None and place is not None:
+        agreement, _ = _agreement(place)
         if agreement == agreement:
             steady = math.exp(-((max(0.0, found.off - STILL) / MOVED) ** 2))
             return Alignment(agreement, steady, _turn(found))
@@ -114,8 +117,10 @@ def aligned(a: Prepared, b: Prepared, turn: int = 0) -> Alignment:
     return Alignment(agreement, steady, turn)
 
 
-def _registered(found: Registration, field: Gray, other: Gray) -> _Place:
-    """The part of `other` that `field` shows too, by registration."""
+def _registered(found: Registration, field: Gray, other: Gray) -> _Place | None:
+    """The part of `other` that `field` shows too, by registration; None if it is a small one of
+    both.
+    """
     if found.mirrored:
         other = np.ascontiguousarray(other[:, ::-1])
     height, width = (s / max(other.shape) for s in other.shape)
@@ -125,8 +130,9 @@ def _registered(found: Registration, field: Gray, other: Gray) -> _Place:
     to_x, to_y = np.einsum("ij,jnm->inm", matrix, np.stack([x, y, np.ones_like(x)]))
     shown = (s / max(field.shape) for s in field.shape)
     inside = (to_y >= 0) & (to_x >= 0) & (to_y <= next(shown)) & (to_x <= next(shown))
-    if not inside.any():
-        inside[:] = True
+    share = float(inside.mean())
+    if share * max(1.0, found.scale**2 * other.size / field.size) < OVERLAP:
+        return None
     top, bottom = rows_y[inside.any(axis=1)][[0, -1]].tolist()
     left, right = columns_x[inside.any(axis=0)][[0, -1]].tolist()
     middle = (left + right) / 2, (top + bottom) / 2

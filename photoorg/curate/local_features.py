@@ -26,6 +26,10 @@ CONTRAST = 0.01
 RATIO = 0.85
 LEAST = 8
 """Matches that agree on one place; strangers reach 8 in a thousand tries."""
+LEAST_SHARE = 0.15
+"""Share of the features of what both show that must agree. Letters, a watermark or a logo alone
+fill few cells of the grid and do not reach it.
+"""
 WITHIN = 4.0
 REFITS = 4
 LOOSE = 0.04
@@ -38,7 +42,8 @@ class LocalFeatures:
     """Features of a picture of `height` and `width`, both shares of its long side.
 
     That was sought through at `pixels` of it. `points_n2` are (x, y) in the same unit, from the
-    upper left corner; `descriptors_nd` [n, 128] 0..255.
+    upper left corner; `descriptors_nd` [n, 128] 0..255. The strongest of every cell of a grid come
+    first, then the second strongest, and so on.
     """
 
     height: float
@@ -114,6 +119,13 @@ def mirrored(descriptors_nd: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(turned.reshape(len(descriptors_nd), 128))
 
 
+def roots(descriptors_nd: NDArray[np.uint8]) -> Floats:
+    """Square roots of the shares, of unit length."""
+    counts = descriptors_nd.astype(np.float32)
+    shares: Floats = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return np.sqrt(shares)
+
+
 def register(a: LocalFeatures, b: LocalFeatures) -> Registration | None:
     """Where b lies in a, or None where too few features agree."""
     found = [_register(a, b, False), _register(a, b.mirrored(), True)]
@@ -123,7 +135,7 @@ def register(a: LocalFeatures, b: LocalFeatures) -> Registration | None:
 def _register(a: LocalFeatures, b: LocalFeatures, is_mirrored: bool) -> Registration | None:
     import cv2
 
-    of_a, of_b = _matches(_roots(a.descriptors_nd), _roots(b.descriptors_nd))
+    of_a, of_b = _matches(roots(a.descriptors_nd), roots(b.descriptors_nd))
     if len(of_a) < LEAST:
         return None
     to, at = a.points_n2[of_a] * SIDE, b.points_n2[of_b] * SIDE
@@ -137,9 +149,23 @@ def _register(a: LocalFeatures, b: LocalFeatures, is_mirrored: bool) -> Registra
     matches = int((off <= WITHIN).sum())
     if matches < LEAST or not SCALES[0] < scale < SCALES[1]:
         return None
+    if matches < LEAST_SHARE * _shown(matrix * [[1, 1, 1 / SIDE]], a, b):
+        return None
     rest = _rest(at[off <= LOOSE * SIDE], to[off <= LOOSE * SIDE])
     pixel = SIDE * max(1 / a.pixels, scale / b.pixels)
     return Registration(matrix * [[1, 1, 1 / SIDE]], is_mirrored, matches, rest / pixel)
+
+
+def _shown(matrix_23: NDArray[np.float64], a: LocalFeatures, b: LocalFeatures) -> int:
+    """How many features of either lie in what both show, the fewer."""
+    there = b.points_n2 @ matrix_23[:, :2].T + matrix_23[:, 2]
+    here = (a.points_n2 - matrix_23[:, 2]) @ np.linalg.inv(matrix_23[:, :2]).T
+    return int(
+        min(
+            ((there >= 0) & (there <= [a.width, a.height])).all(axis=1).sum(),
+            ((here >= 0) & (here <= [b.width, b.height])).all(axis=1).sum(),
+        )
+    )
 
 
 def _rest(at_n2: Floats, to_n2: Floats) -> float:
@@ -180,15 +206,8 @@ def _matches(a_nd: Floats, b_nd: Floats) -> tuple[NDArray[np.int64], NDArray[np.
     return rows[clear], nearest[clear]
 
 
-def _roots(descriptors_nd: NDArray[np.uint8]) -> Floats:
-    """Square roots of the shares, of unit length."""
-    counts = descriptors_nd.astype(np.float32)
-    roots: Floats = np.sqrt(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
-    return roots
-
-
 def _spread(points: Sequence[Any], height: int, width: int) -> list[Any]:
-    """The strongest points of every cell of a grid."""
+    """The strongest points of every cell of a grid, the strongest of each cell first."""
     if not points:
         return []
     places = np.asarray([p.pt for p in points]) / [width, height]
@@ -197,4 +216,5 @@ def _spread(points: Sequence[Any], height: int, width: int) -> list[Any]:
     cell = row * CELLS + column
     order = np.lexsort((-strength, cell))
     rank = np.arange(len(order)) - np.searchsorted(cell[order], cell[order])
-    return [points[i] for i in order[rank < PER_CELL]]
+    kept = np.argsort(rank, kind="stable")[: int((rank < PER_CELL).sum())]
+    return [points[i] for i in order[kept]]

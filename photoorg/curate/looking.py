@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from photoorg.curate.alignment import UNKNOWN, Alignment, Prepared, aligned
 from photoorg.curate.evidence import Evidence, gather
 from photoorg.curate.facts import Facts
+from photoorg.curate.local_features import LocalFeatures
 from photoorg.curate.scoring import Scored, judged
 from photoorg.curation_config import DedupConfig
 
@@ -22,6 +23,14 @@ SURE_PDQ, SURE_PHASH, SURE_SHAPE = 10, 4, 0.01
 PREPARED = 1024
 """Pictures kept ready: some 150 MB."""
 THREADS = 2
+
+
+def sure(evidence: Evidence) -> NDArray[np.bool_]:
+    """Pairs of pictures whose hashes leave nothing to look for."""
+    with np.errstate(invalid="ignore"):
+        near = (evidence.pdq <= SURE_PDQ) & (evidence.phash <= SURE_PHASH)
+        near &= (evidence.shape <= SURE_SHAPE) & (evidence.turn == 0)
+    return near
 
 
 class Pictures(Protocol):
@@ -46,13 +55,22 @@ class Looker:
         self._kept: OrderedDict[int, Prepared | None] = OrderedDict()
         self._lock = Lock()
 
-    def look(self, found: Scored) -> Scored:
-        """The pairs judged anew with how well they can be laid over each other, likeliest first."""
+    def features(self, row: int) -> LocalFeatures | None:
+        """Local features of a photo, None if there is no picture."""
+        prepared = self._prepared(row)
+        return None if prepared is None else prepared.features
+
+    def look(self, found: Scored, *, vain: NDArray[np.bool_] | None = None) -> Scored:
+        """The pairs judged anew with how well they can be laid over each other, likeliest first.
+
+        Pairs that are `vain` are known to share nothing and are not looked at.
+        """
         evidence = found.evidence
-        with np.errstate(invalid="ignore"):
-            sure = (evidence.pdq <= SURE_PDQ) & (evidence.phash <= SURE_PHASH)
-            sure &= (evidence.shape <= SURE_SHAPE) & (evidence.turn == 0)
-        unsure = np.flatnonzero(~sure)
+        if vain is not None:
+            aligned = np.where(vain & ~sure(evidence), 0.0, evidence.aligned)
+            evidence = replace(evidence, aligned=aligned)
+            found = judged(found.first, found.second, evidence, self._config)
+        unsure = np.flatnonzero(~sure(evidence) & np.isnan(evidence.aligned))
         order = np.lexsort((found.second[unsure], found.first[unsure], -found.confidence[unsure]))
         chosen = np.sort(unsure[order[: max(0, self._config.looks - self.looked)]])
         with ThreadPoolExecutor(THREADS, thread_name_prefix="look") as pool:
