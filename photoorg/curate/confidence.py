@@ -126,4 +126,4 @@ def _near(bits: Floats, scale: float) -> Floats:
     return np.nan_to_num(np.exp(-((bits / scale) ** 2)))
 
 
-FITTED = Model((5.243, 0.558, 1.719, 5.000, -3.847, 0.424, -1.705, 4.512, -6.005), -1.748)
+FITTED = Model((5.236, 1.273, 2.253, 5.649, -4.635, 0.524, -2.555, 4.941, -6.009), -1.788)
