@@ -24,6 +24,7 @@ from photoorg.stages.ingest import (
     MODEL_STAGES,
     FusedIngest,
     Models,
+    Stage,
     cpu_stages,
     made_by,
     model_stages,
@@ -75,7 +76,7 @@ class DecodeWorker:
         fetch = Fetch(
             config.source, max_bytes=config.imaging.max_bytes, threads=config.ingest.fetch_threads
         )
-        self._line = [
+        self._line: list[Stage] = [
             fetch,
             *cpu_stages(config, store, keep_data=keep, least_side=least_side),
         ]
@@ -246,9 +247,8 @@ class Execution:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m pipelines.ingest`: the same command as `photoorg ingest`."""
-    return load("photoorg.cli:main")(
-        ["ingest", *(sys.argv[1:] if arguments is None else arguments)]
-    )
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    return int(load("photoorg.cli:main")(["ingest", *given]))
 
 
 if __name__ == "__main__":

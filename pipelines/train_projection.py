@@ -127,9 +127,8 @@ def _embed(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m pipelines.train_projection`: the same command as `photoorg train projection`."""
-    return load("photoorg.cli:main")(
-        ["train", "projection", *(sys.argv[1:] if arguments is None else arguments)]
-    )
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    return int(load("photoorg.cli:main")(["train", "projection", *given]))
 
 
 if __name__ == "__main__":

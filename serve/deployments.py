@@ -77,12 +77,13 @@ BATCH_WAIT_S = 0.005
 class Ingress:
     """HTTP, and every component that the configuration places inside it."""
 
-    async def __init__(
+    # Ray awaits a constructor that is a coroutine.
+    async def __init__(  # type: ignore[misc]
         self,
         config: PhotoOrgConfig,
-        embedder: DeploymentHandle | None = None,
-        shards: Sequence[DeploymentHandle] = (),
-        ingestor: DeploymentHandle | None = None,
+        embedder: DeploymentHandle[Any] | None = None,
+        shards: Sequence[DeploymentHandle[Any]] = (),
+        ingestor: DeploymentHandle[Any] | None = None,
     ) -> None:
         log_json()
         self._config = config
@@ -152,8 +153,10 @@ class Ingress:
 
     @asynccontextmanager
     async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
-        for part in (*self._local, *([self._watch] if self._watch else [])):
-            part.start()
+        for slot in self._local:
+            slot.start()
+        if self._watch is not None:
+            self._watch.start()
         if self._ingestor is not None:
             self._ingestor.start()
         try:
@@ -168,13 +171,13 @@ class Ingress:
         self._stack.callback(part.close)
         return part
 
-    def _remote(self, handle: DeploymentHandle) -> Any:
+    def _remote(self, handle: DeploymentHandle[Any]) -> Any:
         """A slot behind Ray; where it has several replicas, a slow one is not waited for."""
         remote = Remote(handle)
         hedge = self._config.serve.shard.replicas > 1
         return Hedged(remote, self._config.search.hedge_ms / 1000) if hedge else remote
 
-    async def _embedder_of(self, handle: DeploymentHandle | None) -> Any:
+    async def _embedder_of(self, handle: DeploymentHandle[Any] | None) -> Any:
         if handle is not None:
             return Remote(handle, await handle.describe.remote())
         embedder = self._owned(local_embedder(self._config))
@@ -182,7 +185,7 @@ class Ingress:
         self._watch = self._owned(EncoderWatch(self._catalog, self._config.tenant, embedder))
         return embedder
 
-    def _ingestor_of(self, handle: DeploymentHandle | None) -> tuple[Ingestor | None, Any]:
+    def _ingestor_of(self, handle: DeploymentHandle[Any] | None) -> tuple[Ingestor | None, Any]:
         if handle is not None:
             return None, lambda: self._nudge(handle)
         apart = isinstance(self._embedder, Remote)
@@ -196,7 +199,7 @@ class Ingress:
         )
         return ingestor, ingestor.wake
 
-    def _nudge(self, handle: DeploymentHandle) -> None:
+    def _nudge(self, handle: DeploymentHandle[Any]) -> None:
         """Tell one ingestor that there is work; the others see it at their next poll."""
         task = asyncio.ensure_future(Remote(handle).wake())
         self._background.add(task)
@@ -300,7 +303,8 @@ class ShardDeployment:
 class IngestorDeployment:
     """Works the upload queue."""
 
-    async def __init__(self, config: PhotoOrgConfig) -> None:
+    # Ray awaits a constructor that is a coroutine.
+    async def __init__(self, config: PhotoOrgConfig) -> None:  # type: ignore[misc]
         log_json()
         self._stack = ExitStack()
         loop = asyncio.get_running_loop()
