@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import ray
 
 from photoorg.config import IndexConfig, PhotoOrgConfig
 from photoorg.errors import IndexNotReadyError, PhotoOrgError
@@ -134,6 +133,8 @@ class Build:
 
     def on_the_cluster(self, seq: int, live: int) -> IndexManifest:
         """Sample and train once, then build the shards side by side."""
+        import ray
+
         cluster = connect()
         planned = plan(live, self.space.dim, self._index, views=len(self.space.views))
         sample = self._sample(planned, live, min(1.0, cluster.cpus / 4))
@@ -159,6 +160,8 @@ class Build:
 
 
 def _training(config: IndexConfig, gpus: float) -> Any:
+    import ray
+
     device = 1 if gpus >= 1 and config.use_gpu is not False else 0
     return ray.remote(num_cpus=1, num_gpus=device)(_train)
 

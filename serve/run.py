@@ -89,20 +89,15 @@ def start_ray(config: ServeConfig) -> None:
     local_ray.prepare()
     import ray
 
-    if "RAY_ADDRESS" in os.environ:
-        if not ray.is_initialized():
-            with local_ray.without_chatter():
-                ray.init(log_to_driver=False, logging_level=logging.WARNING)
-        return
-    values = serve_environment(config, _scratch())
-    if ray.is_initialized():
-        if not missing(values):
-            return
-        ray.shutdown()
-    for name in missing(values):
-        os.environ[name] = values[name]
-    cpus = max(local_ray.LOGICAL_CPUS, os.cpu_count() or 1)
-    local_ray.start(ray.init, ray.shutdown, cpus=cpus)
+    if "RAY_ADDRESS" not in os.environ:
+        values = serve_environment(config, _scratch())
+        unset = missing(values)
+        if ray.is_initialized() and unset:
+            ray.shutdown()
+        os.environ |= {name: values[name] for name in unset}
+    if not ray.is_initialized():
+        cpus = max(local_ray.LOGICAL_CPUS, os.cpu_count() or 1)
+        local_ray.connect(ray.init, ray.shutdown, cpus=cpus)
 
 
 def claim_port(config: ServeConfig) -> int:
