@@ -18,7 +18,7 @@ from photoorg.errors import ConfigError
 from serve.app import AppArgs, application, build
 from serve.auth import is_loopback, require_private
 from serve.environment import haproxy_script, serve_environment, wants_haproxy
-from serve.run import claim_port
+from serve.run import claim_port, why_not
 
 # A named space: "auto" would ask the catalog, and start one.
 NAMED = {"space": "builtin"}
@@ -151,6 +151,17 @@ import subprocess, sys, time
 print(subprocess.Popen(sys.argv[1:]).pid, flush=True)
 time.sleep(600)
 """
+
+
+def test_why_a_deployment_failed_is_the_sentence_and_not_the_traceback():
+    told = """Traceback (most recent call last):
+  File "parts.py", line 1, in open
+photoorg.errors.EncoderUnavailableError: The file a.onnx is not in /models. Put it there.
+Traceback (most recent call last):
+RuntimeError: replica failed
+"""
+    assert why_not(told) == "The file a.onnx is not in /models. Put it there."
+    assert why_not("ValueError: nothing of ours") is None
 
 
 def test_port_0_takes_a_free_one_and_a_taken_one_is_a_sentence():
