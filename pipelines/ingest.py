@@ -229,7 +229,8 @@ class Execution:
         from pipelines.ray_data import Pool, numbers, stream, through
 
         plan = self._on_the_cluster()
-        workers = Pool(min(plan.workers, len(work.todo)), plan.worker_cpus, plan.worker_gpus)
+        held = 1 if plan.layout == "fused" else 2
+        workers = Pool(min(plan.workers, len(work.todo)), plan.worker_cpus, plan.worker_gpus, held)
         threads = self._config.encoder.threads or plan.threads
         encoder = self._config.encoder.model_copy(update={"threads": threads})
         config = self._config.model_copy(update={"encoder": encoder})

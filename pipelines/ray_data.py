@@ -22,11 +22,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """An actor pool: how many, and each one's share of CPUs and GPUs."""
+    """An actor pool: how many, each one's share of CPUs and GPUs, and how many blocks one holds.
+
+    With one block `held` an actor that is ready first does not take the part of one that still
+    starts; with two the next block's pixels arrive while the device works on this one's.
+    """
 
     size: int
     cpus: float
     gpus: float = 0.0
+    held: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,7 @@ def through(
             batch_format="pyarrow",
             zero_copy_batch=True,
             fn_constructor_kwargs=dict(arguments),
-            compute=ActorPoolStrategy(size=pool.size),
+            compute=ActorPoolStrategy(size=pool.size, max_tasks_in_flight_per_actor=pool.held),
             num_cpus=pool.cpus,
             num_gpus=pool.gpus or None,
         )

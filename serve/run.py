@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import logging
 import os
+import re
 import shutil
 import signal
 import socket
@@ -135,14 +136,23 @@ def _deploy(config: PhotoOrgConfig) -> str:
             app = application(config)
             rayserve.run(app, name=NAME, route_prefix="/", logging_config=quiet)
         except RuntimeError as error:
+            deployments = rayserve.status().applications[NAME].deployments
+            told = "\n".join(deployment.message for deployment in deployments.values())
             stop()
             raise ResourceError(
-                f"The application did not start: {error}",
+                f"The application did not start: {why_not(told) or error}",
                 fix="Ray's logs (/tmp/ray/session_latest/logs/serve) say more.",
             ) from None
     url = f"http://{_shown(host)}:{port}"
     _wait_until_alive(url)
     return url
+
+
+def why_not(told: str) -> str | None:
+    """What the last PhotoOrgError says in the traceback that Ray tells of a failed deployment."""
+    name = re.escape(PhotoOrgError.__module__)
+    found = re.findall(rf"^{name}\.\w+: (.+)$", told, flags=re.MULTILINE)
+    return found[-1] if found else None
 
 
 def _wait_until_alive(url: str) -> None:
