@@ -30,8 +30,8 @@ from photoorg.stages.publish import Publisher, new_version
 from photoorg.stages.vectors import VectorSnapshot
 from photoorg.stages.versions import Versions
 from photoorg.store.catalog import Catalog, spaces
-from photoorg.store.embedded import database_url
 from photoorg.store.objects import ObjectStore
+from photoorg.store.opening import open_catalog
 from pipelines.ray_data import Pool, connect, numbers, stream, through
 
 OVERSAMPLE = 1.5
@@ -46,8 +46,7 @@ def run(config: PhotoOrgConfig, *, space: str | None = None) -> dict[str, Any]:
     process; large ones by one Ray task a shard.
     """
     started = time.monotonic()
-    with database_url(config) as url, Catalog(url, config.database) as catalog:
-        catalog.migrate()
+    with open_catalog(config) as catalog:
         with catalog.tenant(config.tenant) as tx:
             chosen = space_of(tx, space)
             default = spaces.get_default(tx, chosen.kind)

@@ -18,7 +18,7 @@ from photoorg.errors import IndexNotReadyError, NotFoundError
 from photoorg.registry import load
 from photoorg.space import EmbeddingSpace
 from photoorg.store.catalog import Catalog, photos, spaces, trash
-from photoorg.store.embedded import database_url
+from photoorg.store.opening import open_catalog
 from pipelines.stored_vectors import stored_vectors
 
 
@@ -26,8 +26,7 @@ def people(
     config: PhotoOrgConfig, *, actor: str = "job", space: str | None = None, new: bool = False
 ) -> PeopleSummary:
     """Group all faces of the tenant into persons, or (`new`) only place those without one."""
-    with database_url(config) as url, Catalog(url, config.database) as catalog:
-        catalog.migrate()
+    with open_catalog(config) as catalog:
         service = People(catalog, config.tenant, config.people, actor)
         return service.place_new(space) if new else service.cluster(space)
 
@@ -36,8 +35,7 @@ def scenes(
     config: PhotoOrgConfig, *, actor: str = "job", space: str | None = None
 ) -> ScenesSummary:
     """Group the tenant's photos into scenes by their vectors in a space (None: the default)."""
-    with database_url(config) as url, Catalog(url, config.database) as catalog:
-        catalog.migrate()
+    with open_catalog(config) as catalog:
         ids, x_nd, chosen = photo_vectors(config, catalog, space)
         return SceneAlbums(catalog, config.tenant, config.scenes, actor).cluster(
             ids, x_nd, chosen.id

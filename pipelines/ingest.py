@@ -35,10 +35,9 @@ from photoorg.stages.ingest import (
 from photoorg.stages.job import KEYS, IngestJob, IngestSummary, Work
 from photoorg.stages.parts import INGEST, Made, PartWriter, finish
 from photoorg.stages.plan import IngestPlan, plan_here, plan_ingest, runs_here
-from photoorg.store.catalog import Catalog
-from photoorg.store.embedded import database_url
 from photoorg.store.layout import run_dir
 from photoorg.store.objects import ObjectStore
+from photoorg.store.opening import open_catalog
 from photoorg.store.runs import Run
 
 Progress = Callable[[int, int, float], None]
@@ -124,8 +123,7 @@ def run(
     config = _with_stages(config, stages)
     store = ObjectStore(config.storage.root, config.storage)
     store.check()
-    with database_url(config) as url, Catalog(url, config.database) as catalog:
-        catalog.migrate()
+    with open_catalog(config) as catalog:
         config = consented(settled(config, catalog), catalog)
         execution = Execution(config, open_models(config))
         job = IngestJob(config, store, catalog, execution.space)

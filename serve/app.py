@@ -2,7 +2,6 @@
 
 # No postponed annotations here: Ray parses `args` by the type in build's signature.
 
-from contextlib import ExitStack
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -11,7 +10,7 @@ from ray.serve import Application, Deployment
 
 from photoorg.config import ComponentConfig, PhotoOrgConfig, load, parse
 from photoorg.encoders.settling import settled
-from photoorg.search.local import open_catalog
+from photoorg.store.opening import open_catalog
 from serve.auth import require_private
 from serve.deployments import EmbedderDeployment, IngestorDeployment, Ingress, ShardDeployment
 
@@ -45,10 +44,10 @@ def application(config: PhotoOrgConfig) -> Application:
     ConfigError if strangers could reach a server without authentication.
     """
     require_private(config.serve)
-    with ExitStack() as stack:
+    if config.encoder.space == "auto":
         # Named once, here, so that every replica embeds in the same space.
-        if config.encoder.space == "auto":
-            config = settled(config, open_catalog(config, stack))
+        with open_catalog(config) as catalog:
+            config = settled(config, catalog)
     serve, count = config.serve, config.index.shards
     embedder, shards, ingestor = None, [], None
     if serve.embedder.placement == "deployment":

@@ -32,7 +32,6 @@ from photoorg.search.local import (
     local_reader,
     local_service,
     local_slot,
-    open_catalog,
     space_encoders,
 )
 from photoorg.search.ports import EVERYTHING, Box, ImageQuery, Scope, SlotAnswer, Vector
@@ -42,6 +41,7 @@ from photoorg.stages.ingest import open_models
 from photoorg.stages.online import ConsentedIngest
 from photoorg.store.catalog import Catalog, consent
 from photoorg.store.objects import ObjectStore
+from photoorg.store.opening import open_catalog
 from serve.administration import Administration
 from serve.api.app import create_app
 from serve.api.dedup import dedup_router
@@ -90,7 +90,8 @@ class Ingress:
         self._stack = ExitStack()
         self._metrics = Metrics()
         loop = asyncio.get_running_loop()
-        self._catalog = await loop.run_in_executor(None, open_catalog, config, self._stack)
+        opening = open_catalog(config)
+        self._catalog = await loop.run_in_executor(None, self._stack.enter_context, opening)
         self._store = ObjectStore(config.storage.root, config.storage)
         self._reader = self._owned(local_reader(config, self._catalog, self._store))
         self._watch: EncoderWatch | None = None
@@ -216,7 +217,8 @@ class EmbedderDeployment:
         self._space = self._local.space
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="prepare")
         self._stack = ExitStack()
-        self._watch = EncoderWatch(open_catalog(config, self._stack), config.tenant, self._local)
+        catalog = self._stack.enter_context(open_catalog(config))
+        self._watch = EncoderWatch(catalog, config.tenant, self._local)
         self._watch.start()
 
     def __del__(self) -> None:
@@ -265,7 +267,7 @@ class ShardDeployment:
     def __init__(self, config: PhotoOrgConfig, number: int, count: int) -> None:
         log_json()
         self._stack = ExitStack()
-        catalog = open_catalog(config, self._stack)
+        catalog = self._stack.enter_context(open_catalog(config))
         store = ObjectStore(config.storage.root, config.storage)
         self._slot = local_slot(config, catalog, store, number, count)
         self._slot.start()
@@ -308,7 +310,8 @@ class IngestorDeployment:
         log_json()
         self._stack = ExitStack()
         loop = asyncio.get_running_loop()
-        catalog = await loop.run_in_executor(None, open_catalog, config, self._stack)
+        opening = open_catalog(config)
+        catalog = await loop.run_in_executor(None, self._stack.enter_context, opening)
         store = ObjectStore(config.storage.root, config.storage)
         self._ingestor = await loop.run_in_executor(
             None, make_ingestor, config, catalog, store, Metrics()

@@ -23,7 +23,7 @@ import httpx
 from photoorg import local_ray
 from photoorg.config import PhotoOrgConfig, ServeConfig, load
 from photoorg.errors import ConfigError, PhotoOrgError, ResourceError
-from photoorg.store.embedded import database_url
+from photoorg.store.opening import running_database
 from serve.auth import require_private
 from serve.environment import free_port, missing, serve_environment
 
@@ -36,9 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if argv is None else argv)
     try:
         config = load(args[0] if args else None)
-        with database_url(config) as url:
-            database = config.database.model_copy(update={"url": _secret(url)})
-            serve(config.model_copy(update={"database": database}), block=True)
+        with running_database(config) as running:
+            serve(running, block=True)
     except PhotoOrgError as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -184,12 +183,6 @@ def _shown(host: str) -> str:
     if host in ("0.0.0.0", "::"):
         return "127.0.0.1"
     return f"[{host}]" if ":" in host else host
-
-
-def _secret(url: str) -> object:
-    from pydantic import SecretStr
-
-    return SecretStr(url)
 
 
 if __name__ == "__main__":

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
 from photoorg.cli.output import table
 from photoorg.cli.parser import Commands
-from photoorg.cli.session import Session, running_database
+from photoorg.cli.session import ACTOR, Session, catalog_transaction, open_catalog
 from photoorg.config import PhotoOrgConfig
 from photoorg.errors import InputError, NotFoundError
 from photoorg.registry import load
 
-ACTOR = "cli"
 KINDS = ("exact", "copy", "edit", "burst")
 STATES = ("open", "merged", "ignored", "stacked")
 PREVIEWED = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
@@ -99,25 +96,12 @@ def _scan(args: argparse.Namespace, session: Session) -> None:
     session.out.reply(done, scan_line(done))
 
 
-@contextmanager
-def _transaction(session: Session) -> Iterator[tuple[PhotoOrgConfig, Any]]:
-    from photoorg.store.catalog import Catalog
-
-    with (
-        running_database(session.config()) as config,
-        Catalog(str(config.database.url.get_secret_value()), config.database) as catalog,  # type: ignore[union-attr]
-    ):
-        catalog.migrate()
-        with catalog.tenant(config.tenant) as tx:
-            yield config, tx
-
-
 def _list(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import duplicates
 
     if args.limit < 1:
         raise InputError(f"--limit must be 1 or more, not {args.limit}.")
-    with _transaction(session) as (_, tx):
+    with catalog_transaction(session) as tx:
         groups, cursor = duplicates.page(
             tx,
             after=args.after,
@@ -149,7 +133,7 @@ def _list(args: argparse.Namespace, session: Session) -> None:
 def _show(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import duplicates
 
-    with _transaction(session) as (_, tx):
+    with catalog_transaction(session) as tx:
         group = duplicates.get(tx, args.group)
     if group is None:
         raise NotFoundError(
@@ -181,7 +165,7 @@ def _resolve(args: argparse.Namespace, session: Session) -> None:
 
     if args.not_duplicates and args.action != "ignore":
         raise InputError("--not-duplicates goes with ignore only.")
-    with _transaction(session) as (_, tx):
+    with catalog_transaction(session) as tx:
         done = resolutions.resolve(
             tx,
             args.group,
@@ -201,7 +185,7 @@ def _resolve(args: argparse.Namespace, session: Session) -> None:
 def _undo(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import resolutions
 
-    with _transaction(session) as (_, tx):
+    with catalog_transaction(session) as tx:
         done = resolutions.undo(tx, args.token, actor=ACTOR)
     session.out.reply(
         asdict(done), f"group {done.group_id} is open again, {len(done.restored)} photos restored"
@@ -213,7 +197,8 @@ def _preview(args: argparse.Namespace, session: Session) -> None:
     from photoorg.curate.sweep import preview
 
     asked = {_fraction(x) for x in args.confidence or PREVIEWED}
-    with _transaction(session) as (config, tx):
+    config = session.config()
+    with open_catalog(config) as catalog, catalog.tenant(config.tenant) as tx:
         now = in_force(tx, config.dedup)
         if not args.confidence:
             asked.add(now.confidence)
@@ -233,7 +218,7 @@ def _preview(args: argparse.Namespace, session: Session) -> None:
 def _stats(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import duplicates
 
-    with _transaction(session) as (_, tx):
+    with catalog_transaction(session) as tx:
         counts = duplicates.counts(tx)
     rows = [
         (state, of["groups"], of["photos"], megabytes(of["bytes"]))

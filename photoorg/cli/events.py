@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from photoorg.cli.output import table
 from photoorg.cli.parser import Commands
-from photoorg.cli.session import Session, running_database
+from photoorg.cli.session import ACTOR, Session, catalog_transaction
 from photoorg.errors import InputError
 from photoorg.registry import load
 
 if TYPE_CHECKING:
-    from photoorg.store.catalog.connection import Transaction
     from photoorg.store.catalog.events import Event
-
-ACTOR = "cli"
 
 
 def add_to(commands: Commands) -> None:
@@ -80,20 +75,6 @@ def limit_of(args: argparse.Namespace) -> int:
     if not 1 <= args.limit <= 500:
         raise InputError(f"--limit must be between 1 and 500, not {args.limit}.")
     return int(args.limit)
-
-
-@contextmanager
-def catalog_transaction(session: Session) -> Iterator[Transaction]:
-    """A transaction of the session's tenant on the configured or embedded database."""
-    from photoorg.store.catalog import Catalog
-
-    with (
-        running_database(session.config()) as config,
-        Catalog(str(config.database.url.get_secret_value()), config.database) as catalog,  # type: ignore[union-attr]
-    ):
-        catalog.migrate()
-        with catalog.tenant(config.tenant) as tx:
-            yield tx
 
 
 def _detect(args: argparse.Namespace, session: Session) -> None:

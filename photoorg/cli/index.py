@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from photoorg.cli.output import table
 from photoorg.cli.parser import Commands
-from photoorg.cli.session import Session, running_database
+from photoorg.cli.session import ACTOR, Session, open_catalog, running_database
 from photoorg.config import PhotoOrgConfig
 from photoorg.errors import InputError, NotFoundError
 from photoorg.registry import load
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from photoorg.stages.versions import Versions
     from photoorg.store.catalog import Catalog
     from photoorg.store.catalog.switches import Switch
-
-ACTOR = "cli"
 
 
 def add_to(commands: Commands) -> None:
@@ -225,11 +223,6 @@ def read_golden(path: Path) -> dict[str, str]:
 def open_versions(session: Session) -> Iterator[tuple[Versions, PhotoOrgConfig, Catalog]]:
     """The tenant's versions over a running database."""
     from photoorg.stages.versions import Versions
-    from photoorg.store.catalog import Catalog
 
-    with (
-        running_database(session.config()) as config,
-        Catalog(str(config.database.url.get_secret_value()), config.database) as catalog,  # type: ignore[union-attr]
-    ):
-        catalog.migrate()
+    with running_database(session.config()) as config, open_catalog(config) as catalog:
         yield Versions(catalog, config.tenant, config.migration), config, catalog

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from photoorg.cli.output import table
 from photoorg.cli.parser import Commands
-from photoorg.cli.session import Session, running_database
+from photoorg.cli.session import ACTOR, Session, open_catalog
 from photoorg.config import PhotoOrgConfig
 from photoorg.registry import load
 
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
     from photoorg.store.catalog.faces_of_people import StoredFace
     from photoorg.store.catalog.people import Person
 
-ACTOR = "cli"
 FACE = re.compile(r"(?P<photo>[0-9a-f]{64}):(?P<number>\d{1,6})")
 ID = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
@@ -90,19 +87,6 @@ def add_to(commands: Commands) -> None:
         parser.add_argument("--after", metavar="CURSOR", help="next_cursor of the page before")
 
 
-@contextmanager
-def opened(config: PhotoOrgConfig) -> Iterator[Catalog]:
-    """The migrated catalog of a running database."""
-    from photoorg.store.catalog import Catalog
-
-    with running_database(config) as running:
-        url = running.database.url
-        assert url is not None
-        with Catalog(url.get_secret_value(), running.database) as catalog:
-            catalog.migrate()
-            yield catalog
-
-
 def _face(text: str) -> tuple[str, int]:
     found = FACE.fullmatch(text)
     if found is None:
@@ -121,7 +105,7 @@ def _enable(args: argparse.Namespace, session: Session) -> None:
 
     config = session.config()
     users = [args.user] if args.user else [consent.TENANT, config.people.user]
-    with opened(config) as catalog, catalog.tenant(config.tenant) as tx:
+    with open_catalog(config) as catalog, catalog.tenant(config.tenant) as tx:
         for user in users:
             consent.agree(tx, user, ACTOR)
         agreed = consent.agreed(tx, users[-1])
@@ -148,7 +132,7 @@ def _disable(args: argparse.Namespace, session: Session) -> None:
     config = session.config()
     store = ObjectStore(config.storage.root, config.storage)
     user = args.user or TENANT
-    with opened(config) as catalog:
+    with open_catalog(config) as catalog:
         gone = withdraw(catalog, store, config.tenant, user, ACTOR)
     data = {"user": user or None, **asdict(gone)}
     session.out.reply(data, f"{gone.faces} faces and {gone.persons} persons deleted.")
@@ -173,7 +157,7 @@ def _list(args: argparse.Namespace, session: Session) -> None:
 
     config = session.config()
     named = False if args.unnamed else None
-    with opened(config) as catalog, catalog.tenant(config.tenant) as tx:
+    with open_catalog(config) as catalog, catalog.tenant(config.tenant) as tx:
         found, following = people.page(
             tx, after=args.after, limit=limit_of(args), hidden=args.hidden, named=named
         )
@@ -191,7 +175,7 @@ def _show(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import faces_of_people, people
 
     config = session.config()
-    with opened(config) as catalog, catalog.tenant(config.tenant) as tx:
+    with open_catalog(config) as catalog, catalog.tenant(config.tenant) as tx:
         person = people.get(tx, args.person)
         faces, following = faces_of_people.of_person(
             tx, args.person, after=args.after, limit=limit_of(args)
@@ -215,7 +199,7 @@ def _suggestions(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import faces_of_people, people
 
     config = session.config()
-    with opened(config) as catalog, catalog.tenant(config.tenant) as tx:
+    with open_catalog(config) as catalog, catalog.tenant(config.tenant) as tx:
         if args.refuse:
             one, two = (people.living(tx, person).person_id for person in args.refuse)
             people.refuse(tx, one, two, ACTOR)
@@ -234,7 +218,7 @@ def _name(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import people
 
     config = session.config()
-    with opened(config) as catalog, catalog.tenant(config.tenant) as tx:
+    with open_catalog(config) as catalog, catalog.tenant(config.tenant) as tx:
         person = people.rename(tx, args.person, args.name or None, ACTOR)
     session.out.reply(asdict(person), _title(person))
 
@@ -243,7 +227,7 @@ def _merge(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import people
 
     config = session.config()
-    with opened(config) as catalog, catalog.tenant(config.tenant) as tx:
+    with open_catalog(config) as catalog, catalog.tenant(config.tenant) as tx:
         merge = people.merge(tx, args.kept, args.merged, ACTOR)
         person = people.get(tx, args.kept)
     undo = f"`photoorg people unmerge {args.merged}` takes it back."
@@ -256,7 +240,7 @@ def _unmerge(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import people
 
     config = session.config()
-    with opened(config) as catalog, catalog.tenant(config.tenant) as tx:
+    with open_catalog(config) as catalog, catalog.tenant(config.tenant) as tx:
         merge = people.unmerge(tx, args.person, ACTOR)
         person = people.get(tx, args.person)
     session.out.reply({"merge": asdict(merge), "person": asdict(person)}, _title(person))
@@ -266,28 +250,28 @@ def _hide(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import people
 
     config = session.config()
-    with opened(config) as catalog, catalog.tenant(config.tenant) as tx:
+    with open_catalog(config) as catalog, catalog.tenant(config.tenant) as tx:
         person = people.hide(tx, args.person, not args.undo, ACTOR)
     session.out.reply(asdict(person), _title(person))
 
 
 def _split(args: argparse.Namespace, session: Session) -> None:
     config = session.config()
-    with opened(config) as catalog:
+    with open_catalog(config) as catalog:
         new = _people(catalog, config).split(args.person, args.faces, args.name)
     session.out.reply({"person_id": new, "faces": len(args.faces)}, f"Person {new} is new.")
 
 
 def _remove(args: argparse.Namespace, session: Session) -> None:
     config = session.config()
-    with opened(config) as catalog:
+    with open_catalog(config) as catalog:
         gone = _people(catalog, config).remove(args.faces, args.person)
     session.out.reply({"removed": gone}, f"{gone} faces removed.")
 
 
 def _confirm(args: argparse.Namespace, session: Session) -> None:
     config = session.config()
-    with opened(config) as catalog:
+    with open_catalog(config) as catalog:
         person = _people(catalog, config).confirm(args.faces, args.person, None)
     session.out.reply(
         {"person_id": person, "confirmed": len(args.faces)}, f"{len(args.faces)} faces confirmed."

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from photoorg.cli.output import table
 from photoorg.cli.parser import Commands
-from photoorg.cli.session import Session
+from photoorg.cli.session import Session, catalog_transaction
 from photoorg.errors import InputError
 
 
@@ -25,19 +25,14 @@ def add_to(commands: Commands) -> None:
 
 
 def _list(args: argparse.Namespace, session: Session) -> None:
-    from contextlib import ExitStack
-
-    from photoorg.search.local import open_catalog
     from photoorg.store.catalog import rejects
 
     if args.limit < 1:
         raise InputError(f"--limit must be 1 or more, not {args.limit}.")
-    config = session.config()
-    with ExitStack() as stack:
-        with open_catalog(config, stack).tenant(config.tenant) as tx:
-            found, following = rejects.page(
-                tx, after=args.after, limit=args.limit, retryable=args.retryable
-            )
+    with catalog_transaction(session) as tx:
+        found, following = rejects.page(
+            tx, after=args.after, limit=args.limit, retryable=args.retryable
+        )
     rows = [(r.key, r.stage, "yes" if r.retryable else "no", r.reason) for r in found]
     text = table(rows, ("file", "stage", "retry", "reason")) if rows else "No file was rejected."
     if following is not None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from photoorg.cli.events import ACTOR, catalog_transaction, limit_of
+from photoorg.cli.events import limit_of
 from photoorg.cli.output import table
 from photoorg.cli.parser import Commands
-from photoorg.cli.session import Session
+from photoorg.cli.session import ACTOR, Session, catalog_transaction
 
 EXAMPLE = """photoorg rules check rules.yaml
 where rules.yaml holds

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from photoorg.cli.output import table
 from photoorg.cli.parser import Commands
-from photoorg.cli.people import ACTOR, limit_of, more, opened
-from photoorg.cli.session import Session
+from photoorg.cli.people import limit_of, more
+from photoorg.cli.session import ACTOR, Session, open_catalog
 from photoorg.config import PhotoOrgConfig
 from photoorg.errors import InputError
 from photoorg.registry import load
@@ -79,7 +79,7 @@ def _list(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import scenes
 
     config = session.config()
-    with opened(config) as catalog, catalog.tenant(config.tenant) as tx:
+    with open_catalog(config) as catalog, catalog.tenant(config.tenant) as tx:
         found, following = scenes.page(tx, after=args.after, limit=limit_of(args))
     rows = [(s.scene_id, s.name, s.size, f"{s.cohesion:.2f}") for s in found]
     header = ("id", "name", "photos", "cohesion")
@@ -92,7 +92,7 @@ def _show(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import scenes
 
     config = session.config()
-    with opened(config) as catalog, catalog.tenant(config.tenant) as tx:
+    with open_catalog(config) as catalog, catalog.tenant(config.tenant) as tx:
         scene = scenes.get(tx, args.scene)
         found, following = scenes.members(tx, args.scene, after=args.after, limit=limit_of(args))
     rows = [(m.photo_id, f"{m.score:.2f}") for m in found]
@@ -103,7 +103,7 @@ def _show(args: argparse.Namespace, session: Session) -> None:
 
 def _suggest(args: argparse.Namespace, session: Session) -> None:
     config = session.config()
-    with opened(config) as catalog:
+    with open_catalog(config) as catalog:
         made = _service(catalog, config).suggest()
     rows = [(a.album_id, a.name, a.photos, a.reason) for a in made]
     text = (
@@ -116,7 +116,7 @@ def _accept(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import albums
 
     config = session.config()
-    with opened(config) as catalog, catalog.tenant(config.tenant) as tx:
+    with open_catalog(config) as catalog, catalog.tenant(config.tenant) as tx:
         album = albums.accept(tx, args.album, ACTOR, args.name)
     session.out.reply(asdict(album), f"{album.album_id} {album.name}: {album.photos} photos.")
 
@@ -125,7 +125,7 @@ def _refuse(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import albums
 
     config = session.config()
-    with opened(config) as catalog, catalog.tenant(config.tenant) as tx:
+    with open_catalog(config) as catalog, catalog.tenant(config.tenant) as tx:
         if albums.get(tx, args.album).kind != "suggested":
             raise InputError(f"Album {args.album} is no suggestion.", fix="It is the user's own.")
         albums.delete(tx, args.album, ACTOR)
@@ -135,7 +135,7 @@ def _refuse(args: argparse.Namespace, session: Session) -> None:
 def _plot(args: argparse.Namespace, session: Session) -> None:
     file = Path(args.file).expanduser()
     config = session.config()
-    with opened(config) as catalog:
+    with open_catalog(config) as catalog:
         picture = _service(catalog, config).map()
     try:
         file.write_bytes(picture)

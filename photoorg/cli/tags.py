@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from photoorg.cli.output import table
 from photoorg.cli.parser import Commands
-from photoorg.cli.session import Session
+from photoorg.cli.session import ACTOR, Session, catalog_transaction, open_catalog
 from photoorg.errors import InputError
 
 if TYPE_CHECKING:
-    from photoorg.config import PhotoOrgConfig
-    from photoorg.store.catalog import Transaction
-
-ACTOR = "cli"
+    pass
 
 
 def add_to(commands: Commands) -> None:
@@ -58,7 +53,7 @@ def _list(args: argparse.Namespace, session: Session) -> None:
 
     if args.limit < 1:
         raise InputError(f"--limit must be 1 or more, not {args.limit}.")
-    with _transaction(session.config()) as tx:
+    with catalog_transaction(session) as tx:
         found, following = tags.page(tx, after=args.after, limit=args.limit, category=args.category)
     rows = [(t.label, t.category, t.photos, t.given) for t in found]
     header = ("tag", "category", "photos", "given by people")
@@ -71,7 +66,7 @@ def _list(args: argparse.Namespace, session: Session) -> None:
 def _map(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import tags
 
-    with _transaction(session.config()) as tx:
+    with catalog_transaction(session) as tx:
         before = tags.map_category(tx, ACTOR, args.tag, args.category)
         now = tags.category_of(tx, args.tag)
     _reply(session, args.tag, before, now)
@@ -80,7 +75,7 @@ def _map(args: argparse.Namespace, session: Session) -> None:
 def _unmap(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import tags
 
-    with _transaction(session.config()) as tx:
+    with catalog_transaction(session) as tx:
         before = tags.unmap_category(tx, ACTOR, args.tag)
         now = tags.category_of(tx, args.tag)
     _reply(session, args.tag, before, now)
@@ -99,14 +94,12 @@ def _recompute(args: argparse.Namespace, session: Session) -> None:
     from photoorg.encoders.prompts import load_prompts, open_tagger
     from photoorg.encoders.settling import settled
     from photoorg.encoders.spaces import open_encoder
-    from photoorg.search.local import open_catalog
     from photoorg.stages.tags import recompute
     from photoorg.store.objects import ObjectStore
 
     config = session.config()
     categories = load_prompts(config.enrich.prompts)
-    with ExitStack() as stack:
-        catalog = open_catalog(config, stack)
+    with open_catalog(config) as catalog:
         config = settled(config, catalog)
         tagger = open_tagger(open_encoder(config.encoder, config.models_dir), categories)
         store = ObjectStore(config.storage.root, config.storage)
@@ -118,12 +111,3 @@ def _recompute(args: argparse.Namespace, session: Session) -> None:
 def _progress(done: int, total: int) -> None:
     if sys.stderr.isatty():
         sys.stderr.write(f"\r{done} of {total} photos" + ("\n" if done >= total else ""))
-
-
-@contextmanager
-def _transaction(config: PhotoOrgConfig) -> Iterator[Transaction]:
-    from photoorg.search.local import open_catalog
-
-    with ExitStack() as stack:
-        with open_catalog(config, stack).tenant(config.tenant) as tx:
-            yield tx
