@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from photoorg.cli.output import table
+from photoorg.cli.paging import add_page, limit_of, more
 from photoorg.cli.parser import Commands
 from photoorg.cli.session import ACTOR, Session, catalog_transaction, open_catalog
 from photoorg.config import PhotoOrgConfig
@@ -37,8 +38,7 @@ def add_to(commands: Commands) -> None:
         "photoorg dedup list --limit 20",
         _list,
     )
-    listing.add_argument("--limit", type=int, default=50, metavar="N")
-    listing.add_argument("--after", metavar="CURSOR", help="next_cursor of the page before")
+    add_page(listing)
     listing.add_argument("--kind", choices=KINDS)
     listing.add_argument("--status", choices=STATES, default="open")
     listing.add_argument("--confidence", type=float, default=0.0, metavar="X", help="from X on")
@@ -99,13 +99,11 @@ def _scan(args: argparse.Namespace, session: Session) -> None:
 def _list(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import duplicates
 
-    if args.limit < 1:
-        raise InputError(f"--limit must be 1 or more, not {args.limit}.")
     with catalog_transaction(session) as tx:
         groups, cursor = duplicates.page(
             tx,
             after=args.after,
-            limit=args.limit,
+            limit=limit_of(args),
             least=_fraction(args.confidence),
             kind=args.kind,
             status=args.status,
@@ -124,10 +122,8 @@ def _list(args: argparse.Namespace, session: Session) -> None:
     ]
     header = ("group", "kind", "confidence", "photos", "reclaims", "keep", "because")
     text = table(rows, header) if rows else "No groups: `photoorg dedup scan` looks for them."
-    if cursor:
-        text += f"\nmore: --after {cursor}"
     data = {"groups": [asdict(g) for g in groups], "next_cursor": cursor}
-    session.out.reply(data, text)
+    session.out.reply(data, text + more(cursor))
 
 
 def _show(args: argparse.Namespace, session: Session) -> None:

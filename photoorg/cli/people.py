@@ -8,8 +8,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from photoorg.cli.output import table
+from photoorg.cli.paging import add_page, limit_of, more
 from photoorg.cli.parser import Commands
-from photoorg.cli.session import ACTOR, Session, open_catalog
+from photoorg.cli.session import ACTOR, Session, catalog_transaction, open_catalog
 from photoorg.config import PhotoOrgConfig
 from photoorg.registry import load
 
@@ -83,8 +84,7 @@ def add_to(commands: Commands) -> None:
             "faces", nargs="+", type=_face, metavar="PHOTO_ID:NUMBER", help="as `show` lists them"
         )
     for parser in (listing, show, suggestions):
-        parser.add_argument("--limit", type=int, default=50, metavar="N", help="how many (50)")
-        parser.add_argument("--after", metavar="CURSOR", help="next_cursor of the page before")
+        add_page(parser)
 
 
 def _face(text: str) -> tuple[str, int]:
@@ -174,8 +174,7 @@ def _list(args: argparse.Namespace, session: Session) -> None:
 def _show(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import faces_of_people, people
 
-    config = session.config()
-    with open_catalog(config) as catalog, catalog.tenant(config.tenant) as tx:
+    with catalog_transaction(session) as tx:
         person = people.get(tx, args.person)
         faces, following = faces_of_people.of_person(
             tx, args.person, after=args.after, limit=limit_of(args)
@@ -198,8 +197,7 @@ def _show(args: argparse.Namespace, session: Session) -> None:
 def _suggestions(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import faces_of_people, people
 
-    config = session.config()
-    with open_catalog(config) as catalog, catalog.tenant(config.tenant) as tx:
+    with catalog_transaction(session) as tx:
         if args.refuse:
             one, two = (people.living(tx, person).person_id for person in args.refuse)
             people.refuse(tx, one, two, ACTOR)
@@ -217,8 +215,7 @@ def _suggestions(args: argparse.Namespace, session: Session) -> None:
 def _name(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import people
 
-    config = session.config()
-    with open_catalog(config) as catalog, catalog.tenant(config.tenant) as tx:
+    with catalog_transaction(session) as tx:
         person = people.rename(tx, args.person, args.name or None, ACTOR)
     session.out.reply(asdict(person), _title(person))
 
@@ -226,8 +223,7 @@ def _name(args: argparse.Namespace, session: Session) -> None:
 def _merge(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import people
 
-    config = session.config()
-    with open_catalog(config) as catalog, catalog.tenant(config.tenant) as tx:
+    with catalog_transaction(session) as tx:
         merge = people.merge(tx, args.kept, args.merged, ACTOR)
         person = people.get(tx, args.kept)
     undo = f"`photoorg people unmerge {args.merged}` takes it back."
@@ -239,8 +235,7 @@ def _merge(args: argparse.Namespace, session: Session) -> None:
 def _unmerge(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import people
 
-    config = session.config()
-    with open_catalog(config) as catalog, catalog.tenant(config.tenant) as tx:
+    with catalog_transaction(session) as tx:
         merge = people.unmerge(tx, args.person, ACTOR)
         person = people.get(tx, args.person)
     session.out.reply({"merge": asdict(merge), "person": asdict(person)}, _title(person))
@@ -249,8 +244,7 @@ def _unmerge(args: argparse.Namespace, session: Session) -> None:
 def _hide(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import people
 
-    config = session.config()
-    with open_catalog(config) as catalog, catalog.tenant(config.tenant) as tx:
+    with catalog_transaction(session) as tx:
         person = people.hide(tx, args.person, not args.undo, ACTOR)
     session.out.reply(asdict(person), _title(person))
 
@@ -282,20 +276,6 @@ def face_data(face: StoredFace) -> dict[str, Any]:
     """A face without its embedding, which is nobody's business."""
     names = ("photo_id", "face_no", "box", "quality", "person_id", "source", "confidence")
     return {name: getattr(face, name) for name in names}
-
-
-def limit_of(args: argparse.Namespace) -> int:
-    """--limit, between 1 and 1000; InputError beyond."""
-    from photoorg.errors import InputError
-
-    if not 1 <= args.limit <= 1000:
-        raise InputError(f"--limit must be between 1 and 1000, not {args.limit}.")
-    return int(args.limit)
-
-
-def more(cursor: str | None) -> str:
-    """How to get the next page, in words."""
-    return f"\nmore: --after {cursor}" if cursor else ""
 
 
 def _title(person: Person) -> str:

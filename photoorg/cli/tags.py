@@ -5,15 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 from photoorg.cli.output import table
+from photoorg.cli.paging import add_page, limit_of, more
 from photoorg.cli.parser import Commands
 from photoorg.cli.session import ACTOR, Session, catalog_transaction, open_catalog
-from photoorg.errors import InputError
-
-if TYPE_CHECKING:
-    pass
 
 
 def add_to(commands: Commands) -> None:
@@ -26,8 +22,7 @@ def add_to(commands: Commands) -> None:
         _list,
     )
     listing.add_argument("--category", metavar="NAME", help="only of this category")
-    listing.add_argument("--limit", type=int, default=100, metavar="N", help="rows of one page")
-    listing.add_argument("--after", metavar="TAG", help="`next` of the page before")
+    add_page(listing, after="TAG", limit=100)
     mapping = group.add(
         "map",
         "let a tag belong to a category, on every photo",
@@ -51,16 +46,15 @@ def add_to(commands: Commands) -> None:
 def _list(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import tags
 
-    if args.limit < 1:
-        raise InputError(f"--limit must be 1 or more, not {args.limit}.")
     with catalog_transaction(session) as tx:
-        found, following = tags.page(tx, after=args.after, limit=args.limit, category=args.category)
+        found, following = tags.page(
+            tx, after=args.after, limit=limit_of(args), category=args.category
+        )
     rows = [(t.label, t.category, t.photos, t.given) for t in found]
     header = ("tag", "category", "photos", "given by people")
     text = table(rows, header) if rows else "There are no tags."
-    if following is not None:
-        text += f"\nmore: --after {following!r}"
-    session.out.reply({"tags": [asdict(t) for t in found], "next": following}, text)
+    data = {"tags": [asdict(t) for t in found], "next_cursor": following}
+    session.out.reply(data, text + more(following))
 
 
 def _map(args: argparse.Namespace, session: Session) -> None:
