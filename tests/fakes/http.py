@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
+import inspect
+import pkgutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -10,6 +13,7 @@ from datetime import UTC, datetime
 import httpx
 from fastapi import APIRouter
 
+import serve.api
 from photoorg.config import SearchConfig, ServeConfig
 from photoorg.errors import NotFoundError, UnsupportedMediaError
 from photoorg.models import Photo
@@ -103,6 +107,18 @@ class FakeHealth:
 
     async def checks(self) -> dict[str, Check]:
         return self.parts
+
+
+def every_router() -> list[APIRouter]:
+    """All routers of serve.api beside those that create_app includes; nothing answers behind."""
+    found = []
+    for name in sorted(module.name for module in pkgutil.iter_modules(serve.api.__path__)):
+        module = importlib.import_module(f"serve.api.{name}")
+        for make in vars(module).values():
+            here = inspect.isfunction(make) and make.__module__ == module.__name__
+            if here and list(inspect.signature(make).parameters)[1:] == ["tenant_of"]:
+                found.append(make(None, fixed_tenant("default")))
+    return found
 
 
 @dataclass
