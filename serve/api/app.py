@@ -17,7 +17,7 @@ from serve.api.models import Problem
 from serve.api.photos import photos_router
 from serve.api.search import search_router
 from serve.api.strict import known_parameters
-from serve.auth import TenantOf
+from serve.auth import SameMachine, TenantOf, is_loopback
 from serve.metrics import Metrics
 from serve.middleware import Requests
 from serve.ports import Fetcher, Health, Photos, Uploads
@@ -65,6 +65,8 @@ def create_app(
     ):
         app.include_router(router, dependencies=strict)
     app.include_router(health_router(health, uploads, metrics))
+    if is_loopback(serve.host) and not serve.allow_public:
+        app.add_middleware(SameMachine)
     app.add_middleware(
         Requests,
         metrics=metrics,

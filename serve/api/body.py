@@ -130,7 +130,8 @@ def inline(model: type[BaseModel]) -> dict[str, Any]:
         schema = _cut(model.__name__, defs[model.__name__])
     # A model that holds itself cannot be written out to the end.
     inner = {name: _cut(name, found) for name, found in defs.items()}
-    return _resolved(schema, inner)
+    resolved: dict[str, Any] = _resolved(schema, inner)
+    return resolved
 
 
 def _cut(name: str, schema: Any) -> Any:

@@ -170,7 +170,7 @@ def search_router(
                 tenant,
                 image,
                 k,
-                box=box and box.box(),
+                box=None if box is None else box.box(),
                 where=where,
                 cursor=cursor,
                 cutoff=cutoff,
@@ -240,7 +240,7 @@ async def ask(
     if body.text is not None or not count:
         return "text", await service.by_text(tenant, body.text or "", k, mode=body.mode, **more)
     assert body.photo_id is not None, "checked above"
-    box = body.bbox and body.bbox.box()
+    box = None if body.bbox is None else body.bbox.box()
     return "similar", await service.similar(tenant, body.photo_id, k, box=box, **more)
 
 
