@@ -23,7 +23,7 @@ from photoorg.config import PhotoOrgConfig
 from photoorg.errors import NotFoundError
 from photoorg.models import SourceFile
 from photoorg.space import EmbeddingSpace
-from photoorg.stages.companions import pair_videos
+from photoorg.stages.companions import missing_videos, pair_videos
 from photoorg.stages.ingest import stage_versions, wanted
 from photoorg.stages.pairs import pair_photos
 from photoorg.stages.parts import INGEST, REJECTS
@@ -142,7 +142,10 @@ class IngestJob:
         keys = work.run.read_part(part, name=KEYS)
         stored = self._config.ingest.originals == "copy"
         with self._catalog.tenant(self._config.tenant) as tx:
-            photos.copy_part(tx, work.run_id, part, table, rejects, keys=keys, stored=stored)
+            missing = missing_videos(tx, self._store, rejects) if stored else set()
+            photos.copy_part(
+                tx, work.run_id, part, table, rejects, keys=keys, stored=stored, missing=missing
+            )
 
     def load_committed(self, work: Work) -> None:
         """Load the parts a killed job committed but did not get to load."""
