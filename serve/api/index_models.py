@@ -49,6 +49,7 @@ class SwitchView(BaseModel):
     to_version: str
     actor: str
     at: datetime
+    lacking: int = Field(description="Photos found before that what serves since does not hold.")
 
     @classmethod
     def of(cls, switch: Switch) -> Self:
