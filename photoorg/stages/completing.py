@@ -31,8 +31,8 @@ def log_stored(
     """
     wanted = np.sort(names_of(photo_ids))
     done = 0
-    newest_first = reversed(find_runs(store, vectors_dir(tenant, space.id, "")))
-    for run, part in ((run, part) for run in newest_first for part in reversed(run.parts())):
+    runs = find_runs(store, vectors_dir(tenant, space.id, ""))
+    for run, part in ((r, n) for r in reversed(runs) for n in reversed(r.parts())):
         if not len(wanted):
             break
         keys, x_nw = read_vectors(run, part, space)
