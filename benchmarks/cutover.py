@@ -127,7 +127,7 @@ async def in_this_process(config: PhotoOrgConfig) -> AsyncIterator[httpx.AsyncCl
     logging.getLogger("serve").setLevel(logging.WARNING)
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://app") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             client.timeout = httpx.Timeout(60.0)
             yield client
 

@@ -284,6 +284,8 @@ def _explain(error: Any) -> str:
     where = ".".join(str(p) for p in error["loc"]) or "(top level)"
     if error["type"] == "extra_forbidden":
         return f"  {where}: there is no such key{_meant(error['loc'])}"
+    if error["type"] == "model_type":  # what stands there may hold a secret of the section
+        return f"  {where}: this is a section, whose keys are set one by one"
     secret = any(word in where for word in ("key", "token", "url", "secret"))
     got = "" if secret or error["type"] == "missing" else f" (got {error['input']!r})"
     return f"  {where}: {error['msg']}{got}"

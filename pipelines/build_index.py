@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import ray
 
 from photoorg.config import IndexConfig, PhotoOrgConfig
 from photoorg.errors import IndexNotReadyError, PhotoOrgError
@@ -31,8 +30,8 @@ from photoorg.stages.publish import Publisher, new_version
 from photoorg.stages.vectors import VectorSnapshot
 from photoorg.stages.versions import Versions
 from photoorg.store.catalog import Catalog, spaces
-from photoorg.store.embedded import database_url
 from photoorg.store.objects import ObjectStore
+from photoorg.store.opening import open_catalog
 from pipelines.ray_data import Pool, connect, numbers, stream, through
 
 OVERSAMPLE = 1.5
@@ -47,8 +46,7 @@ def run(config: PhotoOrgConfig, *, space: str | None = None) -> dict[str, Any]:
     process; large ones by one Ray task a shard.
     """
     started = time.monotonic()
-    with database_url(config) as url, Catalog(url, config.database) as catalog:
-        catalog.migrate()
+    with open_catalog(config) as catalog:
         with catalog.tenant(config.tenant) as tx:
             chosen = space_of(tx, space)
             default = spaces.get_default(tx, chosen.kind)
@@ -134,6 +132,8 @@ class Build:
 
     def on_the_cluster(self, seq: int, live: int) -> IndexManifest:
         """Sample and train once, then build the shards side by side."""
+        import ray
+
         cluster = connect()
         planned = plan(live, self.space.dim, self._index, views=len(self.space.views))
         sample = self._sample(planned, live, min(1.0, cluster.cpus / 4))
@@ -159,6 +159,8 @@ class Build:
 
 
 def _training(config: IndexConfig, gpus: float) -> Any:
+    import ray
+
     device = 1 if gpus >= 1 and config.use_gpu is not False else 0
     return ray.remote(num_cpus=1, num_gpus=device)(_train)
 

@@ -22,8 +22,8 @@ from photoorg.space import EmbeddingSpace
 from photoorg.stages.compaction import Compaction, Waiting, waiting
 from photoorg.stages.versions import Versions
 from photoorg.store.catalog import Catalog, spaces
-from photoorg.store.embedded import database_url
 from photoorg.store.objects import ObjectStore
+from photoorg.store.opening import open_catalog
 from pipelines import build_index
 from pipelines.ray_data import Pool, connect, numbers, stream, through
 
@@ -58,8 +58,7 @@ def run(
     shards, retrained and seconds. Small libraries are folded in this process.
     """
     started = time.monotonic()
-    with database_url(config) as url, Catalog(url, config.database) as catalog:
-        catalog.migrate()
+    with open_catalog(config) as catalog:
         with catalog.tenant(config.tenant) as tx:
             space = spaces.get_default(tx, "image")
         if space is None:

@@ -20,8 +20,8 @@ from photoorg.registry import load
 from photoorg.stages.purging import purge_trash
 from photoorg.stages.upkeep import Upkeep
 from photoorg.store.catalog import Catalog, wellbeing
-from photoorg.store.embedded import database_url
 from photoorg.store.objects import ObjectStore
+from photoorg.store.opening import open_catalog, running_database
 from pipelines import anomalies, compact, dedup, events
 
 log = logging.getLogger(__name__)
@@ -38,10 +38,7 @@ def run(config: PhotoOrgConfig, *, period: Period = "hourly") -> dict[str, Any]:
     """
     started = time.monotonic()
     store = ObjectStore(config.storage.root, config.storage)
-    with database_url(config) as url, Catalog(url, config.database) as catalog:
-        catalog.migrate()
-        database = config.database.model_copy(update={"url": _secret(url)})
-        here = config.model_copy(update={"database": database})
+    with running_database(config) as here, open_catalog(here) as catalog:
         done, failed = _Steps(here, store, catalog).run(period)
     return {
         **done,
@@ -109,12 +106,6 @@ class _Steps:
 
     def _people(self) -> People:
         return People(self.catalog, self.config.tenant, self.config.people, ACTOR)
-
-
-def _secret(url: str) -> Any:
-    from pydantic import SecretStr
-
-    return SecretStr(url)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

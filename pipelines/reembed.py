@@ -23,8 +23,8 @@ from photoorg.stages.cutoffs import calibrate
 from photoorg.stages.plan import plan_ingest
 from photoorg.stages.reembedding import ReembedJob, ReembedParts
 from photoorg.store.catalog import Catalog, indexes
-from photoorg.store.embedded import database_url
 from photoorg.store.objects import ObjectStore
+from photoorg.store.opening import open_catalog
 from pipelines.build_index import Build
 from pipelines.ray_data import Pool, connect, numbers, stream, through
 
@@ -61,8 +61,7 @@ def run(config: PhotoOrgConfig, space: str, *, progress: Progress | None = None)
     encoder_config = config.encoder.model_copy(update={"space": space})
     config = config.model_copy(update={"encoder": encoder_config})
     store = ObjectStore(config.storage.root, config.storage)
-    with database_url(config) as url, Catalog(url, config.database) as catalog:
-        catalog.migrate()
+    with open_catalog(config) as catalog:
         encoder = open_encoder(config.encoder, config.models_dir)
         job = ReembedJob(config, store, catalog, encoder.space)
         work = _Work(config, store, encoder, job, progress)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
@@ -23,7 +23,7 @@ from serve.ports import Fetcher, Photos, Uploads
 from serve.problems import responses
 
 Id = Annotated[str, Path(pattern=PHOTO_ID, description="SHA-256 of the photo's bytes in hex.")]
-UPLOAD_FORM = {
+UPLOAD_FORM: dict[str, Any] = {
     "type": "object",
     "required": ["file"],
     "properties": {"file": {"type": "string", "format": "binary", "description": "The image."}},
@@ -161,7 +161,7 @@ def photos_router(
 async def _received(request: Request, fetcher: Fetcher) -> tuple[bytes, str]:
     kind = media_type(request)
     if kind == "multipart/form-data":
-        async with form(request) as data:
+        async with form(request, *UPLOAD_FORM["properties"]) as data:
             return await file_of(data, "file")
     if kind == "application/json":
         url = str((await json_body(request, UrlUpload)).url)

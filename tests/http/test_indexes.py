@@ -50,7 +50,7 @@ async def client(tmp_path, catalog):
     )
     headers = {"X-User-ID": "ann"}
     async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app), base_url="http://test", headers=headers
+        transport=httpx.ASGITransport(app), base_url="http://localhost", headers=headers
     ) as client:
         yield client
     indexes.close()

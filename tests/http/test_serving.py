@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -14,8 +17,8 @@ from photoorg.config import ServeConfig, parse
 from photoorg.errors import ConfigError
 from serve.app import AppArgs, application, build
 from serve.auth import is_loopback, require_private
-from serve.environment import LOOPBACK_HAPROXY, serve_environment, wants_haproxy
-from serve.run import claim_port
+from serve.environment import haproxy_script, serve_environment, wants_haproxy
+from serve.run import claim_port, why_not
 
 # A named space: "auto" would ask the catalog, and start one.
 NAMED = {"space": "builtin"}
@@ -59,6 +62,7 @@ def test_every_deployment_has_bounded_queues():
 
 def test_the_serve_file_builds_the_application(repo_root, monkeypatch):
     monkeypatch.chdir(repo_root)
+    monkeypatch.setenv("PHOTOORG_ENCODER__SPACE", "builtin")  # "auto" would ask the catalog
     (entry,) = yaml.safe_load(Path("configs/serve.yaml").read_text())["applications"]
     assert entry["import_path"] == "serve.app:build"
     assert "ingress" in names(build(AppArgs(**entry["args"])))
@@ -69,7 +73,8 @@ def test_ray_can_see_the_type_of_the_builders_arguments():
 
 
 def test_settings_are_laid_over_the_file():
-    assert "ingestor" in names(build(AppArgs(settings={"serve": {"ingestor": APART}})))
+    settings = {"encoder": NAMED, "serve": {"ingestor": APART}}
+    assert "ingestor" in names(build(AppArgs(settings=settings)))
     with pytest.raises(ConfigError, match=r"serve\.nonsense"):
         build(AppArgs(settings={"serve": {"nonsense": 1}}))
 
@@ -106,7 +111,7 @@ def test_haproxy_gets_files_and_ports_of_its_own(tmp_path):
 
 def test_haproxy_is_kept_on_this_machine(tmp_path):
     script, config = tmp_path / "haproxy", tmp_path / "a b.cfg"
-    script.write_text(LOOPBACK_HAPROXY.format(haproxy="/bin/echo"))
+    script.write_text(haproxy_script("/bin/echo", loopback=True))
     config.write_text("    bind :9101\n  bind *:8404\n    bind 10.0.0.1:80\n")
     done = subprocess.run(
         ["sh", str(script), "-db", "-f", str(config), "-dR", "-sf", "1"],
@@ -118,6 +123,45 @@ def test_haproxy_is_kept_on_this_machine(tmp_path):
     assert config.read_text().split() == [
         *("bind", "127.0.0.1:9101", "bind", "127.0.0.1:8404", "bind", "10.0.0.1:80")
     ]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="HAProxy is used on Linux only")
+@pytest.mark.parametrize("loopback", [False, True])
+def test_haproxy_ends_with_the_process_that_started_it(tmp_path, loopback):
+    script, config = tmp_path / "haproxy", tmp_path / "a.cfg"
+    config.touch()
+    script.write_text(haproxy_script(shutil.which("tail"), loopback=loopback))
+    proxy = subprocess.Popen(
+        [sys.executable, "-c", PROXY, "sh", str(script), "-f", str(config)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    child = psutil.Process(int(proxy.stdout.readline()))
+    while child.name() != "tail":
+        time.sleep(0.01)
+    proxy.kill()
+    proxy.wait()
+    proxy.stdout.close()
+    psutil.wait_procs([child], timeout=30)
+    assert not child.is_running()
+
+
+PROXY = """
+import subprocess, sys, time
+print(subprocess.Popen(sys.argv[1:]).pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_why_a_deployment_failed_is_the_sentence_and_not_the_traceback():
+    told = """Traceback (most recent call last):
+  File "parts.py", line 1, in open
+photoorg.errors.EncoderUnavailableError: The file a.onnx is not in /models. Put it there.
+Traceback (most recent call last):
+RuntimeError: replica failed
+"""
+    assert why_not(told) == "The file a.onnx is not in /models. Put it there."
+    assert why_not("ValueError: nothing of ours") is None
 
 
 def test_port_0_takes_a_free_one_and_a_taken_one_is_a_sentence():

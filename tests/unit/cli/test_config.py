@@ -114,6 +114,16 @@ def test_a_variable_for_a_whole_section_beside_its_keys_is_explained():
         load(env={"PHOTOORG_STORAGE": "s3://b/p", "PHOTOORG_STORAGE__ROOT": "x"})
 
 
+@pytest.mark.parametrize(
+    "name", ["DATABASE", "DATABASE__URL", "STORAGE", "STORAGE__ACCESS_KEY", "SOURCE__SESSION_TOKEN"]
+)
+def test_what_stands_where_a_secret_belongs_is_never_told(name):
+    with pytest.raises(ConfigError) as caught:
+        load(env={f"PHOTOORG_{name}": "[postgresql://u:s3cr3t@h/d]"})
+    assert name.lower().replace("__", ".") in str(caught.value)
+    assert "s3cr3t" not in str(caught.value)
+
+
 def test_a_file_that_is_no_yaml_is_told_by_line_and_column(tmp_path, capsys):
     assert main(["config", "check", write(tmp_path, "tenant: a\nstorage: [1,\n")]) == 2
     assert "config.yaml, line 3, column 1 is not YAML" in capsys.readouterr().err
