@@ -28,7 +28,7 @@ from photoorg.stages.ingest import stage_versions, wanted
 from photoorg.stages.pairs import pair_photos
 from photoorg.stages.parts import INGEST, REJECTS
 from photoorg.stages.plan import IngestPlan
-from photoorg.store.catalog import Catalog, photos, runs, spaces
+from photoorg.store.catalog import Catalog, indexes, photos, runs, spaces
 from photoorg.store.catalog.listing import Listing
 from photoorg.store.layout import run_dir
 from photoorg.store.objects import ObjectStore
@@ -50,6 +50,7 @@ class IngestSummary:
     `new` the files this invocation worked on, `images_per_second` those over `seconds`. The video
     of a live photo is a further file of its still's photo, so it counts among the duplicates:
     `live_videos` of them. `waiting_videos` of the rejects are such videos without their still.
+    `behind` names further spaces that the library is moving between, which lack the new photos.
     """
 
     files: int
@@ -64,6 +65,7 @@ class IngestSummary:
     dry_run: bool = False
     live_videos: int = 0
     waiting_videos: int = 0
+    behind: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON form."""
@@ -170,6 +172,14 @@ class IngestJob:
         tenant = self._config.tenant
         count = pair_photos(self._catalog, tenant, run_ids) if run_ids else 0
         return count + pair_videos(self._catalog, tenant)
+
+    def behind(self) -> tuple[str, ...]:
+        """Names of the spaces, beside the job's own, that serve or are to."""
+        if self._space is None:
+            return ()
+        with self._catalog.tenant(self._config.tenant) as tx:
+            coming = indexes.live_spaces(tx, statuses=indexes.COMING)
+        return tuple(space.name for space in coming if space.id != self._space.id)
 
     def _intent(self, uris: Sequence[str]) -> dict[str, Any]:
         return {

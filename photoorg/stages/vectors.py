@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from photoorg import schema
-from photoorg.index.photo_ids import as_keys, comparable
+from photoorg.index.photo_ids import as_keys, comparable, contains
 from photoorg.space import EmbeddingSpace
 from photoorg.store.catalog import Transaction, delta, photos
 from photoorg.store.layout import vectors_dir
@@ -70,7 +70,7 @@ class VectorSnapshot:
         live = self._live()
         for directory, part, family in sources:
             keys, x_nd = self._read(directory, part, family)
-            mask = _contains(live, comparable(keys))
+            mask = contains(live, comparable(keys))
             if mask.any():
                 yield keys[mask], x_nd[mask]
 
@@ -115,10 +115,17 @@ class VectorSnapshot:
         return self._sorted
 
     def _read(self, directory: str, part: int, family: str) -> tuple[Keys, Halves]:
-        table = Run(self._store, directory).read_part(part, name=family)
-        schema.require_space(table.schema, self._space, f"{directory} part {part}")
-        flat = table["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        return as_keys(table["photo_id"].to_pylist()), flat.reshape(len(table), self._space.width)
+        return read_vectors(Run(self._store, directory), part, self._space, family)
+
+
+def read_vectors(
+    run: Run, part: int, space: EmbeddingSpace, family: str = "part"
+) -> tuple[Keys, Halves]:
+    """Keys [n, 32] and vectors [n, space.width] of a part; SpaceMismatchError."""
+    table = run.read_part(part, name=family)
+    schema.require_space(table.schema, space, f"{run.directory} part {part}")
+    flat = table["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return as_keys(table["photo_id"].to_pylist()), flat.reshape(len(table), space.width)
 
 
 def vector_table(
@@ -129,13 +136,6 @@ def vector_table(
     halves = pa.array(np.ascontiguousarray(x_nw, np.float16).ravel())
     vectors = pa.FixedSizeListArray.from_arrays(halves, space.width)
     return pa.table([pa.array(photo_ids, pa.string()), vectors], schema=target)
-
-
-def _contains(sorted_n: NDArray[np.bytes_], wanted_m: NDArray[np.bytes_]) -> NDArray[np.bool_]:
-    if not len(sorted_n):
-        return np.zeros(len(wanted_m), bool)
-    at = np.minimum(np.searchsorted(sorted_n, wanted_m), len(sorted_n) - 1)
-    return np.asarray(sorted_n[at] == wanted_m)
 
 
 def _chunks(ids: Iterator[str], size: int) -> Iterator[list[str]]:
