@@ -138,6 +138,7 @@ def run(
                 job.pair(works)
                 if config.faces.enabled:
                     place_waiting(catalog, config.tenant, config.people)
+            behind = job.behind() if new and not dry_run else ()
             totals = listing.totals()
     seconds = time.monotonic() - started
     return IngestSummary(
@@ -153,6 +154,7 @@ def run(
         dry_run=dry_run,
         live_videos=totals.live_videos,
         waiting_videos=totals.waiting_videos,
+        behind=behind,
     )
 
 

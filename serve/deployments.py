@@ -105,7 +105,9 @@ class Ingress:
             self._local = [self._owned(local_slot(config, self._catalog, self._store, 0, 1))]
         self._slots = [self._remote(handle) for handle in shards] or self._local
         self._ingestor, self._wake = self._ingestor_of(ingestor)
-        self._library = self._owned(Library(self._catalog, self._store, wake=self._wake))
+        self._library = self._owned(
+            Library(self._catalog, self._store, imaging=config.imaging, wake=self._wake)
+        )
         self._indexes = self._owned(Administration(config, self._catalog, self._store))
         self._dedup = self._owned(CatalogDedup(self._catalog, config.dedup))
         self._curation = self._owned(CatalogThreads(self._catalog))

@@ -181,7 +181,10 @@ def _reshard(args: argparse.Namespace, session: Session) -> None:
 def switch_line(done: Switch) -> str:
     """What serves now, in one line for people."""
     before = f" instead of {done.from_version}" if done.from_version else ""
-    return f"{done.to_version} of {done.to_space} serves{before}"
+    lost = ""
+    if done.lacking:
+        lost = f"; {done.lacking} photos found before are not in it (`photoorg reembed` adds them)"
+    return f"{done.to_version} of {done.to_space} serves{before}{lost}"
 
 
 def compact_line(done: Mapping[str, Any]) -> str:
@@ -215,7 +218,11 @@ def read_golden(path: Path) -> dict[str, str]:
 @contextmanager
 def open_versions(session: Session) -> Iterator[tuple[Versions, PhotoOrgConfig, Catalog]]:
     """The tenant's versions over a running database."""
+    from photoorg.stages.coverage import Coverage
     from photoorg.stages.versions import Versions
 
     with running_database(session.config()) as config, open_catalog(config) as catalog:
-        yield Versions(catalog, config.tenant, config.migration), config, catalog
+        coverage = Coverage(
+            ObjectStore(config.storage.root, config.storage), catalog, config.tenant
+        )
+        yield Versions(catalog, config.tenant, config.migration, coverage), config, catalog

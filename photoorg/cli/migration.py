@@ -14,7 +14,7 @@ from photoorg.cli.progress import ProgressLine
 from photoorg.cli.session import Session
 from photoorg.registry import load
 
-STEPS = ("people_new", "trash", "people", "events", "anomalies", "dedup", "people_anew")
+STEPS = ("people_new", "trash", "videos", "people", "events", "anomalies", "dedup", "people_anew")
 
 
 def add_to(commands: Commands) -> None:
@@ -55,8 +55,14 @@ def _reembed(args: argparse.Namespace, session: Session) -> None:
     text = (
         f"{done['photos']} photos embedded in {done['space']} ({done['images_per_second']:.1f} "
         f"images/s, {done['images_per_day']} a day), {done['rejects']} could not be; version "
-        f"{done['version']} waits.\nNext: photoorg index compare {done['version']}"
+        f"{done['version']} {'serves' if done['status'] == 'active' else 'waits'}"
     )
+    if done["added"]:
+        text += f", {done['added']} photos were added to it"
+    if done["lacking"]:
+        text += f"; it lacks {done['lacking']} that may be read another time: run this again"
+    if done["status"] != "active":
+        text += f".\nNext: photoorg index compare {done['version']}"
     session.out.reply(done, text)
 
 

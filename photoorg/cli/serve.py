@@ -68,9 +68,7 @@ def _index(config: PhotoOrgConfig, session: Session) -> dict[str, Any]:
         built = build_index(config)
         session.out.note(index_line(built))
         return {**built, "built": True}
-    session.out.note(
-        f"index {version.version} holds all {version.vectors} photos already: it stays as it is"
-    )
+    session.out.note(f"index {version.version} holds every photo already: it stays as it is")
     return {
         "version": version.version,
         "space": version.space_id,

@@ -91,7 +91,7 @@ def up_to_date(config: PhotoOrgConfig, store: ObjectStore, catalog: Catalog) -> 
         version, seq = found
         unchanged = delta.waiting(tx, space.id, seq) == (0, 0)
         live = originals.live_count(tx)
-    whole = unchanged and live == version.vectors
+    whole = unchanged and live * len(space.views) == version.vectors
     return version if whole and store.exists(f"{version.location.rstrip('/')}/{NAME}") else None
 
 

@@ -97,22 +97,31 @@ class Background:
 
 
 def calibrate(
-    config: PhotoOrgConfig, catalog: Catalog, space: EmbeddingSpace, actor: str
+    config: PhotoOrgConfig,
+    catalog: Catalog,
+    space: EmbeddingSpace,
+    actor: str,
+    encoder: Encoder | None = None,
 ) -> Fitted:
     """Fit the cutoffs of the configured tenant in a space, and put them in force.
 
-    Where the space's encoder cannot be had, only queries by image and vector get one.
+    `encoder` is the space's, if it is open already. Where it cannot be had, only queries by image
+    and vector get one.
     """
-    fitted = fit_with_encoder(config, catalog, space)
+    fitted = fit_with_encoder(config, catalog, space, encoder)
     with catalog.tenant(config.tenant) as tx:
         apply(tx, fitted, actor)
     return fitted
 
 
-def fit_with_encoder(config: PhotoOrgConfig, catalog: Catalog, space: EmbeddingSpace) -> Fitted:
-    """Fit them with the space's encoder, if it can be had."""
+def fit_with_encoder(
+    config: PhotoOrgConfig, catalog: Catalog, space: EmbeddingSpace, encoder: Encoder | None = None
+) -> Fitted:
+    """Fit them with the space's encoder: the one given, or one that can be had."""
     store = ObjectStore(config.storage.root, config.storage)
-    return fit_search(catalog, store, config.tenant, space, lambda: _encoder(config, space))
+    return fit_search(
+        catalog, store, config.tenant, space, lambda: encoder or _encoder(config, space)
+    )
 
 
 def fit_search(

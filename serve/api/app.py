@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from photoorg import __version__
@@ -16,6 +16,7 @@ from serve.api.health import health_router
 from serve.api.models import Problem
 from serve.api.photos import photos_router
 from serve.api.search import search_router
+from serve.api.strict import known_parameters
 from serve.auth import SameMachine, TenantOf, is_loopback
 from serve.metrics import Metrics
 from serve.middleware import Requests
@@ -54,16 +55,15 @@ def create_app(
         lifespan=lifespan or _nothing,
     )
     install(app)
-    app.include_router(
-        search_router(service, tenant_of, metrics, default_k=search.default_k, max_k=search.max_k)
-    )
-    app.include_router(
+    strict = [Depends(known_parameters)]
+    for router in (
+        search_router(service, tenant_of, metrics, default_k=search.default_k, max_k=search.max_k),
         photos_router(
             photos, uploads, fetcher, tenant_of, uploads_at_once=serve.max_uploads_at_once
-        )
-    )
-    for router in routers:
-        app.include_router(router)
+        ),
+        *routers,
+    ):
+        app.include_router(router, dependencies=strict)
     app.include_router(health_router(health, uploads, metrics))
     if is_loopback(serve.host) and not serve.allow_public:
         app.add_middleware(SameMachine)

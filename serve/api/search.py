@@ -41,7 +41,7 @@ from serve.problems import as_problem, request_id, responses
 
 FILTER = """Which photos may be found, as JSON, such as {"tags": {"any": ["dog"]}}."""
 MODE = "hybrid (words and vectors), keyword or semantic; default hybrid."
-SEARCH_FORM = {
+SEARCH_FORM: dict[str, Any] = {
     "type": "object",
     "required": ["image"],
     "properties": {
@@ -160,7 +160,7 @@ def search_router(
         """
         kind = media_type(request)
         if kind == "multipart/form-data":
-            async with form(request) as data:
+            async with form(request, "file", *SEARCH_FORM["properties"]) as data:
                 image, name = await file_of(data, "image", "file")
                 box, k = field(data, "bbox", BoxBody), number(data, "top_k")
                 where = _filter(text_of(data, "filter"))

@@ -18,6 +18,7 @@ from photoorg.config import SearchConfig, ServeConfig
 from photoorg.errors import NotFoundError, UnsupportedMediaError
 from photoorg.models import Photo
 from photoorg.search.service import SearchService
+from photoorg.store.catalog.companions import Companion
 from photoorg.store.catalog.pairs import StoredPair
 from serve.api.app import create_app
 from serve.auth import fixed_tenant
@@ -36,6 +37,7 @@ class FakeLibrary:
         self.thumbnails: dict[str, bytes] = {}
         self.accepted: list[tuple[bytes, str]] = []
         self.paired: list[StoredPair] = []
+        self.moving: dict[str, list[Companion]] = {}
         self.broken: Exception | None = None
 
     async def get(self, tenant: str, photo_id: str) -> Photo:
@@ -60,6 +62,9 @@ class FakeLibrary:
     async def pairs(self, tenant: str, photo_id: str) -> list[StoredPair]:
         await self.get(tenant, photo_id)
         return [pair for pair in self.paired if photo_id in (pair.first_id, pair.second_id)]
+
+    async def videos(self, tenant: str, photo_id: str) -> list[Companion]:
+        return self.moving.get(photo_id, [])
 
     async def trash(self, tenant: str, photo_id: str) -> Photo:
         found = replace(await self.get(tenant, photo_id), trashed_at=datetime.now(UTC))

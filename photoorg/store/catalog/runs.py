@@ -68,6 +68,15 @@ def loaded_parts(tx: Transaction, run_id: str) -> set[int]:
     return {part for (part,) in rows}
 
 
+def count_loaded(tx: Transaction) -> int:
+    """How many parts were ever loaded: it grows with every part that brings photos."""
+    row = tx.conn.execute(
+        "SELECT count(*) FROM run_parts WHERE tenant_id = %s", [tx.tenant]
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 def totals(tx: Transaction, uris: Iterable[str]) -> Totals:
     """What these files came to, whichever run dealt with them; each URI counts once."""
     return totals_of_keys(tx, (uri_key(uri) for uri in uris))
