@@ -66,17 +66,17 @@ class FakeLibrary:
     async def videos(self, tenant: str, photo_id: str) -> list[Companion]:
         return self.moving.get(photo_id, [])
 
-    async def trash(self, tenant: str, photo_id: str) -> Photo:
+    async def trash(self, tenant: str, photo_id: str, actor: str) -> Photo:
         found = replace(await self.get(tenant, photo_id), trashed_at=datetime.now(UTC))
         self.photos.known[photo_id] = found
         return found
 
-    async def restore(self, tenant: str, photo_id: str) -> Photo:
+    async def restore(self, tenant: str, photo_id: str, actor: str) -> Photo:
         found = replace(await self.get(tenant, photo_id), trashed_at=None)
         self.photos.known[photo_id] = found
         return found
 
-    async def delete(self, tenant: str, photo_id: str) -> None:
+    async def delete(self, tenant: str, photo_id: str, actor: str) -> None:
         await self.get(tenant, photo_id)
         del self.photos.known[photo_id]
 
