@@ -28,7 +28,7 @@ from serve.ports import Indexes
 from serve.problems import responses
 
 Version = Annotated[str, Path(max_length=100, description="Name of an index version.")]
-After = Annotated[str | None, Query(description="next_cursor of the page before.")]
+Cursor = Annotated[str | None, Query(description="next_cursor of the page before.")]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
@@ -44,10 +44,10 @@ def indexes_router(indexes: Indexes, tenant_of: TenantOf) -> APIRouter:
         responses=responses(404, 422, 503),
     )
     async def listing(
-        tenant: str = tenant_dep, after: After = None, limit: Limit = 100
+        tenant: str = tenant_dep, cursor: Cursor = None, limit: Limit = 100
     ) -> IndexPage:
         """Newest first, with the default space, the canary and the last switch."""
-        return _page(await indexes.state(tenant), after, limit)
+        return _page(await indexes.state(tenant), cursor, limit)
 
     @router.get(
         "/spaces",
@@ -56,11 +56,11 @@ def indexes_router(indexes: Indexes, tenant_of: TenantOf) -> APIRouter:
         responses=responses(404, 422, 503),
     )
     async def spaces(
-        tenant: str = tenant_dep, after: After = None, limit: Limit = 100
+        tenant: str = tenant_dep, cursor: Cursor = None, limit: Limit = 100
     ) -> SpacePage:
         """Every space the library has, or had, vectors in; oldest first."""
         known = await indexes.spaces(tenant)
-        start = _start([s.id for s in known], after)
+        start = _start([s.id for s in known], cursor)
         shown = known[start : start + limit]
         more = shown[-1].id if start + limit < len(known) else None
         return SpacePage(spaces=[SpaceView.of(s) for s in shown], next_cursor=more)

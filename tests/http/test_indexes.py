@@ -58,13 +58,13 @@ async def client(tmp_path, catalog):
 
 async def test_versions_and_spaces_are_listed_in_pages(client):
     first = (await client.get("/v1/admin/indexes", params={"limit": 1})).json()
-    second = (await client.get("/v1/admin/indexes", params={"after": first["next_cursor"]})).json()
+    second = (await client.get("/v1/admin/indexes", params={"cursor": first["next_cursor"]})).json()
     named = {v["version"]: v["status"] for v in first["indexes"] + second["indexes"]}
     assert named == {"v1": "active", "m1": "shadow"} and second["next_cursor"] is None
     assert first["default_space"] == SPACE.id and first["canary"] is None
     found = (await client.get("/v1/admin/spaces")).json()["spaces"]
     assert {s["id"] for s in found} == {SPACE.id, MUTE.id}
-    lost = await client.get("/v1/admin/indexes", params={"after": "nonsense"})
+    lost = await client.get("/v1/admin/indexes", params={"cursor": "nonsense"})
     assert lost.status_code == 404
 
 

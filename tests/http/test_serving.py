@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import shutil
 import subprocess
 import sys
@@ -66,6 +67,13 @@ def test_the_serve_file_builds_the_application(repo_root, monkeypatch):
     (entry,) = yaml.safe_load(Path("configs/serve.yaml").read_text())["applications"]
     assert entry["import_path"] == "serve.app:build"
     assert "ingress" in names(build(AppArgs(**entry["args"])))
+
+
+def test_the_serve_file_names_the_variables_that_serving_would_set(repo_root, tmp_path):
+    told = dict(re.findall(r"(RAY_\w+)=(\d+)", (repo_root / "configs/serve.yaml").read_text()))
+    values = serve_environment(ServeConfig(haproxy=False), tmp_path)
+    assert told.pop("RAY_SERVE_ENABLE_HA_PROXY") == "1"
+    assert told and told == {name: values[name] for name in told}
 
 
 def test_ray_can_see_the_type_of_the_builders_arguments():
