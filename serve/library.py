@@ -26,6 +26,7 @@ from photoorg.store.catalog.companions import Companion
 from photoorg.store.catalog.pairs import StoredPair
 from photoorg.store.layout import blob_path, thumb_path
 from photoorg.store.objects import ObjectStore
+from serve.auth import NOBODY
 from serve.ports import Accepted
 from serve.threads import CatalogThreads
 
@@ -71,20 +72,20 @@ class Library:
         """The videos of a live photo."""
         return await self._threads.call(self._videos, tenant, photo_id)
 
-    async def trash(self, tenant: str, photo_id: str) -> Photo:
+    async def trash(self, tenant: str, photo_id: str, actor: str = NOBODY) -> Photo:
         """Hide the photo from searches and lists until it is restored; NotFoundError."""
-        return await self._threads.call(self._set_trashed, tenant, photo_id, True)
+        return await self._threads.call(self._set_trashed, tenant, photo_id, actor, True)
 
-    async def restore(self, tenant: str, photo_id: str) -> Photo:
+    async def restore(self, tenant: str, photo_id: str, actor: str = NOBODY) -> Photo:
         """Take the photo out of the trash; NotFoundError."""
-        return await self._threads.call(self._set_trashed, tenant, photo_id, False)
+        return await self._threads.call(self._set_trashed, tenant, photo_id, actor, False)
 
-    async def delete(self, tenant: str, photo_id: str) -> None:
+    async def delete(self, tenant: str, photo_id: str, actor: str = NOBODY) -> None:
         """Remove the row (the photo is gone for every query from here on), then its files.
 
         Also takes the video of a live photo alone.
         """
-        await self._threads.call(self._delete, tenant, photo_id)
+        await self._threads.call(self._delete, tenant, photo_id, actor)
 
     async def accept(self, tenant: str, data: bytes, filename: str) -> Accepted:
         """Store durably and queue; UnsupportedMediaError if no photo or live video is in it."""
@@ -131,24 +132,26 @@ class Library:
         with self._catalog.tenant(tenant) as tx:
             return companions.of_still(tx, photo_id)
 
-    def _set_trashed(self, tenant: str, photo_id: str, trashed: bool) -> Photo:
+    def _set_trashed(self, tenant: str, photo_id: str, actor: str, trashed: bool) -> Photo:
         with self._catalog.tenant(tenant) as tx:
             changed = (trash.put if trashed else trash.restore)(tx, [photo_id])
             if changed:
                 action = "photo.trash" if trashed else "photo.restore"
-                audit.record(tx, "api", action, "photo", photo_id, {})
+                audit.record(tx, actor, action, "photo", photo_id)
         return self._get(tenant, photo_id)
 
-    def _delete(self, tenant: str, photo_id: str) -> None:
+    def _delete(self, tenant: str, photo_id: str, actor: str) -> None:
         """The row first; then the files, unless the same bytes were uploaded again meanwhile."""
         with self._catalog.tenant(tenant) as tx:
             delta.lock(tx)
             found = photos.delete(tx, photo_id)
-            if not found:
-                if not companions.exists(tx, photo_id):
-                    raise unknown(photo_id)
+            if found:
+                audit.record(tx, actor, "photo.delete", "photo", photo_id)
+            elif companions.exists(tx, photo_id):
                 companions.remove(tx, [photo_id])
-                audit.record(tx, "api", "video.delete", "companion", photo_id, {})
+                audit.record(tx, actor, "video.delete", "companion", photo_id)
+            else:
+                raise unknown(photo_id)
         if found:
             with self._catalog.tenant(tenant) as tx:
                 delta.lock(tx)

@@ -58,13 +58,13 @@ class Photos(Protocol):
     async def videos(self, tenant: str, photo_id: str) -> list[Companion]:
         """The videos of a live photo."""
 
-    async def trash(self, tenant: str, photo_id: str) -> Photo:
+    async def trash(self, tenant: str, photo_id: str, actor: str) -> Photo:
         """Hide the photo from searches and lists until it is restored; NotFoundError."""
 
-    async def restore(self, tenant: str, photo_id: str) -> Photo:
+    async def restore(self, tenant: str, photo_id: str, actor: str) -> Photo:
         """Take the photo out of the trash; NotFoundError."""
 
-    async def delete(self, tenant: str, photo_id: str) -> None:
+    async def delete(self, tenant: str, photo_id: str, actor: str) -> None:
         """Remove the photo everywhere, at once; NotFoundError."""
 
 

@@ -20,7 +20,7 @@ from serve.api.models import (
     PhotoView,
     UrlUpload,
 )
-from serve.auth import TenantOf
+from serve.auth import TenantOf, actor_of
 from serve.ports import Fetcher, Photos, Uploads
 from serve.problems import responses
 
@@ -42,7 +42,7 @@ def photos_router(
 ) -> APIRouter:
     """Routes under /v1/photos. More than `uploads_at_once` uploads in flight are sent away."""
     router = APIRouter(prefix="/v1/photos", tags=["photos"])
-    tenant_dep = Depends(tenant_of)
+    tenant_dep, actor_dep = Depends(tenant_of), Depends(actor_of)
     room = asyncio.Semaphore(uploads_at_once)
 
     @router.post(
@@ -145,9 +145,9 @@ def photos_router(
         response_model=PhotoView,
         responses=responses(404, 422, 503),
     )
-    async def trash(photo_id: Id, tenant: str = tenant_dep) -> PhotoView:
+    async def trash(photo_id: Id, tenant: str = tenant_dep, actor: str = actor_dep) -> PhotoView:
         """Hidden from the next query on, and restored whole by /restore."""
-        return PhotoView.of(await photos.trash(tenant, photo_id))
+        return PhotoView.of(await photos.trash(tenant, photo_id, actor))
 
     @router.post(
         "/{photo_id}/restore",
@@ -155,9 +155,9 @@ def photos_router(
         response_model=PhotoView,
         responses=responses(404, 422, 503),
     )
-    async def restore(photo_id: Id, tenant: str = tenant_dep) -> PhotoView:
+    async def restore(photo_id: Id, tenant: str = tenant_dep, actor: str = actor_dep) -> PhotoView:
         """Found again from the next query on; a photo that is not in the trash stays as it is."""
-        return PhotoView.of(await photos.restore(tenant, photo_id))
+        return PhotoView.of(await photos.restore(tenant, photo_id, actor))
 
     @router.delete(
         "/{photo_id}",
@@ -165,9 +165,9 @@ def photos_router(
         summary="Delete a photo",
         responses=responses(404, 422, 503),
     )
-    async def delete(photo_id: Id, tenant: str = tenant_dep) -> None:
+    async def delete(photo_id: Id, tenant: str = tenant_dep, actor: str = actor_dep) -> None:
         """Gone from the next query on. The id of a live photo's video removes that alone."""
-        await photos.delete(tenant, photo_id)
+        await photos.delete(tenant, photo_id, actor)
 
     return router
 
