@@ -13,6 +13,7 @@ from photoorg.config import ComponentConfig, PhotoOrgConfig, load, parse
 from photoorg.encoders.settling import settled
 from photoorg.search.local import open_catalog
 from serve.auth import require_private
+from serve.board import Board
 from serve.deployments import EmbedderDeployment, IngestorDeployment, Ingress, ShardDeployment
 
 NAME = "photoorg"
@@ -50,7 +51,16 @@ def application(config: PhotoOrgConfig) -> Application:
         if config.encoder.space == "auto":
             config = settled(config, open_catalog(config, stack))
     serve, count = config.serve, config.index.shards
-    embedder, shards, ingestor = None, [], None
+    embedder, shards, ingestor, board = None, [], None, None
+    if serve.ingress_replicas > 1 or serve.ingestor.placement == "deployment":
+        board = rayserve.deployment(
+            Board,
+            name="metrics",
+            num_replicas=1,
+            max_ongoing_requests=256,
+            max_queued_requests=1_024,
+            ray_actor_options={"num_cpus": 0},
+        ).bind()
     if serve.embedder.placement == "deployment":
         embedder = _deployed(EmbedderDeployment, "embedder", serve.embedder).bind(config)
     if serve.shard.placement == "deployment":
@@ -59,7 +69,7 @@ def application(config: PhotoOrgConfig) -> Application:
             for n in range(count)
         ]
     if serve.ingestor.placement == "deployment":
-        ingestor = _deployed(IngestorDeployment, "ingestor", serve.ingestor).bind(config)
+        ingestor = _deployed(IngestorDeployment, "ingestor", serve.ingestor).bind(config, board)
     ingress = rayserve.deployment(
         rayserve.ingress()(Ingress),
         name="ingress",
@@ -70,7 +80,7 @@ def application(config: PhotoOrgConfig) -> Application:
         ray_actor_options={"num_cpus": serve.ingress_num_cpus},
         graceful_shutdown_timeout_s=20.0,
     )
-    return ingress.bind(config, embedder, shards, ingestor)
+    return ingress.bind(config, embedder, shards, ingestor, board)
 
 
 def _deployed(cls: type, name: str, component: ComponentConfig) -> Any:

@@ -48,6 +48,7 @@ from serve.api.dedup import dedup_router
 from serve.api.indexes import indexes_router
 from serve.api.tags import tags_router
 from serve.auth import fixed_tenant
+from serve.board import Reporter
 from serve.curation import curation_routers, organised_routers
 from serve.dedup import CatalogDedup
 from serve.fetch import UrlFetcher
@@ -83,11 +84,13 @@ class Ingress:
         embedder: DeploymentHandle | None = None,
         shards: Sequence[DeploymentHandle] = (),
         ingestor: DeploymentHandle | None = None,
+        board: DeploymentHandle | None = None,
     ) -> None:
         log_json()
         self._config = config
         self._stack = ExitStack()
-        self._metrics = Metrics()
+        self._metrics = Metrics(_replica())
+        self._reporter = None if board is None else Reporter(self._metrics, Remote(board))
         loop = asyncio.get_running_loop()
         self._catalog = await loop.run_in_executor(None, open_catalog, config, self._stack)
         self._store = ObjectStore(config.storage.root, config.storage)
@@ -141,6 +144,7 @@ class Ingress:
             serve=config.serve,
             search=config.search,
             metrics=self._metrics,
+            others=None if self._reporter is None else self._reporter.others,
             lifespan=self._lifespan,
             send_request_id=False,
             routers=[
@@ -158,9 +162,13 @@ class Ingress:
             part.start()
         if self._ingestor is not None:
             self._ingestor.start()
+        if self._reporter is not None:
+            self._reporter.start()
         try:
             yield
         finally:
+            if self._reporter is not None:
+                await self._reporter.stop()
             if self._ingestor is not None:
                 await self._ingestor.stop()
             self._stack.close()
@@ -302,14 +310,17 @@ class ShardDeployment:
 class IngestorDeployment:
     """Works the upload queue."""
 
-    async def __init__(self, config: PhotoOrgConfig) -> None:
+    async def __init__(self, config: PhotoOrgConfig, board: DeploymentHandle) -> None:
         log_json()
         self._stack = ExitStack()
+        metrics = Metrics(_replica())
+        self._reporter = Reporter(metrics, Remote(board))
+        self._reporter.start()
         loop = asyncio.get_running_loop()
         catalog = await loop.run_in_executor(None, open_catalog, config, self._stack)
         store = ObjectStore(config.storage.root, config.storage)
         self._ingestor = await loop.run_in_executor(
-            None, make_ingestor, config, catalog, store, Metrics()
+            None, make_ingestor, config, catalog, store, metrics
         )
         self._ingestor.start()
 
@@ -319,7 +330,14 @@ class IngestorDeployment:
 
     async def __del__(self) -> None:
         await self._ingestor.stop()
+        await self._reporter.stop()
         self._stack.close()
+
+
+def _replica() -> str:
+    """What this replica is called in metrics."""
+    context = rayserve.get_replica_context()
+    return f"{context.deployment}-{context.replica_id.unique_id}"
 
 
 def make_ingestor(

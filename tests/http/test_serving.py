@@ -42,6 +42,11 @@ def test_everything_is_one_deployment_unless_it_is_placed_apart():
     assert names(application(config)) == {"ingress", "embedder", "shard-0", "shard-1", "shard-2"}
 
 
+def test_several_processes_that_count_have_a_board_for_their_metrics():
+    for serve in ({"ingress_replicas": 2}, {"ingestor": APART}):
+        assert "metrics" in names(application(parse({"encoder": NAMED, "serve": serve})))
+
+
 def test_every_deployment_has_bounded_queues():
     config = parse(
         {"encoder": NAMED, "serve": {"shard": APART, "embedder": APART, "ingestor": APART}}
@@ -51,7 +56,7 @@ def test_every_deployment_has_bounded_queues():
     for value in app._bound_deployment.init_args:
         parts = value if isinstance(value, list) else [value]
         bound += [p._bound_deployment for p in parts if hasattr(p, "_bound_deployment")]
-    assert len(bound) == 3 + config.index.shards
+    assert len(bound) == 4 + config.index.shards
     for deployment in bound:
         assert 0 < deployment.max_queued_requests < 10_000
         assert 0 < deployment.max_ongoing_requests < 10_000
