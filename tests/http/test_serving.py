@@ -14,7 +14,13 @@ from photoorg.config import ServeConfig, parse
 from photoorg.errors import ConfigError
 from serve.app import AppArgs, application, build
 from serve.auth import is_loopback, require_private
-from serve.environment import LOOPBACK_HAPROXY, serve_environment, wants_haproxy
+from serve.environment import (
+    LOOPBACK_HAPROXY,
+    QUIET_PORTS,
+    free_port,
+    serve_environment,
+    wants_haproxy,
+)
 from serve.run import claim_port
 
 # A named space: "auto" would ask the catalog, and start one.
@@ -145,3 +151,11 @@ def test_serving_never_imports_the_jobs():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_ports_are_taken_from_where_no_connection_gets_one():
+    ports = {free_port() for _ in range(20)}
+    assert len(ports) > 1 and all(port in QUIET_PORTS for port in ports)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        assert other.getsockname()[1] not in QUIET_PORTS
