@@ -44,7 +44,7 @@ class Replica:
 
     async def get(self, path: str) -> httpx.Response:
         transport = httpx.ASGITransport(self.app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.get(path)
 
     async def scraped(self) -> dict[str, list]:
