@@ -19,7 +19,7 @@ from photoorg.models import IndexVersion
 from photoorg.registry import load
 from photoorg.stages.completing import log_stored
 from photoorg.stages.coverage import Coverage
-from photoorg.stages.cutoffs import calibrate
+from photoorg.stages.cutoffs import refit
 from photoorg.stages.plan import plan_ingest
 from photoorg.stages.reembedding import ReembedJob, ReembedParts
 from photoorg.store.catalog import Catalog, indexes
@@ -82,6 +82,7 @@ def run(config: PhotoOrgConfig, space: str, *, progress: Progress | None = None)
             if not embedded and not logged:
                 break
         job.finish()
+        refit(config, catalog, encoder.space, ACTOR, encoder)
         with catalog.tenant(config.tenant) as tx:
             found = indexes.get(tx, version.space_id, version.version)
     assert found is not None, "it was listed or built above"
@@ -114,7 +115,6 @@ def _built(
     config: PhotoOrgConfig, catalog: Catalog, encoder: Encoder, job: ReembedJob
 ) -> IndexVersion:
     Build(config, encoder.space, job.version).run(catalog)
-    calibrate(config, catalog, encoder.space, ACTOR, encoder)
     with catalog.tenant(config.tenant) as tx:
         found = indexes.get(tx, encoder.space.id, job.version)
     assert found is not None, "it was built"

@@ -134,6 +134,8 @@ def _compare(args: argparse.Namespace, session: Session) -> int:
     if args.queries < 1:
         raise InputError(f"--queries must be 1 or more, not {args.queries}.")
     golden = read_golden(Path(args.golden)) if args.golden else None
+    if args.png and not Path(args.png).expanduser().absolute().parent.is_dir():
+        raise InputError(f"There is no folder for {args.png}.", fix="Make it first.")
     with open_versions(session) as (versions, config, catalog):
         store = ObjectStore(config.storage.root, config.storage)
         found = Comparer(config, store, catalog).compare(

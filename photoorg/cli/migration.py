@@ -53,10 +53,14 @@ def _reembed(args: argparse.Namespace, session: Session) -> None:
         session.config(), args.space, progress=ProgressLine(sys.stderr)
     )
     text = (
-        f"{done['photos']} photos embedded in {done['space']} ({done['images_per_second']:.1f} "
-        f"images/s, {done['images_per_day']} a day), {done['rejects']} could not be; version "
-        f"{done['version']} {'serves' if done['status'] == 'active' else 'waits'}"
+        "Nothing was lacking"
+        if not done["photos"]
+        else (
+            f"{done['photos']} photos embedded in {done['space']} ({done['images_per_second']:.1f} "
+            f"images/s, {done['images_per_day']} a day), {done['rejects']} could not be"
+        )
     )
+    text += f"; version {done['version']} {'serves' if done['status'] == 'active' else 'waits'}"
     if done["added"]:
         text += f", {done['added']} photos were added to it"
     if done["lacking"]:

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from photoorg.search.filter_sql import FOUND, Compiled
 from photoorg.store.catalog.connection import Transaction
 
-READ_MOST = 60_000
-"""Postings read for one question, of all its words."""
-EVENTS_MOST, EVENT_PHOTOS_MOST = 10_000, 1_000
+READ_MOST, READ_PER_WORD = 30_000, 10_000
+"""Postings read for one question, of all its words and of each."""
+EVENTS_MOST, EVENT_PHOTOS_MOST = 10_000, 500
 EVENT_WEIGHT = 0.3
 """Postings of this weight stand for all photos of an event, by its number below 0."""
-LOOKED_MOST, FILTERED_MOST = 1_000, 16_000
+LOOKED_MOST, FILTERED_MOST = 1_000, 8_000
 """Photos looked up for one question, without and with a filter."""
 FIRST_LOOK = 5
 """Photos looked up at first, per photo that is wanted."""
@@ -49,6 +49,7 @@ LATERAL (SELECT p.text_no FROM text_postings p
     ORDER BY p.text_no LIMIT %(most)s) h
 GROUP BY e.n
 """
+NUMBERS = "SELECT min(text_no), max(text_no) FROM photo_texts WHERE tenant_id = %s"
 PHOTOS_OF_EVENTS = """
 SELECT e.n - 1, t.text_no FROM unnest(%(events)s::bigint[]) WITH ORDINALITY e(id, n),
 LATERAL (SELECT l.photo_id FROM event_photos l
@@ -95,7 +96,10 @@ class Match:
 
 @dataclass(slots=True)
 class Lists:
-    """What was read: of each word its postings by weight, the weight it was cut at, its events."""
+    """What was read: of each word its postings by weight, the weight it was cut at, its events.
+
+    `counts` are about how many postings there are of each word, exactly where it was not cut.
+    """
 
     listed: list[tuple[int, float, Ints]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
@@ -104,13 +108,10 @@ class Lists:
     depth: int = 0
 
 
-def read_lists(tx: Transaction, words: Sequence[str], deepest: int) -> Lists:
-    """The postings of the words, the best and then the newest first, at most `deepest` of each.
-
-    Counts go up to one more than that.
-    """
-    # A list that is cut has one posting more than is used of it.
+def read_lists(tx: Transaction, words: Sequence[str], deepest: int = READ_PER_WORD) -> Lists:
+    """The postings of the words, the best and then the newest first, at most `deepest` of each."""
     depth = min(deepest, max(READ_MOST // max(1, len(words)), 1))
+    # A list that is cut has one posting more than asked for.
     values = {"tenant": tx.tenant, "words": list(words), "most": depth + 1}
     lists = Lists(depth=depth, counts=dict.fromkeys(words, 0))
     with tx.conn.cursor(binary=True) as cursor:
@@ -125,6 +126,13 @@ def read_lists(tx: Transaction, words: Sequence[str], deepest: int) -> Lists:
         word = words[n]
         if lists.counts[word] > depth:
             lists.cut[word] = min(weight, lists.cut.get(word, weight))
+    if lists.cut:
+        first, last = tx.conn.execute(NUMBERS, [tx.tenant]).fetchone() or (0, 0)
+        for n, weight, numbers in lists.listed:
+            if lists.cut.get(words[n]) == weight:
+                # Those that were read are the newest: as dense as these the others are taken to be.
+                share = (last - int(numbers.min()) + 1) / (last - first + 1)
+                lists.counts[words[n]] += int(len(numbers) * (1 / share - 1))
     for word, events in lists.events.items():
         lists.counts[word] += len(events)
     return lists
@@ -180,17 +188,11 @@ class _Search:
         """Every photo that the filter allows, by the words it has."""
         said, values = self._said(self._words)
         sql = ALLOWED.format(said=said, condition=self._condition)
-        found = []
-        for number, photo_id, event, *weights in self._tx.conn.execute(
-            sql.encode(), self._values | values, prepare=False
-        ):
-            row = np.zeros(self._terms, np.float32)
-            self._complete(row, self._words, weights, event)
-            if row.any():
-                found.append((float(row.sum()), number, photo_id, row))
-        found.sort(key=lambda f: (-f[0], -f[1]))
-        rows = [(photo_id, score, _bits(row)) for score, _, photo_id, row in found]
-        return rows[: self._limit], len(rows) <= self._limit
+        rows = self._tx.conn.execute(sql.encode(), self._values | values, prepare=False).fetchall()
+        value_mt = np.zeros((len(rows), self._terms), np.float32)
+        self._complete(value_mt, self._words, rows)
+        found = _Found([(value_mt, np.array([r[0] for r in rows], np.int64), [r[1] for r in rows])])
+        return found.best(self._limit), found.count() <= self._limit
 
     def by_lists(self) -> tuple[list[Row], bool]:
         """Photos of the lists, in the order of what they may reach."""
@@ -204,26 +206,22 @@ class _Search:
                 np.maximum(missing_t, row, out=missing_t)
         most_c = np.maximum(value_ct, missing_t).sum(axis=1)
         order = np.lexsort((-number_c, -value_ct.sum(axis=1), -most_c))
-        size, budget = FIRST_LOOK * self._limit, max(LOOKED_MOST, 3 * self._limit)
-        if self._filtered:
-            budget = max(FILTERED_MOST, budget)
-        found: list[tuple[float, int, str, int]] = []
-        cut, start = list(self._lists.cut), 0
+        budget = max(FILTERED_MOST if self._filtered else LOOKED_MOST, 3 * self._limit)
+        size, start = FIRST_LOOK * self._limit, 0
+        found = _Found()
         self._tx.conn.execute(ONE_BY_ONE)
         while start < min(len(order), budget):
             batch = order[start : min(start + size, budget)]
             start, size = start + len(batch), 2 * size
-            for at, photo_id, event, *weights in self._look(number_c[batch]):
-                row = value_ct[batch[at]]
-                self._complete(row, cut, weights, event)
-                number = int(number_c[batch[at]])
-                found.append((float(row.sum()), number, photo_id, _bits(row)))
-            found.sort(key=lambda f: (-f[0], -f[1]))
-            if start < len(order) and len(found) >= self._limit:
-                if found[self._limit - 1][0] >= float(most_c[order[start]]):
-                    break
-        whole = start >= len(order) and len(found) <= self._limit and not missing_t.any()
-        return [(p, score, bits) for score, _, p, bits in found[: self._limit]], whole
+            rows = self._look(number_c[batch])
+            at = batch[[r[0] for r in rows]] if rows else batch[:0]
+            value_mt = value_ct[at]
+            self._complete(value_mt, list(self._lists.cut), rows)
+            found.parts.append((value_mt, number_c[at], [r[1] for r in rows]))
+            if start < len(order) and found.reached(self._limit) >= float(most_c[order[start]]):
+                break
+        whole = start >= len(order) and not missing_t.any() and found.count() <= self._limit
+        return found.best(self._limit), whole
 
     def _expand(self) -> bool:
         """Photos of the events of highest score, as lists of their own; whether some are left."""
@@ -282,19 +280,50 @@ class _Search:
         return ", ".join(said), values
 
     def _complete(
-        self, row: Floats, words: Sequence[str], weights: Sequence[float], event: int | None
+        self, value_mt: Floats, words: Sequence[str], rows: Sequence[tuple[Any, ...]]
     ) -> None:
-        """Add to what is known of a photo the words it has and those of its event."""
-        for word, weight in zip(words, weights, strict=True):
-            if weight:
-                self._add(row, word, weight)
-        if event is not None and event in self._by_event:
-            np.maximum(row, self._by_event[event], out=row)
+        """Add to what is known of photos the words they have and those of their events."""
+        if words and rows:
+            weight_mw = np.array([r[3:] for r in rows], np.float32)
+            for at, word in enumerate(words):
+                for term, boost in self._boosts[word]:
+                    np.maximum(value_mt[:, term], boost * weight_mw[:, at], out=value_mt[:, term])
+        if self._by_event:
+            for at, row in enumerate(rows):
+                if row[2] in self._by_event:
+                    np.maximum(value_mt[at], self._by_event[row[2]], out=value_mt[at])
 
     def _add(self, row: Floats, word: str, weight: float) -> None:
         for term, boost in self._boosts[word]:
             row[term] = max(row[term], weight * boost)
 
 
-def _bits(row: Floats) -> int:
-    return sum(1 << int(term) for term in np.flatnonzero(row))
+@dataclass(slots=True)
+class _Found:
+    """Photos that were looked up: what they have of each term, their numbers, their ids."""
+
+    parts: list[tuple[Floats, Ints, list[str]]] = field(default_factory=list)
+
+    def count(self) -> int:
+        """How many have any of the terms."""
+        return sum(int(value_mt.any(axis=1).sum()) for value_mt, _, _ in self.parts)
+
+    def reached(self, limit: int) -> float:
+        """The score of the last of the best `limit`; below all where there are fewer."""
+        scores = np.concatenate([value_mt.sum(axis=1) for value_mt, _, _ in self.parts])
+        return float(np.partition(scores, -limit)[-limit]) if len(scores) >= limit else -np.inf
+
+    def best(self, limit: int) -> list[Row]:
+        """The best: photo, score and a bit for each term; of equals the newest first."""
+        if not self.parts:
+            return []
+        value_mt = np.concatenate([values for values, _, _ in self.parts])
+        number_m = np.concatenate([numbers for _, numbers, _ in self.parts])
+        ids = [photo_id for _, _, some in self.parts for photo_id in some]
+        scores = value_mt.sum(axis=1)
+        order = np.lexsort((-number_m, -scores))[:limit]
+        return [
+            (ids[i], float(scores[i]), sum(1 << int(t) for t in np.flatnonzero(value_mt[i])))
+            for i in order.tolist()
+            if scores[i] > 0
+        ]

@@ -21,8 +21,6 @@ from photoorg.store.catalog.connection import Transaction
 MAX_WORDS = 32
 PREFIX_MIN, PREFIX_MOST, PREFIX_FACTOR = 3, 16, 0.7
 FUZZY_MIN, FUZZY_MOST, FUZZY_LIKE = 4, 6, 0.4
-POSTINGS_MOST = 20_000
-"""Photos looked at for one word: those where it weighs most, then the newest."""
 RARITY_OF = 1e6
 LAST = chr(0x10FFFF)
 
@@ -32,14 +30,16 @@ FROM unnest(string_to_array(photoorg_words(%s), ' ')) WITH ORDINALITY w(word, n)
 WHERE word <> '' ORDER BY n LIMIT %s
 """
 PREFIXED = """
-WITH RECURSIVE e(word) AS (
-    (SELECT word FROM text_postings WHERE tenant_id = %(tenant)s
-        AND word > %(low)s AND word < %(high)s ORDER BY word LIMIT 1)
+SELECT t.n - 1, l.word FROM unnest(%(lows)s::text[], %(highs)s::text[]) WITH ORDINALITY
+    t(low, high, n),
+LATERAL (WITH RECURSIVE e(word) AS (
+    (SELECT p.word FROM text_postings p WHERE p.tenant_id = %(tenant)s
+        AND p.word > t.low COLLATE "C" AND p.word < t.high COLLATE "C" ORDER BY p.word LIMIT 1)
     UNION ALL
     SELECT (SELECT p.word FROM text_postings p WHERE p.tenant_id = %(tenant)s
-        AND p.word > e.word AND p.word < %(high)s ORDER BY p.word LIMIT 1)
+        AND p.word > e.word AND p.word < t.high COLLATE "C" ORDER BY p.word LIMIT 1)
     FROM e WHERE e.word IS NOT NULL
-) SELECT word FROM e WHERE word IS NOT NULL LIMIT %(most)s
+) SELECT word FROM e WHERE word IS NOT NULL LIMIT %(most)s) l
 """
 FUZZY = """
 WITH wanted AS (SELECT gram FROM photoorg_grams(%(word)s)),
@@ -53,10 +53,9 @@ shared AS (
 )
 SELECT word, alike FROM likeness WHERE alike >= %(like)s ORDER BY alike DESC, word LIMIT %(most)s
 """
-COUNT = """
-SELECT w.word, (SELECT count(*) FROM (SELECT FROM text_postings p
-    WHERE p.tenant_id = %(tenant)s AND p.word = w.word LIMIT %(most)s) counted)
-FROM unnest(%(words)s::text[]) w(word)
+THERE = """
+SELECT w.word FROM unnest(%(words)s::text[]) w(word) WHERE EXISTS (SELECT FROM text_postings p
+    WHERE p.tenant_id = %(tenant)s AND p.word = w.word COLLATE "C")
 """
 NEWEST = """
 SELECT encode(p.photo_id, 'hex') FROM photos p WHERE p.tenant_id = %(tenant)s AND {condition}
@@ -94,8 +93,7 @@ def find_words(
     terms = _terms(tx, text)
     matches: list[Match] = []
     notes: list[str] = []
-    for number, (word, stem) in enumerate(terms):
-        found = _matches(tx, number, word, stem)
+    for (word, stem), found in zip(terms, _matches(tx, terms), strict=True):
         matches += found
         alike = [m.word for m in found if m.word not in (word, stem) and m.factor < PREFIX_FACTOR]
         if not found:
@@ -104,7 +102,7 @@ def find_words(
             notes.append(f'"{word}" was read as {" or ".join(alike[:3])}')
     if not matches:
         return Words(notes=tuple(notes))
-    lists = read_lists(tx, list(dict.fromkeys(m.word for m in matches)), POSTINGS_MOST)
+    lists = read_lists(tx, list(dict.fromkeys(m.word for m in matches)))
     rarity = {w: 1 + math.log(RARITY_OF / max(1, n)) for w, n in lists.counts.items()}
     rows, whole = best_photos(tx, matches, rarity, lists, limit, chosen, share)
     if not whole and len(rows) < limit:
@@ -135,23 +133,31 @@ def _terms(tx: Transaction, text: str) -> list[tuple[str, str]]:
     return list(dict.fromkeys(kept or [(word, word) for word, _ in rows]))
 
 
-def _matches(tx: Transaction, number: int, word: str, stem: str) -> list[Match]:
-    tenant = tx.tenant
-    exact = list(dict.fromkeys((word, stem)))
-    there = [w for w, n in _counts(tx, exact, 1) if n]
-    found = [Match(number, w, 1.0) for w in there]
-    if len(word) >= PREFIX_MIN:
-        values = {"tenant": tenant, "low": word, "high": word + LAST, "most": PREFIX_MOST}
-        longer = [w for (w,) in tx.conn.execute(PREFIXED, values) if w not in there]
-        found += [Match(number, w, PREFIX_FACTOR) for w in longer]
-    if not found and len(word) >= FUZZY_MIN:
-        # Photos' words are kept as stems: compare like with like.
-        values = {"tenant": tenant, "word": stem, "like": FUZZY_LIKE, "most": FUZZY_MOST}
-        rows = tx.conn.execute(FUZZY, values).fetchall()
-        found = [Match(number, w, min(0.69, float(alike))) for w, alike in rows]
+def _matches(tx: Transaction, terms: Sequence[tuple[str, str]]) -> list[list[Match]]:
+    """Of each term the words of photos it stands for."""
+    exact = list(dict.fromkeys(word for term in terms for word in term))
+    asked = {"tenant": tx.tenant, "words": exact}
+    there = {word for (word,) in tx.conn.execute(THERE, asked)}
+    begun = [n for n, (word, _) in enumerate(terms) if len(word) >= PREFIX_MIN]
+    lows = [terms[n][0] for n in begun]
+    values = {"tenant": tx.tenant, "lows": lows, "highs": [low + LAST for low in lows]}
+    longer: dict[int, list[str]] = {}
+    for at, word in tx.conn.execute(PREFIXED, values | {"most": PREFIX_MOST}):
+        longer.setdefault(begun[at], []).append(word)
+    found = []
+    for number, (word, stem) in enumerate(terms):
+        same = [w for w in dict.fromkeys((word, stem)) if w in there]
+        some = [Match(number, w, 1.0) for w in same]
+        some += [Match(number, w, PREFIX_FACTOR) for w in longer.get(number, ()) if w not in same]
+        found.append(some or _alike(tx, number, word, stem))
     return found
 
 
-def _counts(tx: Transaction, words: Sequence[str], most: int) -> list[tuple[str, int]]:
-    values = {"tenant": tx.tenant, "words": list(words), "most": most}
-    return tx.conn.execute(COUNT, values).fetchall()
+def _alike(tx: Transaction, number: int, word: str, stem: str) -> list[Match]:
+    """Words that a misspelt one is like."""
+    if len(word) < FUZZY_MIN:
+        return []
+    # Photos' words are kept as stems: compare like with like.
+    values = {"tenant": tx.tenant, "word": stem, "like": FUZZY_LIKE, "most": FUZZY_MOST}
+    rows = tx.conn.execute(FUZZY, values).fetchall()
+    return [Match(number, w, min(0.69, float(alike))) for w, alike in rows]

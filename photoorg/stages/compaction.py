@@ -104,6 +104,7 @@ def compact_here(
 ) -> tuple[Waiting, IndexManifest]:
     """Fold the default space's changes in this process and let the new version serve.
 
+    Cutoffs of searches stay as they are; the job (`photoorg index compact`) looks at those too.
     ConflictError where the library outgrew its quantizers: that takes a build, which is a job.
     """
     with catalog.tenant(config.tenant) as tx:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -121,6 +122,12 @@ class Versions:
                     fix="`photoorg index list` shows the versions there are.",
                 )
             target = _find(tx, last.from_version, last.from_space)
+            if target.status == "deleted":
+                space = _space(tx, target.space_id)
+                raise NotFoundError(
+                    f"Version {target.version}, which served before, was removed since.",
+                    fix=f"`photoorg reembed --space {space.name}` makes another of its space.",
+                )
         done = self._change(target, "rollback", actor, force=True, wait_s=wait_s, look=False)
         return self._counted(done, target)
 
@@ -170,6 +177,7 @@ class Versions:
         basis: Switch | EllipsisType | None = ...,
         look: bool = True,
     ) -> Switch:
+        limit_s = self._limit(wait_s)
         _require_usable(target)
         with self._catalog.tenant(self._tenant) as tx:
             kind = _space(tx, target.space_id).kind
@@ -177,7 +185,7 @@ class Versions:
             basis = switches.last(tx, kind) if basis is ... else basis
             self._require_gates(tx, target, kind, force=force)
             indexes.want(tx, target.space_id, target.version)
-        self._wait(target, self._limit(wait_s))
+        self._wait(target, limit_s)
         for _ in range(LOOKS):
             seen = self._look_over(target) if look else None
             with self._catalog.tenant(self._tenant) as tx:
@@ -294,7 +302,11 @@ class Versions:
             )
 
     def _limit(self, wait_s: float | None) -> float:
-        return self._config.preload_timeout_s if wait_s is None else wait_s
+        if wait_s is None:
+            return self._config.preload_timeout_s
+        if not 0.0 <= wait_s < math.inf:
+            raise InputError(f"Slots cannot be waited for {wait_s:g} s.", fix="Give 0 or more.")
+        return wait_s
 
     def _wait(self, target: IndexVersion, limit_s: float) -> None:
         end = time.monotonic() + limit_s

@@ -96,7 +96,7 @@ def calibration_router(calibration: Calibration, tenant_of: TenantOf) -> APIRout
     async def change(
         body: CutoffsBody, tenant: str = tenant_dep, actor: str = actor_dep
     ) -> ThresholdsChanged:
-        """They count within half a minute, until the next index build fits them anew."""
+        """They count within half a minute, until an index build (no compaction) fits them anew."""
         values: dict[str, float | None] = {str(n): v for n, v in body.cutoffs.items()}
         return ThresholdsChanged.of(await calibration.change(tenant, values, actor))
 

@@ -69,7 +69,7 @@ def indexes_router(indexes: Indexes, tenant_of: TenantOf) -> APIRouter:
         "/indexes/{version}/compare",
         summary="Compare a version with the one that serves",
         response_model=ComparisonView,
-        responses=responses(404, 422, 503),
+        responses=responses(404, 409, 422, 503),
     )
     async def compare(
         version: Version, body: CompareBody, tenant: str = tenant_dep

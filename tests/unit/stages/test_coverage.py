@@ -16,7 +16,7 @@ from photoorg.stages.completing import log_stored
 from photoorg.stages.coverage import Coverage, Gap
 from photoorg.stages.reembedding import ReembedJob, ReembedParts
 from photoorg.stages.versions import Versions
-from photoorg.store.catalog import delta, indexes, photos, spaces
+from photoorg.store.catalog import delta, indexes, photos, spaces, thresholds
 from photoorg.store.layout import blob_path
 from photoorg.store.objects import ObjectStore
 from pipelines.build_index import Build
@@ -290,6 +290,15 @@ def reembed_builtin(world: Uploads) -> dict:
     from pipelines import reembed
 
     return reembed.run(world.config, "builtin")
+
+
+def test_the_new_space_has_cutoffs_of_its_own_before_it_serves(world):
+    world.add(*range(42))
+    build(world)
+    done = reembed(world)
+    with world.catalog.tenant(T) as tx:
+        known = thresholds.get_all(tx, done["space"])
+    assert "search.image" in known
 
 
 def test_an_older_version_of_the_space_must_hold_what_is_found_now(world, tmp_path):

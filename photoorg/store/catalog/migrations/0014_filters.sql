@@ -7,7 +7,8 @@ CREATE INDEX photos_found_taken ON photos (tenant_id, captured_at, photo_id)
 CREATE INDEX photos_found_place ON photos (tenant_id, latitude, longitude, photo_id)
     WHERE trashed_at IS NULL AND status IN ('ready', 'partial') AND latitude IS NOT NULL;
 CREATE INDEX photos_found_facts ON photos (tenant_id, photo_id)
-    INCLUDE (quality, nsfw, favourite, archived_at, mime, make, model)
+    INCLUDE (quality, nsfw, favourite, archived_at, mime, make, model, captured_at,
+        captured_offset_minutes, latitude, longitude)
     WHERE trashed_at IS NULL AND status IN ('ready', 'partial');
 
 -- The photos of a tag or a person, in the order of the photos, without a look at the links.
