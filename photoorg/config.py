@@ -73,7 +73,10 @@ class DatabaseConfig(Section):
 
 
 class ImagingConfig(Section):
-    """Decoding limits and sizes (pixels are of the upright original)."""
+    """Decoding limits and sizes (pixels are of the upright original).
+
+    A video of a live photo is kept with its still up to `live_video_seconds` of length.
+    """
 
     short_side: Positive = 448
     faces_long_side: Positive = 1280
@@ -81,6 +84,7 @@ class ImagingConfig(Section):
     max_pixels: Positive = 200_000_000
     max_frames: Positive = 10_000
     max_seconds: float = Field(20.0, gt=0)
+    live_video_seconds: float = Field(30.0, gt=0)
     guard_pixels: Positive = 64_000_000
     guard_memory_mb: Annotated[int, Field(ge=512)] = 4_096
     thumbnail_px: Positive = 400

@@ -17,7 +17,7 @@ from photoorg.curate.people import People
 from photoorg.curate.people_upkeep import tidy_people
 from photoorg.errors import IndexNotReadyError, NotFoundError, PhotoOrgError
 from photoorg.registry import load
-from photoorg.stages.purging import purge_trash
+from photoorg.stages.purging import purge_trash, release_videos
 from photoorg.stages.upkeep import Upkeep
 from photoorg.store.catalog import Catalog, wellbeing
 from photoorg.store.objects import ObjectStore
@@ -58,6 +58,7 @@ class _Steps:
         steps: list[tuple[str, Period, Callable[[], Any]]] = [
             ("people_new", "hourly", self._place),
             ("trash", "daily", self._trash),
+            ("videos", "daily", self._videos),
             ("compaction", "hourly", lambda: compact.run(self.config, if_due=True)),
             ("tidied", "hourly", lambda: Upkeep(self.config, self.store, self.catalog).run()),
             ("people", "daily", self._tidy_people),
@@ -99,6 +100,11 @@ class _Steps:
         days = self.config.maintenance.trash_days
         gone = purge_trash(self.catalog, self.store, self.config.tenant, days)
         return {"purged": gone, "older_than_days": days}
+
+    def _videos(self) -> dict[str, Any]:
+        days = self.config.maintenance.waiting_video_days
+        gone = release_videos(self.catalog, self.store, self.config.tenant, days)
+        return {"released": gone, "older_than_days": days}
 
     def _health(self) -> dict[str, Any]:
         with self.catalog.tenant(self.config.tenant) as tx:

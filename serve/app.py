@@ -12,6 +12,7 @@ from photoorg.config import ComponentConfig, PhotoOrgConfig, load, parse
 from photoorg.encoders.settling import settled
 from photoorg.store.opening import open_catalog
 from serve.auth import require_private
+from serve.board import Board
 from serve.deployments import EmbedderDeployment, IngestorDeployment, Ingress, ShardDeployment
 
 NAME = "photoorg"
@@ -49,7 +50,15 @@ def application(config: PhotoOrgConfig) -> Application:
         with open_catalog(config) as catalog:
             config = settled(config, catalog)
     serve, count = config.serve, config.index.shards
-    embedder, shards, ingestor = None, [], None
+    embedder, shards, ingestor, board = None, [], None, None
+    if serve.ingress_replicas > 1 or serve.ingestor.placement == "deployment":
+        board = rayserve.deployment(
+            name="metrics",
+            num_replicas=1,
+            max_ongoing_requests=256,
+            max_queued_requests=1_024,
+            ray_actor_options={"num_cpus": 0},
+        )(Board).bind()
     if serve.embedder.placement == "deployment":
         embedder = _deployed(EmbedderDeployment, "embedder", serve.embedder).bind(config)
     if serve.shard.placement == "deployment":
@@ -58,7 +67,7 @@ def application(config: PhotoOrgConfig) -> Application:
             for n in range(count)
         ]
     if serve.ingestor.placement == "deployment":
-        ingestor = _deployed(IngestorDeployment, "ingestor", serve.ingestor).bind(config)
+        ingestor = _deployed(IngestorDeployment, "ingestor", serve.ingestor).bind(config, board)
     ingress = rayserve.deployment(
         name="ingress",
         num_replicas=serve.ingress_replicas,
@@ -68,7 +77,7 @@ def application(config: PhotoOrgConfig) -> Application:
         ray_actor_options={"num_cpus": serve.ingress_num_cpus},
         graceful_shutdown_timeout_s=20.0,
     )(rayserve.ingress()(Ingress))
-    return ingress.bind(config, embedder, shards, ingestor)
+    return ingress.bind(config, embedder, shards, ingestor, board)
 
 
 def _deployed(cls: type, name: str, component: ComponentConfig) -> Deployment:

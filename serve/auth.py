@@ -14,6 +14,8 @@ from photoorg.errors import ConfigError, ForbiddenError
 from serve.problems import of_error
 
 TenantOf = Callable[[Request], Awaitable[str]]
+NOBODY = "api"
+"""Whom the audit log names where no user is known."""
 
 
 def fixed_tenant(tenant: str) -> TenantOf:
@@ -33,6 +35,11 @@ async def user_of(request: Request) -> str:
     """
     known = request.scope.get("photoorg.user")
     return str(known or request.headers.get("x-user-id", ""))[:200]
+
+
+async def actor_of(request: Request) -> str:
+    """Whom the audit log names for a change: the user, where one is known."""
+    return await user_of(request) or NOBODY
 
 
 def require_private(config: ServeConfig) -> None:

@@ -48,6 +48,7 @@ from serve.api.dedup import dedup_router
 from serve.api.indexes import indexes_router
 from serve.api.tags import tags_router
 from serve.auth import fixed_tenant
+from serve.board import Reporter
 from serve.curation import curation_routers, organised_routers
 from serve.dedup import CatalogDedup
 from serve.fetch import UrlFetcher
@@ -84,11 +85,13 @@ class Ingress:
         embedder: DeploymentHandle[Any] | None = None,
         shards: Sequence[DeploymentHandle[Any]] = (),
         ingestor: DeploymentHandle[Any] | None = None,
+        board: DeploymentHandle[Any] | None = None,
     ) -> None:
         log_json()
         self._config = config
         self._stack = ExitStack()
-        self._metrics = Metrics()
+        self._metrics = Metrics(_replica())
+        self._reporter = None if board is None else Reporter(self._metrics, Remote(board))
         loop = asyncio.get_running_loop()
         opening = open_catalog(config)
         self._catalog = await loop.run_in_executor(None, self._stack.enter_context, opening)
@@ -105,7 +108,9 @@ class Ingress:
             self._local = [self._owned(local_slot(config, self._catalog, self._store, 0, 1))]
         self._slots = [self._remote(handle) for handle in shards] or self._local
         self._ingestor, self._wake = self._ingestor_of(ingestor)
-        self._library = self._owned(Library(self._catalog, self._store, wake=self._wake))
+        self._library = self._owned(
+            Library(self._catalog, self._store, imaging=config.imaging, wake=self._wake)
+        )
         self._indexes = self._owned(Administration(config, self._catalog, self._store))
         self._dedup = self._owned(CatalogDedup(self._catalog, config.dedup))
         self._curation = self._owned(CatalogThreads(self._catalog))
@@ -141,6 +146,7 @@ class Ingress:
             serve=config.serve,
             search=config.search,
             metrics=self._metrics,
+            others=None if self._reporter is None else self._reporter.others,
             lifespan=self._lifespan,
             send_request_id=False,
             routers=[
@@ -160,9 +166,13 @@ class Ingress:
             self._watch.start()
         if self._ingestor is not None:
             self._ingestor.start()
+        if self._reporter is not None:
+            self._reporter.start()
         try:
             yield
         finally:
+            if self._reporter is not None:
+                await self._reporter.stop()
             if self._ingestor is not None:
                 await self._ingestor.stop()
             self._stack.close()
@@ -306,15 +316,20 @@ class IngestorDeployment:
     """Works the upload queue."""
 
     # Ray awaits a constructor that is a coroutine.
-    async def __init__(self, config: PhotoOrgConfig) -> None:  # type: ignore[misc]
+    async def __init__(  # type: ignore[misc]
+        self, config: PhotoOrgConfig, board: DeploymentHandle[Any]
+    ) -> None:
         log_json()
         self._stack = ExitStack()
+        metrics = Metrics(_replica())
+        self._reporter = Reporter(metrics, Remote(board))
+        self._reporter.start()
         loop = asyncio.get_running_loop()
         opening = open_catalog(config)
         catalog = await loop.run_in_executor(None, self._stack.enter_context, opening)
         store = ObjectStore(config.storage.root, config.storage)
         self._ingestor = await loop.run_in_executor(
-            None, make_ingestor, config, catalog, store, Metrics()
+            None, make_ingestor, config, catalog, store, metrics
         )
         self._ingestor.start()
 
@@ -324,7 +339,14 @@ class IngestorDeployment:
 
     async def __del__(self) -> None:
         await self._ingestor.stop()
+        await self._reporter.stop()
         self._stack.close()
+
+
+def _replica() -> str:
+    """What this replica is called in metrics."""
+    context = rayserve.get_replica_context()
+    return f"{context.deployment}-{context.replica_id.unique_id}"
 
 
 def make_ingestor(

@@ -7,8 +7,10 @@ Variables that are set already are left as they are.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
+import random
 import shutil
 import socket
 import stat
@@ -21,6 +23,7 @@ from photoorg.errors import ConfigError
 from serve.auth import is_loopback
 
 MESSAGE_OVERHEAD = 8_000_000
+QUIET_PORTS = range(20_000, 32_768)
 # What Ray starts in place of HAProxy. Linux ends HAProxy with the proxy that started it, however
 # that one ended: left alone it would keep the port and answer every request with an error.
 HAPROXY = """#!/bin/sh
@@ -127,7 +130,15 @@ def haproxy_script(haproxy: str, *, loopback: bool) -> str:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port nobody listens on at this moment."""
+    """A port nobody listens on at this moment.
+
+    It lies outside the ranges from which systems give connections their ports and Ray its workers,
+    so that hardly anybody else takes it before it is used.
+    """
+    for port in random.sample(QUIET_PORTS, 50):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((host, port))
+            return port
     with socket.socket() as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])

@@ -14,7 +14,7 @@ from photoorg.cli.progress import ProgressLine
 from photoorg.cli.session import Session
 from photoorg.registry import load
 
-STEPS = ("people_new", "trash", "people", "events", "anomalies", "dedup", "people_anew")
+STEPS = ("people_new", "trash", "videos", "people", "events", "anomalies", "dedup", "people_anew")
 
 
 def add_to(commands: Commands) -> None:

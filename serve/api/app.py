@@ -12,7 +12,7 @@ from fastapi.openapi.utils import get_openapi
 from photoorg import __version__
 from photoorg.config import SearchConfig, ServeConfig
 from photoorg.search.service import SearchService
-from serve.api.health import health_router
+from serve.api.health import Others, health_router
 from serve.api.models import Problem
 from serve.api.photos import photos_router
 from serve.api.search import search_router
@@ -38,6 +38,7 @@ def create_app(
     serve: ServeConfig,
     search: SearchConfig,
     metrics: Metrics | None = None,
+    others: Others | None = None,
     lifespan: Lifespan | None = None,
     send_request_id: bool = True,
     routers: Sequence[APIRouter] = (),
@@ -45,7 +46,8 @@ def create_app(
     """The application over its parts; `lifespan` starts and stops what runs beside it.
 
     `send_request_id` False where the server around it puts X-Request-ID into responses; `routers`
-    are further parts of the interface, such as curation_routers.
+    are further parts of the interface, such as curation_routers. `others` gives the metrics of the
+    application's other processes.
     """
     metrics = metrics or Metrics()
     app = FastAPI(
@@ -64,7 +66,7 @@ def create_app(
         *routers,
     ):
         app.include_router(router, dependencies=strict)
-    app.include_router(health_router(health, uploads, metrics))
+    app.include_router(health_router(health, uploads, metrics, others))
     if is_loopback(serve.host) and not serve.allow_public:
         app.add_middleware(SameMachine)
     app.add_middleware(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -17,7 +18,13 @@ from photoorg.config import ServeConfig, parse
 from photoorg.errors import ConfigError
 from serve.app import AppArgs, application, build
 from serve.auth import is_loopback, require_private
-from serve.environment import haproxy_script, serve_environment, wants_haproxy
+from serve.environment import (
+    QUIET_PORTS,
+    free_port,
+    haproxy_script,
+    serve_environment,
+    wants_haproxy,
+)
 from serve.run import claim_port, why_not
 
 # A named space: "auto" would ask the catalog, and start one.
@@ -45,6 +52,11 @@ def test_everything_is_one_deployment_unless_it_is_placed_apart():
     assert names(application(config)) == {"ingress", "embedder", "shard-0", "shard-1", "shard-2"}
 
 
+def test_several_processes_that_count_have_a_board_for_their_metrics():
+    for serve in ({"ingress_replicas": 2}, {"ingestor": APART}):
+        assert "metrics" in names(application(parse({"encoder": NAMED, "serve": serve})))
+
+
 def test_every_deployment_has_bounded_queues():
     config = parse(
         {"encoder": NAMED, "serve": {"shard": APART, "embedder": APART, "ingestor": APART}}
@@ -54,7 +66,7 @@ def test_every_deployment_has_bounded_queues():
     for value in app._bound_deployment.init_args:
         parts = value if isinstance(value, list) else [value]
         bound += [p._bound_deployment for p in parts if hasattr(p, "_bound_deployment")]
-    assert len(bound) == 3 + config.index.shards
+    assert len(bound) == 4 + config.index.shards
     for deployment in bound:
         assert 0 < deployment.max_queued_requests < 10_000
         assert 0 < deployment.max_ongoing_requests < 10_000
@@ -184,3 +196,11 @@ def test_serving_never_imports_the_jobs():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_ports_are_taken_from_where_no_connection_gets_one():
+    ports = {free_port() for _ in range(20)}
+    assert len(ports) > 1 and all(port in QUIET_PORTS for port in ports)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        assert other.getsockname()[1] not in QUIET_PORTS
