@@ -20,7 +20,7 @@ from serve.auth import fixed_tenant
 from serve.organised import Organised
 from serve.problems import install
 from tests.catalog import rows
-from tests.catalog.test_people import T, agree, load, portraits
+from tests.catalog.portraits import T, agree, load, portraits
 from tests.unit.curate.faces import made_up
 
 pytestmark = pytest.mark.postgres
