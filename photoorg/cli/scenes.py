@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from photoorg.cli.output import table
+from photoorg.cli.paging import add_page, limit_of, more
 from photoorg.cli.parser import Commands
-from photoorg.cli.people import ACTOR, limit_of, more, opened
-from photoorg.cli.session import Session
+from photoorg.cli.session import ACTOR, Session, catalog_transaction, open_catalog
 from photoorg.config import PhotoOrgConfig
 from photoorg.errors import InputError
 from photoorg.registry import load
@@ -41,8 +41,7 @@ def add_to(commands: Commands) -> None:
     show = group.add("show", "show a scene's photos", "photoorg scenes show 3", _show)
     show.add_argument("scene", type=int, metavar="ID")
     for parser in (listing, show):
-        parser.add_argument("--limit", type=int, default=50, metavar="N", help="how many (50)")
-        parser.add_argument("--after", metavar="CURSOR", help="next_cursor of the page before")
+        add_page(parser)
     group.add(
         "suggest-albums",
         "suggest albums from the scenes",
@@ -78,8 +77,7 @@ def _cluster(args: argparse.Namespace, session: Session) -> None:
 def _list(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import scenes
 
-    config = session.config()
-    with opened(config) as catalog, catalog.tenant(config.tenant) as tx:
+    with catalog_transaction(session) as tx:
         found, following = scenes.page(tx, after=args.after, limit=limit_of(args))
     rows = [(s.scene_id, s.name, s.size, f"{s.cohesion:.2f}") for s in found]
     header = ("id", "name", "photos", "cohesion")
@@ -91,8 +89,7 @@ def _list(args: argparse.Namespace, session: Session) -> None:
 def _show(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import scenes
 
-    config = session.config()
-    with opened(config) as catalog, catalog.tenant(config.tenant) as tx:
+    with catalog_transaction(session) as tx:
         scene = scenes.get(tx, args.scene)
         found, following = scenes.members(tx, args.scene, after=args.after, limit=limit_of(args))
     rows = [(m.photo_id, f"{m.score:.2f}") for m in found]
@@ -103,7 +100,7 @@ def _show(args: argparse.Namespace, session: Session) -> None:
 
 def _suggest(args: argparse.Namespace, session: Session) -> None:
     config = session.config()
-    with opened(config) as catalog:
+    with open_catalog(config) as catalog:
         made = _service(catalog, config).suggest()
     rows = [(a.album_id, a.name, a.photos, a.reason) for a in made]
     text = (
@@ -115,8 +112,7 @@ def _suggest(args: argparse.Namespace, session: Session) -> None:
 def _accept(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import albums
 
-    config = session.config()
-    with opened(config) as catalog, catalog.tenant(config.tenant) as tx:
+    with catalog_transaction(session) as tx:
         album = albums.accept(tx, args.album, ACTOR, args.name)
     session.out.reply(asdict(album), f"{album.album_id} {album.name}: {album.photos} photos.")
 
@@ -124,8 +120,7 @@ def _accept(args: argparse.Namespace, session: Session) -> None:
 def _refuse(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import albums
 
-    config = session.config()
-    with opened(config) as catalog, catalog.tenant(config.tenant) as tx:
+    with catalog_transaction(session) as tx:
         if albums.get(tx, args.album).kind != "suggested":
             raise InputError(f"Album {args.album} is no suggestion.", fix="It is the user's own.")
         albums.delete(tx, args.album, ACTOR)
@@ -135,7 +130,7 @@ def _refuse(args: argparse.Namespace, session: Session) -> None:
 def _plot(args: argparse.Namespace, session: Session) -> None:
     file = Path(args.file).expanduser()
     config = session.config()
-    with opened(config) as catalog:
+    with open_catalog(config) as catalog:
         picture = _service(catalog, config).map()
     try:
         file.write_bytes(picture)

@@ -18,10 +18,9 @@ from serve.api.tag_models import (
     TagSummaryView,
     TagView,
 )
-from serve.auth import TenantOf
+from serve.auth import TenantOf, actor_of
 from serve.problems import responses
 
-ACTOR = "api"
 Id = Annotated[str, Path(pattern=PHOTO_ID, description="SHA-256 of the photo's bytes in hex.")]
 Label = Annotated[str, Query(min_length=1, description="The tag.")]
 
@@ -54,7 +53,7 @@ class Tags(Protocol):
 def tags_router(tags: Tags, tenant_of: TenantOf) -> APIRouter:
     """Routes of tags; every change is written to the audit log."""
     router = APIRouter(prefix="/v1", tags=["tags"])
-    tenant_dep = Depends(tenant_of)
+    tenant_dep, actor_dep = Depends(tenant_of), Depends(actor_of)
 
     @router.get(
         "/tags",
@@ -78,9 +77,11 @@ def tags_router(tags: Tags, tenant_of: TenantOf) -> APIRouter:
         response_model=Mapped,
         responses=responses(404, 422, 503),
     )
-    async def map_category(body: MappingBody, tenant: str = tenant_dep) -> Mapped:
+    async def map_category(
+        body: MappingBody, tenant: str = tenant_dep, actor: str = actor_dep
+    ) -> Mapped:
         """On every photo, at once; no photo is looked at again."""
-        before, now = await tags.map_category(tenant, ACTOR, body.label, body.category)
+        before, now = await tags.map_category(tenant, actor, body.label, body.category)
         return Mapped(label=body.label, before=before, category=now)
 
     @router.delete(
@@ -89,9 +90,11 @@ def tags_router(tags: Tags, tenant_of: TenantOf) -> APIRouter:
         response_model=Mapped,
         responses=responses(404, 422, 503),
     )
-    async def unmap_category(label: Label, tenant: str = tenant_dep) -> Mapped:
+    async def unmap_category(
+        label: Label, tenant: str = tenant_dep, actor: str = actor_dep
+    ) -> Mapped:
         """The category its maker gave it; nothing changes if it was never mapped."""
-        before, now = await tags.map_category(tenant, ACTOR, label, None)
+        before, now = await tags.map_category(tenant, actor, label, None)
         return Mapped(label=label, before=before, category=now)
 
     @router.get(
@@ -110,9 +113,11 @@ def tags_router(tags: Tags, tenant_of: TenantOf) -> APIRouter:
         response_model=PhotoTags,
         responses=responses(404, 422, 503),
     )
-    async def add(photo_id: Id, body: TagBody, tenant: str = tenant_dep) -> PhotoTags:
+    async def add(
+        photo_id: Id, body: TagBody, tenant: str = tenant_dep, actor: str = actor_dep
+    ) -> PhotoTags:
         """It stays, whatever machines find later. Putting it on twice changes nothing."""
-        found = await tags.add(tenant, ACTOR, photo_id, body.label, body.category)
+        found = await tags.add(tenant, actor, photo_id, body.label, body.category)
         return PhotoTags(tags=[TagView.of(t) for t in found])
 
     @router.delete(
@@ -121,9 +126,11 @@ def tags_router(tags: Tags, tenant_of: TenantOf) -> APIRouter:
         response_model=PhotoTags,
         responses=responses(404, 422, 503),
     )
-    async def remove(photo_id: Id, label: Label, tenant: str = tenant_dep) -> PhotoTags:
+    async def remove(
+        photo_id: Id, label: Label, tenant: str = tenant_dep, actor: str = actor_dep
+    ) -> PhotoTags:
         """No machine puts it on again; POST does, and lets machines again."""
-        found = await tags.remove(tenant, ACTOR, photo_id, label)
+        found = await tags.remove(tenant, actor, photo_id, label)
         return PhotoTags(tags=[TagView.of(t) for t in found])
 
     return router
