@@ -104,7 +104,8 @@ def tail_share(values_n: Floats) -> Floats:
     normal = NormalDist()
     from_z, to_z = normal.inv_cdf(1 - share), normal.inv_cdf(1 - share / 2)
     width = max(half - start, (start - middle) * (to_z - from_z) / from_z, LEAST_WIDTH)
-    return np.minimum(1.0, share * 0.5 ** ((values_n - start) / width))
+    shares: Floats = np.minimum(1.0, share * 0.5 ** ((values_n - start) / width))
+    return shares
 
 
 def reasons(nearest: float, density: float, ood: float) -> list[str]:
