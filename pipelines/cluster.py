@@ -50,7 +50,12 @@ def photo_vectors(
         space = spaces.get(tx, space_id) if space_id else spaces.get_default(tx, "image")
         shown = sorted(set(photos.live_ids(tx)) - set(trash.ids(tx)))
     if space is None:
-        raise NotFoundError("No such space is known.", fix="Run `photoorg ingest` first.")
+        if space_id:
+            raise NotFoundError(
+                f"No photo was embedded in a space {space_id!r}.",
+                fix="Leave --space out to take the one the library is searched in.",
+            )
+        raise NotFoundError("There are no photos yet.", fix="Run `photoorg ingest` first.")
     x_nd = stored_vectors(config, catalog, space, [bytes.fromhex(i) for i in shown])
     rows = np.flatnonzero(x_nd.any(axis=1))
     if not len(rows):

@@ -12,7 +12,7 @@ from photoorg.cli.paging import add_page, limit_of, more
 from photoorg.cli.parser import Commands
 from photoorg.cli.session import ACTOR, Session, catalog_transaction, open_catalog
 from photoorg.config import PhotoOrgConfig
-from photoorg.errors import InputError
+from photoorg.errors import InputError, NotFoundError
 from photoorg.registry import load
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def add_to(commands: Commands) -> None:
     cluster.add_argument("--method", choices=("hdbscan", "kmeans", "agglomerative"))
     cluster.add_argument("--linkage", choices=("complete", "average", "single", "ward"))
     cluster.add_argument(
-        "--k", metavar="N", help="how many scenes, or auto (kmeans, agglomerative)"
+        "--k", type=_count, metavar="N", help="how many scenes, or auto (kmeans, agglomerative)"
     )
     cluster.add_argument("--space", metavar="ID", help="embedding space (default: the tenant's)")
     listing = group.add("list", "list scenes, largest first", "photoorg scenes list", _list)
@@ -55,6 +55,13 @@ def add_to(commands: Commands) -> None:
         parser.add_argument("album", type=int, metavar="ALBUM")
     plot = group.add("plot", "draw the scenes on a map", "photoorg scenes plot scenes.png", _plot)
     plot.add_argument("file", metavar="FILE", help="the PNG to write")
+
+
+def _count(text: str) -> str:
+    """A number of scenes as it was given."""
+    if text != "auto" and not (text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor a number from 1 on")
+    return text
 
 
 def _service(catalog: Catalog, config: PhotoOrgConfig) -> SceneAlbums:
@@ -128,9 +135,16 @@ def _refuse(args: argparse.Namespace, session: Session) -> None:
 
 
 def _plot(args: argparse.Namespace, session: Session) -> None:
+    from photoorg.store.catalog import scenes
+
     file = Path(args.file).expanduser()
     config = session.config()
     with open_catalog(config) as catalog:
+        with catalog.tenant(config.tenant) as tx:
+            if not scenes.page(tx, limit=1)[0]:
+                raise NotFoundError(
+                    "There are no scenes to draw.", fix="`photoorg scenes cluster` looks for them."
+                )
         picture = _service(catalog, config).map()
     try:
         file.write_bytes(picture)
