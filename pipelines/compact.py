@@ -5,6 +5,7 @@ ray job submit --working-dir . -- python -m pipelines.compact
 
 from __future__ import annotations
 
+import logging
 import pickle
 import sys
 import time
@@ -14,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from photoorg.config import PhotoOrgConfig
-from photoorg.errors import NotFoundError, PhotoOrgError
+from photoorg.errors import NotFoundError, PhotoOrgError, StorageError
 from photoorg.index.manifest import IndexManifest, ShardInfo
 from photoorg.models import IndexVersion
 from photoorg.registry import load
@@ -28,6 +29,7 @@ from photoorg.store.opening import open_catalog
 from pipelines import build_index
 from pipelines.ray_data import Pool, connect, numbers, stream, through
 
+log = logging.getLogger(__name__)
 ACTOR = "compaction"
 
 
@@ -96,8 +98,17 @@ def run(
                 "retrained": found.retrain,
             }
         # Also where nothing is due: a large library changes much before it is folded.
-        answer["refitted"] = refit(config, catalog, space, ACTOR)
+        answer["refitted"] = _refitted(config, catalog, space)
     return answer | {"seconds": round(time.monotonic() - started, 3)}
+
+
+def _refitted(config: PhotoOrgConfig, catalog: Catalog, space: EmbeddingSpace) -> bool:
+    """Whether cutoffs were fitted anew; where there was no room, the next run tries again."""
+    try:
+        return refit(config, catalog, space, ACTOR)
+    except StorageError as error:
+        log.warning("The cutoffs of searches were not fitted anew: %s", error)
+        return False
 
 
 def _folded(
