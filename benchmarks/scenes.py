@@ -3,9 +3,10 @@
     python -m benchmarks.scenes --json [--photos 100000] [--dim 512] [--methods hdbscan kmeans ...]
 
 Vectors as of a photo library (benchmarks/clusters.py), each method with the defaults of `scenes` in
-a process of its own; memory is of the whole process less what it had before the method began, the
-vectors included in neither. Cohesion is the mean cosine of photos to their scene's direction. Linkage and HDBSCAN of all pairs would hold photos^2 distances of
-8 bytes: `all_pairs_gib` says how much that were.
+a process of its own; memory is of the whole process less what it had before the method began, which
+includes the vectors. Cohesion is the mean cosine of photos to their scene's direction. Linkage and
+HDBSCAN of all pairs would hold photos^2 distances of 8 bytes: `all_pairs_gib` says how much that
+were.
 """
 
 from __future__ import annotations

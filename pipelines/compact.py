@@ -103,7 +103,7 @@ def run(
 
 
 def _refitted(config: PhotoOrgConfig, catalog: Catalog, space: EmbeddingSpace) -> bool:
-    """The next run tries again: cutoffs that are a little old are no reason to fail what is done."""
+    """Whether cutoffs were fitted anew; where there was no room, the next run tries again."""
     try:
         return refit(config, catalog, space, ACTOR)
     except StorageError as error:

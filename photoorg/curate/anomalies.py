@@ -27,8 +27,8 @@ FAR = 100
 FLOOR = 1e-4
 ALARMS = 0.01
 """Share of photos shown where none is strange, by the nearest other alone."""
-AGREES = 0.1
-"""The share of photos, by density or by the k-th neighbour, of which a strange one is, too."""
+AGREES, SOME = 0.1, 3
+"""A strange photo is among so few by density, by its k-th or by its SOME-th neighbour, too."""
 TAIL, TAIL_PHOTOS = 0.15, 8
 """The tail that its far half is extrapolated from: a share of the photos, at least so many."""
 LEAST_WIDTH = 0.05
@@ -83,7 +83,9 @@ def measure(distance_nk: Floats, neighbour_nk: Ints) -> Anomalies:
     spread = max(1.4826 * float(np.median(np.abs(logs - middle))), 0.1)
     ood = (logs - middle) / spread
     alone = tail_share(np.log(distance[:, 0]))
-    agreed = np.minimum(tail_share(np.log(factor)), tail_share(logs)) <= AGREES
+    # The k-th neighbour of a photo of an event of fewer than k says nothing; a nearer one does.
+    others = [np.log(factor), logs, np.log(distance[:, min(SOME, k) - 1])]
+    agreed = np.min([tail_share(values) for values in others], axis=0) <= AGREES
     strange = np.log(alone) / np.log(ALARMS)
     strange = np.where(agreed, strange, np.minimum(strange, 0.99))
     score = 1.0 - 0.5 ** np.clip(strange, 0.0, 20.0)
@@ -102,7 +104,8 @@ def tail_share(values_n: Floats) -> Floats:
     normal = NormalDist()
     from_z, to_z = normal.inv_cdf(1 - share), normal.inv_cdf(1 - share / 2)
     width = max(half - start, (start - middle) * (to_z - from_z) / from_z, LEAST_WIDTH)
-    return np.minimum(1.0, share * 0.5 ** ((values_n - start) / width))
+    shares: Floats = np.minimum(1.0, share * 0.5 ** ((values_n - start) / width))
+    return shares
 
 
 def reasons(nearest: float, density: float, ood: float) -> list[str]:

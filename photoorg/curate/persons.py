@@ -178,7 +178,9 @@ def _density(x_nd: Vectors, config: PeopleConfig) -> Ints:
     wide = np.zeros((len(x_nd) + size, x_nd.shape[1] + 1), np.float32)
     wide[: len(x_nd), :-1] = x_nd
     wide[len(x_nd) :, -1] = 1.0
-    engine = Hdbscan(size, config.min_samples, euclidean(config.same_face), config.device)
+    engine = Hdbscan(
+        size, config.min_samples, euclidean(config.same_face), config.device, apart=euclidean(0.0)
+    )
     labels_n = engine.fit(wide).labels_n
     nowhere = labels_n[len(x_nd)]
     labels_n = labels_n[: len(x_nd)].copy()

@@ -84,7 +84,7 @@ class Uploads:
 
     def delete(self, *photo_ids: str) -> None:
         for photo_id in photo_ids:
-            self.library._delete(self.config.tenant, photo_id, "")
+            self.library._delete(self.config.tenant, photo_id, "test")
 
     def close(self) -> None:
         self.library.close()
