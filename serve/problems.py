@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from photoorg.errors import PhotoOrgError
+from serve.api.faults import tell
 from serve.api.models import Problem
 
 MEDIA_TYPE = "application/problem+json"
@@ -57,7 +58,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        said = "; ".join(_say(e) for e in error.errors())
+        said = tell(error.errors())
         fix = "Mend the fields named; /docs shows what each operation takes."
         return problem(422, "input-invalid", said, fix, request_id(request))
 
@@ -119,9 +120,3 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 def request_id(request: Request) -> str:
     """The id the Requests middleware gave this request."""
     return str(request.scope.get("photoorg.request_id", ""))
-
-
-def _say(error: Mapping[str, Any]) -> str:
-    where = ".".join(str(part) for part in error["loc"] if part not in ("body", "query", "path"))
-    message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{where}: {message}" if where else message

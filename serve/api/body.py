@@ -13,6 +13,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
 from photoorg.errors import InputError, UnsupportedMediaError
+from serve.api.faults import tell
 from serve.api.strict import require_known
 
 M = TypeVar("M", bound=BaseModel)
@@ -62,7 +63,12 @@ async def form(request: Request, *names: str) -> AsyncIterator[FormData]:
 async def file_of(data: FormData, *names: str) -> tuple[bytes, str]:
     """Bytes and file name of the first of the named parts; InputError if there is none or empty."""
     part = next((data[name] for name in names if name in data), None)
-    if not isinstance(part, UploadFile):
+    if part is not None and not isinstance(part, UploadFile):
+        raise InputError(
+            f"The form's field {names[0]!r} is no file.",
+            fix="Attach the image as a file, with a name.",
+        )
+    if part is None:
         raise InputError(f"The form has no file called {names[0]!r}.", fix="Attach the image.")
     content = await part.read()
     if not content:
@@ -78,7 +84,9 @@ def field(data: FormData, name: str, model: type[M]) -> M | None:
     try:
         return model.model_validate(json.loads(str(text)))
     except ValidationError as error:
-        raise InputError(f"{name}: {explain(error)}") from None
+        raise InputError(
+            f"{name}: {explain(error)}", fix="/docs shows what the field takes."
+        ) from None
     except ValueError:
         raise InputError(
             f"{name} is not valid JSON.", fix="/docs shows what the field takes."
@@ -93,7 +101,9 @@ def number(data: FormData, name: str) -> int | None:
     try:
         return int(str(text))
     except ValueError:
-        raise InputError(f"{name} must be a whole number.") from None
+        raise InputError(
+            f"{name} must be a whole number.", fix="/docs shows what the field takes."
+        ) from None
 
 
 def text_of(data: FormData, name: str) -> str | None:
@@ -103,13 +113,8 @@ def text_of(data: FormData, name: str) -> str | None:
 
 
 def explain(error: ValidationError) -> str:
-    """Every fault with the path of its field."""
-    return "; ".join(_line(e) for e in error.errors())
-
-
-def _line(error: Mapping[str, Any]) -> str:
-    where = ".".join(str(p) for p in error["loc"])
-    return f"{where}: {error['msg']}" if where else str(error["msg"])
+    """The first faults with the paths of their fields."""
+    return tell(error.errors())
 
 
 def request_body(**content: type[BaseModel] | dict[str, Any]) -> dict[str, Any]:

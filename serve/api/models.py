@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, StrictFloat
 
 from photoorg.models import Hit, Photo, PhotoStatus
 from photoorg.search.filters import Filter
@@ -58,7 +58,7 @@ class SearchBody(Body):
 
     photo_id: PhotoId | None = None
     bbox: BoxBody | None = Field(None, description="Part of the photo to search for.")
-    vector: list[float] | None = Field(
+    vector: list[StrictFloat] | None = Field(
         None, description="A vector of the library's embedding space.", max_length=65_536
     )
     text: str | None = Field(None, max_length=2_000, description="What to look for, in words.")
