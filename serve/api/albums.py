@@ -22,15 +22,14 @@ from serve.api.album_models import (
     SceneView,
 )
 from serve.api.models import PHOTO_ID
+from serve.api.paging import Cursor, Limit
 from serve.auth import TenantOf, actor_of
 from serve.organised import Organised
 from serve.problems import responses
 
-Cursor = Annotated[str | None, Query(description="next_cursor of the page before.")]
 PhotoCursor = Annotated[
     str | None, Query(pattern=PHOTO_ID, description="next_cursor of the page before.")
 ]
-Limit = Annotated[int, Query(ge=1, le=500)]
 Id = Annotated[int, Path(ge=1, le=2**63 - 1)]
 
 

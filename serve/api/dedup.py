@@ -21,6 +21,7 @@ from serve.api.dedup_models import (
     UndoBody,
     UndoneView,
 )
+from serve.api.paging import Cursor, Limit
 from serve.auth import TenantOf, actor_of
 from serve.problems import responses
 
@@ -83,8 +84,8 @@ def dedup_router(dedup: Dedup, tenant_of: TenantOf) -> APIRouter:
         confidence_min: Confidence = 0.0,
         kind: Kind | None = None,
         status: Status = "open",
-        cursor: Annotated[str | None, Query(description="next_cursor of the page before.")] = None,
-        limit: Annotated[int, Query(ge=1, le=500)] = 100,
+        cursor: Cursor = None,
+        limit: Limit = 100,
     ) -> Suggestions:
         """Each with the photo to keep, why that one, and what was found about the others."""
         groups, following = await dedup.page(

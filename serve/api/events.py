@@ -21,12 +21,11 @@ from serve.api.event_models import (
     RenameBody,
     SplitBody,
 )
+from serve.api.paging import Cursor, Limit
 from serve.auth import TenantOf, actor_of
 from serve.problems import responses
 
 Number = Annotated[int, Path(ge=1, le=2**63 - 1)]
-Cursor = Annotated[str | None, Query(description="next_cursor of the page before.")]
-Limit = Annotated[int, Query(ge=1, le=500)]
 ShowHome = Annotated[bool, Query(description="Also tell which events are at home, and where.")]
 
 

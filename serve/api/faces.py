@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query
 
 from photoorg.store.catalog import Transaction, consent, faces_of_people, people
 from photoorg.store.catalog.consent import TENANT, Withdrawn
+from serve.api.paging import Cursor, Limit
 from serve.api.people_models import (
     ClusterBody,
     ConsentBody,
@@ -24,9 +25,6 @@ from serve.api.people_models import (
 from serve.auth import TenantOf, actor_of
 from serve.organised import Organised
 from serve.problems import responses
-
-Cursor = Annotated[str | None, Query(description="next_cursor of the page before.")]
-Limit = Annotated[int, Query(ge=1, le=500)]
 
 
 def faces_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Response
 
 from photoorg.errors import NotFoundError
 from photoorg.stages.versions import State
@@ -23,13 +23,12 @@ from serve.api.index_models import (
     SpaceView,
     SwitchView,
 )
+from serve.api.paging import Cursor, Limit
 from serve.auth import TenantOf, actor_of
 from serve.ports import Indexes
 from serve.problems import responses
 
 Version = Annotated[str, Path(max_length=100, description="Name of an index version.")]
-Cursor = Annotated[str | None, Query(description="next_cursor of the page before.")]
-Limit = Annotated[int, Query(ge=1, le=1000)]
 
 
 def indexes_router(indexes: Indexes, tenant_of: TenantOf) -> APIRouter:

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query
 
 from photoorg.store.catalog import Transaction, faces_of_people, people
+from serve.api.paging import Cursor, Limit
 from serve.api.people_models import (
     FacePage,
     FacesBody,
@@ -27,8 +28,6 @@ from serve.auth import TenantOf, actor_of
 from serve.organised import Organised
 from serve.problems import responses
 
-Cursor = Annotated[str | None, Query(description="next_cursor of the page before.")]
-Limit = Annotated[int, Query(ge=1, le=500)]
 Id = Annotated[int, Path(ge=1, le=2**63 - 1)]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 
 from photoorg.errors import OverloadedError
 from serve.api.body import file_of, form, inline, json_body, media_type, request_body, wrong_type
@@ -20,6 +20,7 @@ from serve.api.models import (
     PhotoView,
     UrlUpload,
 )
+from serve.api.paging import Cursor, Limit
 from serve.auth import TenantOf, actor_of
 from serve.ports import Fetcher, Photos, Uploads
 from serve.problems import responses
@@ -86,8 +87,8 @@ def photos_router(
     )
     async def page(
         tenant: str = tenant_dep,
-        cursor: Annotated[str | None, Query(description="next_cursor of the page before.")] = None,
-        limit: Annotated[int, Query(ge=1, le=500)] = 50,
+        cursor: Cursor = None,
+        limit: Limit = 50,
     ) -> PhotoPage:
         """Follow next_cursor until it is null; photos added meanwhile do not shift the pages."""
         found, following = await photos.page(tenant, after=cursor, limit=limit)

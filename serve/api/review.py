@@ -11,6 +11,7 @@ from photoorg.curate.rules import RuleBook, parse_rules
 from photoorg.errors import InputError
 from photoorg.store.catalog.anomalies import Anomaly, AnomalyStatus
 from photoorg.store.catalog.rules import RuleRun
+from serve.api.paging import Cursor, Limit
 from serve.api.review_models import (
     AnomalyPage,
     AnomalyView,
@@ -30,7 +31,6 @@ from serve.auth import TenantOf, actor_of
 from serve.problems import responses
 
 Number = Annotated[int, Path(ge=1, le=2**63 - 1)]
-Limit = Annotated[int, Query(ge=1, le=500)]
 
 
 class Review(Protocol):
@@ -83,7 +83,7 @@ def anomalies_router(review: Review, tenant_of: TenantOf) -> APIRouter:
     async def page(
         tenant: str = tenant_dep,
         status: Literal["open", "dismissed"] = "open",
-        cursor: Annotated[str | None, Query(description="next_cursor of the page before.")] = None,
+        cursor: Cursor = None,
         limit: Limit = 50,
     ) -> AnomalyPage:
         """The strangest first. `photoorg anomalies scan` fills the queue."""

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Path, Query
 from photoorg.models import PhotoTag
 from photoorg.store.catalog.tags import TagSummary
 from serve.api.models import PHOTO_ID
+from serve.api.paging import Cursor, Limit
 from serve.api.tag_models import (
     Mapped,
     MappingBody,
@@ -64,8 +65,8 @@ def tags_router(tags: Tags, tenant_of: TenantOf) -> APIRouter:
     async def page(
         tenant: str = tenant_dep,
         category: Annotated[str | None, Query(description="Only of this category.")] = None,
-        cursor: Annotated[str | None, Query(description="next_cursor of the page before.")] = None,
-        limit: Annotated[int, Query(ge=1, le=500)] = 100,
+        cursor: Cursor = None,
+        limit: Limit = 100,
     ) -> TagPage:
         """With their categories and how many photos have them."""
         found, following = await tags.page(tenant, after=cursor, limit=limit, category=category)
