@@ -47,6 +47,8 @@ from tests.catalog import rows
 CROWD = 10_000
 NEAR_SHARE = 20
 RADIUS = 31
+PART = 1_000
+"""Groups that are loaded at once."""
 
 
 def main() -> None:
@@ -241,15 +243,16 @@ async def _asked(app: FastAPI) -> float:
 def _library(catalog: Catalog, groups: int) -> None:
     """Photos in groups of three copies, as an ingest would have written them."""
     rng = np.random.default_rng(2)
-    made = []
-    for number in range(groups):
-        pdq, phash = rng.bytes(32), rng.bytes(8)
-        for copy in range(3):
-            size = {"width": 4000 >> copy, "height": 3000 >> copy}
-            name = f"{number}-{copy}.jpg"
-            made.append(rows.photo(name, pdq=pdq, phash=phash, **size))
-    with catalog.tenant("a") as tx:
-        photos.copy_part(tx, "r", 0, rows.photos(*made), rows.rejects())
+    for part, begin in enumerate(range(0, groups, PART)):
+        made = []
+        for number in range(begin, min(begin + PART, groups)):
+            pdq, phash = rng.bytes(32), rng.bytes(8)
+            for copy in range(3):
+                size = {"width": 4000 >> copy, "height": 3000 >> copy}
+                name = f"{number}-{copy}.jpg"
+                made.append(rows.photo(name, pdq=pdq, phash=phash, **size))
+        with catalog.tenant("a") as tx:
+            photos.copy_part(tx, "r", part, rows.photos(*made), rows.rejects())
 
 
 if __name__ == "__main__":
