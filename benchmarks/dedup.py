@@ -55,7 +55,16 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=1_000_000)
     parser.add_argument("--queries", type=int, default=2_000)
     parser.add_argument("--groups", type=int, default=1_000)
+    parser.add_argument("--only", choices=("page",), help="one part of it")
     options = parser.parse_args()
+    if options.only == "page":
+        page = {
+            "groups_in_library": options.groups,
+            "suggestions_page_100_ms": _page(options.groups),
+        }
+        print_table(f"dedup, {options.groups:,} groups", list(page.items()))
+        finish("dedup", page | {"page_limit_ms": 300})
+        return
     facts_rows, planted = _rows(options.n, seed=0)
     before = psutil.Process().memory_info().rss
     with Peak() as peak:

@@ -69,7 +69,8 @@ class DedupConfig(Section):
     Pairs from `floor` on are stored, so that the effect of any `confidence` above can be previewed.
     `neighbours` nearest photos by embedding (0: hashes only) that are nearer than strangers by
     `least_cosine` are compared too, turned hashes in libraries of up to `turned_up_to` photos.
-    Up to `turned_views` photos without partners are turned, encoded and looked for once more.
+    Photos that show parts of others are found by local features, among the newest `parts_up_to`.
+    Up to `turned_views` photos without partners or features are turned, encoded and looked for.
     At most `looks` unsure pairs are laid over each other. `keeper` are rules in order.
     """
 
@@ -81,6 +82,7 @@ class DedupConfig(Section):
     neighbours: Annotated[int, Field(ge=0, le=100)] = 12
     least_cosine: Fraction = 0.2
     turned_up_to: Annotated[int, Field(ge=0)] = 200_000
+    parts_up_to: Annotated[int, Field(ge=0)] = 20_000
     turned_views: Annotated[int, Field(ge=0)] = 2_000
     looks: Annotated[int, Field(ge=0)] = 50_000
     burst_seconds: float = Field(3.0, ge=0)
@@ -143,9 +145,14 @@ class ScenesConfig(Section):
 
 
 class MaintenanceConfig(Section):
-    """Regular upkeep; photos are deleted for ever `trash_days` after they went into the trash."""
+    """Regular upkeep; photos are deleted for ever `trash_days` after they went into the trash.
+
+    The bytes of a live photo's video whose still never came are let go `waiting_video_days` after
+    it was last seen.
+    """
 
     trash_days: float = Field(30.0, ge=0.0)
+    waiting_video_days: float = Field(30.0, ge=0.0)
 
 
 class EnrichConfig(Section):

@@ -16,6 +16,7 @@ from serve.api.models import Problem
 MEDIA_TYPE = "application/problem+json"
 STATUS: Mapping[str, int] = {
     "input-invalid": 422,
+    "forbidden": 403,
     "not-found": 404,
     "too-large": 413,
     "decode-failed": 422,
@@ -33,6 +34,7 @@ STATUS: Mapping[str, int] = {
 }
 """HTTP status of each error code; any other is 500."""
 TITLES = {
+    403: "Not allowed",
     404: "Not found",
     405: "Method not allowed",
     409: "Conflict",
@@ -110,7 +112,7 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
             "description": TITLES.get(status) or HTTPStatus(status).phrase,
             "content": {MEDIA_TYPE: {"schema": schema}},
         }
-        for status in (*statuses, 500)
+        for status in (403, *statuses, 500)
     }
 
 

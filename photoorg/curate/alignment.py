@@ -1,179 +1,218 @@
-"""Whether one picture can be laid over another: shifted, scaled (a crop, a frame), turned a bit.
+"""Whether one picture can be laid over another: shifted, scaled (a crop, a frame) or turned.
 
-The middle of one picture is sought in the other by normalised cross-correlation over a grid of
-scales and angles (Lewis, "Fast Normalized Cross-Correlation", 1995), both ways round; the best few
-places are then compared tile by tile, so that text or a changed corner spoils a tile and not the
-whole. What is compared is local, so brightness, contrast and tint do not matter. Edits move all
-tiles as one plane; where they scatter, the camera or the scene moved, and it is another shot.
+Local features say where one lies in the other; where a picture is too plain to have them, its
+middle is sought by correlation. There the two are compared tile by tile, so that text or a changed
+corner spoils a tile and not the whole. What is compared is local, so brightness, contrast and tint
+do not matter. Edits move all parts as one plane; where they scatter, the camera or the scene moved,
+and it is another shot.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-Gray = NDArray[np.float32]
-COARSE, FINE = 48, 160
-MIDDLE = 0.8
-SCALES = tuple(1.2 / 1.09**n for n in range(14))
-ANGLES = (0.0, 5.0, -5.0, 10.0, -10.0, 15.0, -15.0)
+from photoorg.curate.local_features import LocalFeatures, Registration, describe, register
+from photoorg.curate.sampling import Gray, centre, fitted, grid, integral, sampled, spread, turned
+from photoorg.curate.template_search import COARSE, MIDDLE, PLACES, PLAIN, Searchable
+from photoorg.curate.turns import TURNS, compose, turned_pixels
+
+FINE = 160
 TILES, TILE, REACH = 5, 19, 6
 SLOW, LOUD = 6.0, 40.0
-PLAIN = 2.5
-"""Standard deviation (of 0..255) below which a tile is too plain to tell anything."""
-PLACES = 3
 SAME_SHAPE = 0.06
 SURE = 0.85
 LEAST_TILES = 6
 AGREEING = 0.5
 STEADY, SCATTERED = 0.7, 1.0
 """Pixels of FINE that tiles may scatter by: half a pixel is rounding."""
+STILL, MOVED = 0.5, 0.35
+"""The same for local features, in pixels of the coarser picture of the two."""
 BEST_PART = 0.7
 """Share of the tiles that is counted, the best ones: the others may be covered by something."""
+STEPS = 33
+OVERLAP = 0.3
+"""Share of one of two pictures that the other must show too."""
+TELLING = 60
+"""Two pictures with so many local features each that do not agree are two pictures."""
+COVERED = 0.25
+"""Share of a tile that may lie outside the other picture."""
+SIDE = TILES * TILE
 
 
-@dataclass(frozen=True, slots=True)
-class _Templates:
-    """The middle of a picture at one scale and every angle: spectra [angles, COARSE, ...]."""
+class Alignment(NamedTuple):
+    """How well two pictures agree where they overlap, 0..1, NaN if there is too little texture.
 
-    scale: float
-    height: int
-    width: int
-    angles: tuple[float, ...]
-    spectra: NDArray[np.complex64]
+    Strangers reach about 0.4, the same picture 0.7 to 1. `steady` is 1 where all parts lie as one
+    plane and goes to 0 as they moved against each other. `turn` (a place in TURNS) makes the second
+    like the first.
+    """
+
+    agreement: float
+    steady: float
+    turn: int
 
 
-@dataclass(frozen=True, slots=True)
+UNKNOWN = Alignment(math.nan, math.nan, 0)
+
+
 class Prepared:
-    """A gray picture made ready: what is sought of it, and what others are sought in."""
+    """A gray picture [height, width], 0..255, made ready; some 0.15 MB, 1 MB more once searched."""
 
-    shape: tuple[int, int]
-    spectrum: NDArray[np.complex64]
-    sums: tuple[NDArray[np.float64], ...]
-    templates: tuple[_Templates, ...]
-    fine: Gray
+    def __init__(self, gray: NDArray[np.uint8]) -> None:
+        self.features: LocalFeatures = describe(gray)
+        self.fine = _flattened(fitted(gray, FINE))
+        self._coarse = fitted(gray, COARSE)
+
+    @cached_property
+    def searchable(self) -> Searchable:
+        """What is sought of it, and what others are sought in."""
+        return Searchable(self._coarse)
+
+    def turned(self, turn: int) -> Prepared:
+        """The same after a turn, a place in TURNS; without local features."""
+        if turn == 0:
+            return self
+        other = object.__new__(Prepared)
+        other.features = self.features
+        other.fine = np.ascontiguousarray(turned_pixels(self.fine, TURNS[turn]))
+        other._coarse = np.ascontiguousarray(turned_pixels(self._coarse, TURNS[turn]))
+        return other
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A template of `scale` and `angle` (degrees) has its middle at (y, x) of the field."""
+    """A part of `other` (its middle and size, y and x) scaled and turned by `angle` degrees has its
+    middle at `to` in `field`; all pixels of FINE.
+    """
 
-    score: float
-    field: Prepared
-    other: Prepared
+    field: Gray
+    other: Gray
+    middle: tuple[float, float]
+    size: tuple[float, float]
+    to: tuple[float, float]
     scale: float
     angle: float
-    y: float
-    x: float
 
 
-def prepare(gray: NDArray[np.uint8]) -> Prepared:
-    """A picture [height, width], 0..255, made ready for aligned(); about 1 MB."""
-    from scipy.fft import rfft2
-    from scipy.ndimage import gaussian_filter
+def aligned(a: Prepared, b: Prepared, turn: int = 0) -> Alignment:
+    """How the second picture is best laid over the first; `turn` is what the second is turned by
+    where features do not tell.
+    """
+    found = register(a.features, b.features)
+    place = None if found is None else _registered(found, a.fine, b.fine)
+    if found is not None and place is not None:
+        agreement, _ = _agreement(place)
+        if agreement == agreement:
+            steady = math.exp(-((max(0.0, found.off - STILL) / MOVED) ** 2))
+            return Alignment(agreement, steady, _turn(found))
+    elif min(len(a.features), len(b.features)) >= TELLING:
+        return Alignment(0.0, 1.0, turn)
+    agreement, steady = _searched(a, b.turned(turn))
+    return Alignment(agreement, steady, turn)
 
-    coarse, fine = _fitted(gray, COARSE), _fitted(gray, FINE)
-    height, width = coarse.shape
-    padded = np.zeros((COARSE, COARSE), np.float32)
-    padded[:height, :width] = coarse
-    return Prepared(
-        shape=(height, width),
-        spectrum=rfft2(padded),
-        sums=(_integral(coarse), _integral(coarse.astype(np.float64) ** 2)),
-        templates=tuple(t for scale in SCALES if (t := _templates(coarse, scale)) is not None),
-        # Slow changes of light correlate between any two pictures; letters must not drown the rest.
-        fine=np.clip(fine - gaussian_filter(fine, SLOW), -LOUD, LOUD),
+
+def _registered(found: Registration, field: Gray, other: Gray) -> _Place | None:
+    """The part of `other` that `field` shows too, by registration; None if it is a small one of
+    both.
+    """
+    if found.mirrored:
+        other = np.ascontiguousarray(other[:, ::-1])
+    height, width = (s / max(other.shape) for s in other.shape)
+    columns_x, rows_y = np.linspace(0, width, STEPS), np.linspace(0, height, STEPS)
+    x, y = np.meshgrid(columns_x, rows_y)
+    matrix = found.matrix_23
+    to_x, to_y = np.einsum("ij,jnm->inm", matrix, np.stack([x, y, np.ones_like(x)]))
+    shown = (s / max(field.shape) for s in field.shape)
+    inside = (to_y >= 0) & (to_x >= 0) & (to_y <= next(shown)) & (to_x <= next(shown))
+    share = float(inside.mean())
+    if share * max(1.0, found.scale**2 * other.size / field.size) < OVERLAP:
+        return None
+    top, bottom = rows_y[inside.any(axis=1)][[0, -1]].tolist()
+    left, right = columns_x[inside.any(axis=0)][[0, -1]].tolist()
+    middle = (left + right) / 2, (top + bottom) / 2
+    to = matrix @ (*middle, 1.0)
+    return _Place(
+        field,
+        other,
+        (middle[1] * FINE - 0.5, middle[0] * FINE - 0.5),
+        ((bottom - top) * FINE, (right - left) * FINE),
+        (to[1] * FINE - 0.5, to[0] * FINE - 0.5),
+        found.scale,
+        -found.angle,
     )
 
 
-def aligned(a: Prepared, b: Prepared) -> float:
-    """How well the two agree where they overlap best, 0..1; NaN if there is too little texture.
+def _turn(found: Registration) -> int:
+    """The nearest of TURNS."""
+    quarters = round(-found.angle / 90) % 4
+    upright = TURNS.index(("upright", "rot90", "rot180", "rot270")[quarters])
+    return compose(upright, TURNS.index("mirror")) if found.mirrored else upright
 
-    Strangers reach about 0.4, the same picture 0.7 to 1.
-    """
-    places = sorted([*_places(a, b), *_places(b, a)], key=lambda place: -place.score)
-    best = math.nan
-    for place in [*_same_frame(a, b), *places[:PLACES]]:
-        found = _agreement(place)
-        if not found <= best:
-            best = found if found == found else best
-        if best >= SURE:
+
+def _searched(a: Prepared, b: Prepared) -> tuple[float, float]:
+    """Agreement and steadiness at the best place that is found without features."""
+    ratio = FINE / COARSE
+    places = _same_frame(a.fine, b.fine)
+    found = [
+        (f.score, field.fine, other.fine, f)
+        for field, other in ((a, b), (b, a))
+        for f in field.searchable.seek(other.searchable)
+    ]
+    found.sort(key=lambda item: -item[0])
+    for _, field, other, f in found[:PLACES]:
+        to = (f.y + 0.5) * ratio - 0.5, (f.x + 0.5) * ratio - 0.5
+        places.append(_Place(field, other, centre(other), _middle(other), to, f.scale, -f.angle))
+    best = math.nan, 1.0
+    for place in places:
+        agreement, scatter = _agreement(place)
+        steady = math.exp(-((max(0.0, scatter - STEADY) / SCATTERED) ** 2))
+        if not agreement * steady <= best[0] * best[1] and agreement == agreement:
+            best = agreement, steady
+        if best[0] * best[1] >= SURE:
             break
     return best
 
 
-def _same_frame(a: Prepared, b: Prepared) -> list[_Place]:
+def _same_frame(field: Gray, other: Gray) -> list[_Place]:
     """Both whole, one over the other, if they are of one shape."""
-    if abs(math.log(a.shape[0] * b.shape[1] / (a.shape[1] * b.shape[0]))) > SAME_SHAPE:
+    (height, width), (their_height, their_width) = field.shape, other.shape
+    if abs(math.log(height * their_width / (width * their_height))) > SAME_SHAPE:
         return []
-    return [_Place(1.0, a, b, a.shape[0] / b.shape[0], 0.0, *((s - 1) / 2 for s in a.shape))]
+    scale = height / their_height
+    return [_Place(field, other, centre(other), _middle(other), centre(field), scale, 0.0)]
 
 
-def _templates(coarse: Gray, scale: float) -> _Templates | None:
-    from scipy.fft import rfft2
-
-    height, width = (max(8, round(MIDDLE * side * scale)) for side in coarse.shape)
-    if max(height, width) > COARSE:
-        return None
-    places = [_grid(height, width, 1 / scale, angle, _centre(coarse)) for angle in ANGLES]
-    sampled = _sampled(coarse, np.stack(places, axis=1))
-    sampled -= sampled.mean(axis=(1, 2), keepdims=True)
-    norms = np.linalg.norm(sampled, axis=(1, 2))
-    if norms.min() <= PLAIN * math.sqrt(height * width):
-        return None
-    padded = np.zeros((len(ANGLES), COARSE, COARSE), np.float32)
-    padded[:, :height, :width] = sampled / norms[:, None, None]
-    return _Templates(scale, height, width, ANGLES, np.conj(rfft2(padded)))
+def _middle(image: Gray) -> tuple[float, float]:
+    return MIDDLE * image.shape[0], MIDDLE * image.shape[1]
 
 
-def _places(field: Prepared, other: Prepared) -> list[_Place]:
-    from scipy.fft import irfft2
-
-    places = []
-    for template in other.templates:
-        rows = field.shape[0] - template.height + 1
-        columns = field.shape[1] - template.width + 1
-        if rows < 1 or columns < 1:
-            continue
-        area = template.height * template.width
-        matches = irfft2(template.spectra * field.spectrum, s=(COARSE, COARSE))
-        spread = _spread(field.sums, template.height, template.width)
-        scores = matches[:, :rows, :columns] / np.maximum(spread, PLAIN * math.sqrt(area))
-        angle, y, x = np.unravel_index(int(np.argmax(scores)), scores.shape)
-        # A small template fits somewhere by chance.
-        score = float(scores[angle, y, x]) * (area / (field.shape[0] * field.shape[1])) ** 0.1
-        middle = y + (template.height - 1) / 2, x + (template.width - 1) / 2
-        places.append(_Place(score, field, other, template.scale, template.angles[angle], *middle))
-    places.sort(key=lambda place: -place.score)
-    return places[:PLACES]
-
-
-def _agreement(place: _Place) -> float:
-    """Mean correlation of the best tiles of the middle of `other` with the field around them."""
-    field, other = place.field.fine, place.other.fine
-    side = TILES * TILE
-    stretch = np.reshape([MIDDLE * s / side for s in other.shape], (2, 1, 1)).astype(np.float32)
-    inner = _grid(side, side, 1.0, 0.0, (0.0, 0.0)) * stretch
-    outer = _grid(side + 2 * REACH, side + 2 * REACH, 1.0, 0.0, (0.0, 0.0)) * stretch
-    ratio = FINE / COARSE
-    centre = (place.y + 0.5) * ratio - 0.5, (place.x + 0.5) * ratio - 0.5
-    of_other = _sampled(other, inner + np.reshape(_centre(other), (2, 1, 1)))
-    of_field = _sampled(field, _turned(outer * place.scale, -place.angle, centre))
-    tiles = _cut(of_other, TILE)
-    textured = tiles.std(axis=(1, 2)) >= PLAIN
+def _agreement(place: _Place) -> tuple[float, float]:
+    """Mean correlation of the best tiles of a part of `other` with the field around them, NaN if
+    there are too few, and by how many pixels of FINE the tiles scatter.
+    """
+    stretch = np.reshape([s / SIDE for s in place.size], (2, 1, 1)).astype(np.float32)
+    inner = grid(SIDE, SIDE, 1.0, 0.0, (0.0, 0.0)) * stretch
+    outer = grid(SIDE + 2 * REACH, SIDE + 2 * REACH, 1.0, 0.0, (0.0, 0.0)) * stretch
+    at = turned(outer * np.float32(place.scale), place.angle, place.to)
+    tiles = _cut(sampled(place.other, inner + np.reshape(place.middle, (2, 1, 1))), TILE)
+    edges = np.reshape(place.field.shape, (2, 1, 1)) - 0.5
+    outside = np.asarray(((at < -0.5) | (at > edges)).any(axis=0), np.float32)
+    shown = _cut(outside[REACH:-REACH, REACH:-REACH], TILE).mean(axis=(1, 2)) <= COVERED
+    textured = (tiles.std(axis=(1, 2)) >= PLAIN) & shown
     if textured.sum() < LEAST_TILES:
-        return math.nan
-    values, moves = _best_matches(tiles[textured], _cut(of_field, TILE + 2 * REACH)[textured])
+        return math.nan, 0.0
+    around = _cut(sampled(place.field, at), TILE + 2 * REACH)
+    values, moves = _best_matches(tiles[textured], around[textured])
     kept = np.sort(values)[-max(LEAST_TILES, round(BEST_PART * len(values))) :]
     places = np.argwhere(textured.reshape(TILES, TILES)) - (TILES - 1) / 2
     scatter = _scatter(places * TILE * stretch[:, 0, 0], moves * stretch[:, 0, 0], values)
-    rigid = math.exp(-((max(0.0, scatter - STEADY) / SCATTERED) ** 2))
-    return min(1.0, max(0.0, float(kept.mean()) * rigid))
+    return min(1.0, max(0.0, float(kept.mean()))), scatter
 
 
 def _scatter(
@@ -219,69 +258,18 @@ def _best_matches(tiles: Gray, around: Gray) -> tuple[NDArray[np.float64], NDArr
     norms = np.linalg.norm(centred, axis=(1, 2), keepdims=True)
     padded[:, : tiles.shape[1], : tiles.shape[2]] = centred / norms
     products = irfft2(np.conj(rfft2(padded)) * rfft2(around), s=(side, side))
-    sums = _integral(around), _integral(around.astype(np.float64) ** 2)
-    spread = _spread(sums, *tiles.shape[1:])
+    sums = integral(around), integral(around.astype(np.float64) ** 2)
     least = PLAIN / 2 * tiles.shape[1]
-    scores = (products[:, :reach, :reach] / np.maximum(spread, least)).reshape(len(tiles), -1)
+    scores = products[:, :reach, :reach] / np.maximum(spread(sums, *tiles.shape[1:]), least)
+    scores = scores.reshape(len(tiles), -1)
     best = scores.argmax(axis=1)
     moves = np.stack(np.divmod(best, reach), axis=1) - (reach - 1) / 2
     return scores[np.arange(len(tiles)), best].astype(np.float64), moves
 
 
-def _spread(sums: tuple[NDArray[np.float64], ...], height: int, width: int) -> NDArray[np.float64]:
-    """Root of the summed squared deviations in every window."""
-    one, two = (
-        s[..., height:, width:]
-        - s[..., :-height, width:]
-        - s[..., height:, :-width]
-        + s[..., :-height, :-width]
-        for s in sums
-    )
-    root: NDArray[np.float64] = np.sqrt(np.maximum(two - one**2 / (height * width), 0))
-    return root
+def _flattened(fine: Gray) -> Gray:
+    """Slow changes of light correlate between any two pictures; letters must not drown the rest."""
+    from scipy.ndimage import gaussian_filter
 
-
-def _integral(values: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Sums over all above and left, with a first row and column of zeros."""
-    *many, height, width = values.shape
-    result = np.zeros((*many, height + 1, width + 1))
-    result[..., 1:, 1:] = np.cumsum(np.cumsum(values, axis=-2, dtype=np.float64), axis=-1)
-    return result
-
-
-def _grid(
-    height: int, width: int, step: float, angle: float, centre: tuple[float, float]
-) -> NDArray[np.float32]:
-    """Places [2, height, width] around `centre`, `step` apart, turned by `angle` degrees."""
-    y, x = np.mgrid[:height, :width].astype(np.float32)
-    around = np.stack([y - (height - 1) / 2, x - (width - 1) / 2]) * np.float32(step)
-    return _turned(around, angle, centre)
-
-
-def _turned(
-    around: NDArray[np.float32], angle: float, centre: tuple[float, float]
-) -> NDArray[np.float32]:
-    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-    y, x = around
-    turned = np.stack([cos * y - sin * x + centre[0], sin * y + cos * x + centre[1]])
-    return turned.astype(np.float32)
-
-
-def _centre(image: Gray) -> tuple[float, float]:
-    return (image.shape[0] - 1) / 2, (image.shape[1] - 1) / 2
-
-
-def _sampled(image: Gray, places: NDArray[np.float32]) -> Gray:
-    from scipy.ndimage import map_coordinates
-
-    sample: Callable[..., Gray] = map_coordinates
-    return sample(image, places, order=1, mode="nearest", output=np.float32)
-
-
-def _fitted(gray: NDArray[np.uint8], side: int) -> Gray:
-    from PIL import Image
-
-    image = Image.fromarray(gray)
-    scale = side / max(image.size)
-    size = (max(8, round(image.width * scale)), max(8, round(image.height * scale)))
-    return np.asarray(image.resize(size, Image.Resampling.BOX), np.float32)
+    flat: Gray = np.clip(fine - gaussian_filter(fine, SLOW), -LOUD, LOUD)
+    return flat

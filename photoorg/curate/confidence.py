@@ -7,7 +7,7 @@ that scikit-image and scikit-learn ship, against other shots and unrelated photo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,8 +44,10 @@ class Model:
         return self.of(features(evidence))
 
     def alike(self, evidence: Evidence) -> Floats:
-        """The same, whatever the clocks say: how likely they would be taken for one picture."""
-        x_nf = features(evidence)
+        """The same, whatever the clocks say and whatever moved: how likely they would be taken for
+        one picture.
+        """
+        x_nf = features(replace(evidence, steady=np.full(len(evidence), np.nan)))
         x_nf[:, [FEATURES.index("same_shot"), FEATURES.index("other_shot")]] = 0.0
         return self.of(x_nf)
 
@@ -59,7 +61,8 @@ class Model:
 def features(evidence: Evidence) -> Floats:
     """FEATURES [n, f], each 0..1 and 0 where nothing is known."""
     pdq = _near(evidence.pdq, 40.0)
-    aligned = np.clip((evidence.aligned - 0.4) / 0.4, 0.0, 1.0)
+    steady = np.where(np.isnan(evidence.steady), 1.0, evidence.steady)
+    aligned = np.clip((evidence.aligned * steady - 0.4) / 0.4, 0.0, 1.0)
     with np.errstate(invalid="ignore"):
         same_shot = (evidence.camera == 1) & (evidence.seconds <= SAME_SHOT_S)
         other_shot = (evidence.camera == 0) | (evidence.seconds >= OTHER_SHOT_S)
@@ -123,4 +126,4 @@ def _near(bits: Floats, scale: float) -> Floats:
     return np.nan_to_num(np.exp(-((bits / scale) ** 2)))
 
 
-FITTED = Model((5.286, 0.0, 0.975, 3.879, -2.43, 0.0, -0.89, 3.558, -6.004), -1.603)
+FITTED = Model((5.236, 1.273, 2.253, 5.649, -4.635, 0.524, -2.555, 4.941, -6.009), -1.788)

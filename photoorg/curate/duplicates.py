@@ -8,11 +8,13 @@ from dataclasses import replace
 import numpy as np
 
 from photoorg.curate import keepers
+from photoorg.curate.alignment import TELLING
 from photoorg.curate.candidates import near_pairs
 from photoorg.curate.facts import Facts
-from photoorg.curate.grouping import Star, stars
-from photoorg.curate.looking import Looker, Pictures
-from photoorg.curate.scoring import Rows, Scored, Visual, score_pairs, surest
+from photoorg.curate.grouping import Star, layered
+from photoorg.curate.looking import THREADS, Looker, Pictures, sure
+from photoorg.curate.scoring import BURST, Rows, Scored, Visual, score_pairs, surest
+from photoorg.curate.shared_parts import shared_parts
 from photoorg.curate.turns import BOTH_WAYS, turned
 from photoorg.curate.widening import Wider, second_hop, turned_neighbours
 from photoorg.curation_config import DedupConfig
@@ -20,6 +22,8 @@ from photoorg.encoders.base import Encoder
 
 HOPS = 2
 """Partners of partners, and theirs."""
+LIKELY = 0.5
+"""Confidence from which on a pair is looked at though its features share nothing."""
 
 
 def by_rank(facts: Facts, config: DedupConfig) -> Facts:
@@ -47,8 +51,8 @@ def find(
     looked = 0
     if pictures is not None and config.looks:
         looker = Looker(facts, pictures, config)
-        found = looker.look(found)
-        found = _widened(facts, found, config, looker, visual, pictures, encoder)
+        found, told = _compared(facts, found, config, looker, visual)
+        found = _widened(facts, found, config, looker, visual, pictures, encoder, told)
         looked = looker.looked
     keep = np.flatnonzero(found.confidence >= config.floor)
     return replace(found.take(keep), candidates=len(found), looked=looked, saturated=saturated)
@@ -61,8 +65,10 @@ def group(
     decided: Set[tuple[int, int]] = frozenset(),
     apart: Set[tuple[int, int]] = frozenset(),
 ) -> list[Star]:
-    """Groups at a threshold. `decided` pairs of rows no longer join photos by themselves; two
-    photos that are `apart` never share a group. Star.pairs are places in `scored`.
+    """Groups at a threshold, duplicates before bursts.
+
+    `decided` pairs of rows no longer join photos by themselves; two photos that are `apart` never
+    share a group. Star.pairs are places in `scored`.
     """
     good = scored.confidence >= threshold
     if decided or apart:
@@ -71,8 +77,13 @@ def group(
         good &= ~np.fromiter((pair in known for pair in pairs), np.bool_, len(scored))
     places = np.flatnonzero(good)
     rank = np.arange(int(scored.second.max(initial=0)) + 1, dtype=np.int32)
-    found = stars(
-        scored.first[places], scored.second[places], scored.confidence[places], rank, apart=apart
+    found = layered(
+        scored.first[places],
+        scored.second[places],
+        scored.confidence[places],
+        scored.kind[places] == BURST,
+        rank,
+        apart=apart,
     )
     return [replace(s, pairs=tuple(int(places[p]) for p in s.pairs)) for s in found]
 
@@ -101,6 +112,32 @@ def _candidates(facts: Facts, config: DedupConfig, visual: Visual | None) -> tup
     return first.astype(np.int32), second.astype(np.int32), saturated
 
 
+def _compared(
+    facts: Facts, found: Scored, config: DedupConfig, looker: Looker, visual: Visual | None
+) -> tuple[Scored, Rows]:
+    """The candidates and photos that share parts, looked at, and which photos were asked for parts.
+
+    Of pictures that hashes leave no doubt about, only the first is asked. A pair of which both were
+    asked is looked at if they share something or their hashes or vectors make it likely.
+    """
+    copies = np.zeros(len(facts), np.bool_)
+    copies[found.second[sure(found.evidence)]] = True
+    alone = np.flatnonzero(~copies)
+    newest = alone[np.lexsort((alone, -facts.added[alone]))][: config.parts_up_to]
+    rows = np.sort(newest).astype(np.int32)
+    shared = shared_parts(rows, looker.features, telling=TELLING, threads=THREADS)
+    found = surest(found, score_pairs(facts, shared.first, shared.second, config, visual))
+    asked = np.zeros(len(facts), np.bool_)
+    asked[shared.asked] = True
+    n = max(len(facts), 1)
+    sharing = np.isin(
+        found.first.astype(np.int64) * n + found.second,
+        shared.first.astype(np.int64) * n + shared.second,
+    )
+    vain = asked[found.first] & asked[found.second] & ~sharing & (found.confidence < LIKELY)
+    return looker.look(found, vain=vain), shared.asked
+
+
 def _widened(
     facts: Facts,
     found: Scored,
@@ -109,6 +146,7 @@ def _widened(
     visual: Visual | None,
     pictures: Pictures,
     encoder: Encoder | None,
+    told: Rows,
 ) -> Scored:
     """With the candidates that only show once a picture is turned, or through a third photo."""
 
@@ -125,7 +163,7 @@ def _widened(
         return looker.look(scored)
 
     if visual is not None and encoder is not None and config.turned_views:
-        wider = turned_neighbours(facts, found, config, visual, pictures, encoder)
+        wider = turned_neighbours(facts, found, config, visual, pictures, encoder, told=told)
         found = surest(found, looked_at(wider))
     for _ in range(HOPS):
         wider = second_hop(found, config, most=max(0, config.looks - looker.looked))

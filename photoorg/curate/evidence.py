@@ -34,7 +34,8 @@ class Evidence:
     `phash` bits 0..64 (upright), `cosine` -1..1 above what strangers have: 0 as far as two photos
     taken at random, 1 equal. `shape` |log| of the ratio of aspect ratios, `pixels` that of the
     number of pixels, `seconds` between capture times, `camera` 1 the same, 0 another, `aligned`
-    0..1 how well the pictures can be laid over each other. `one_burst`: the camera says so.
+    0..1 how well the pictures can be laid over each other, and `steady` 0..1 whether as one plane:
+    near 0 things moved against each other, as between two shots. `one_burst`: the camera says so.
     """
 
     pdq: Floats
@@ -46,6 +47,7 @@ class Evidence:
     seconds: Floats
     camera: Floats
     aligned: Floats
+    steady: Floats
     one_burst: NDArray[np.bool_]
     same_format: NDArray[np.bool_]
 
@@ -56,6 +58,13 @@ class Evidence:
         """Some pairs, in the order of `rows`."""
         return Evidence(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
+    def replaced(self, rows: NDArray[Any], by: Evidence) -> Evidence:
+        """The same with other evidence of some pairs, in the order of `rows`."""
+        columns = {f.name: getattr(self, f.name).copy() for f in fields(self)}
+        for name, column in columns.items():
+            column[rows] = getattr(by, name)
+        return Evidence(**columns)
+
 
 def gather(
     facts: Facts,
@@ -65,7 +74,7 @@ def gather(
     *,
     turn: NDArray[np.int8] | None = None,
 ) -> Evidence:
-    """Evidence of the pairs (first[i], second[i]) of rows of `facts`; `aligned` is unknown yet.
+    """Evidence of the pairs (first[i], second[i]) of rows of `facts`; nothing was looked at.
 
     `cosine` is that above strangers, NaN where there are no vectors. `turn` says which turn of the
     second is like the first where that is known (-1 where not); else the hashes tell.
@@ -92,6 +101,7 @@ def gather(
         seconds=np.abs(facts.taken[first] - facts.taken[second]),
         camera=np.where(known, same.astype(np.float64), np.nan),
         aligned=np.full(len(first), np.nan),
+        steady=np.full(len(first), np.nan),
         one_burst=bursts,
         same_format=facts.mime[first] == facts.mime[second],
     )
@@ -111,7 +121,7 @@ def kinds(evidence: Evidence, *, burst_seconds: float) -> NDArray[np.int8]:
         exact &= evidence.pixels == 0
         copy = same_frame & (evidence.pdq <= SAME_PICTURE_BITS)
         copy &= evidence.phash <= SAME_PHASH_BITS
-        copy &= ~(evidence.aligned < 0.6)
+        copy &= ~(evidence.aligned < 0.6) & ~(evidence.steady < 0.5)
         burst = evidence.one_burst | ((evidence.camera == 1) & (evidence.seconds <= burst_seconds))
         burst &= ~(evidence.seconds <= SAME_SHOT_S)
     kind = np.full(len(evidence), KINDS.index("edit"), np.int8)
@@ -135,6 +145,8 @@ def _said(row: dict[str, Any]) -> list[str]:
         said.append(f"pictures differ in {row['pdq']:.0f} of 256 bits{how}")
     if row["aligned"] == row["aligned"]:
         said.append(f"laid over each other they agree to {row['aligned']:.0%}")
+    if row["aligned"] >= 0.6 and row["steady"] < 0.5:
+        said.append("things moved against each other, as between two shots")
     if row["cosine"] == row["cosine"]:
         said.append(f"look alike: {row['cosine']:.2f} (strangers 0, equal 1)")
     said.append("same shape" if row["shape"] <= SAME_SHAPE else "different aspect ratios")

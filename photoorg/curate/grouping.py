@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,6 +98,31 @@ def _star(graph: _Graph, centre: int, members: list[int], order: Rows) -> Star:
 def _made(graph: _Graph, keeper: int, others: list[int], pairs: dict[int, int]) -> Star:
     rows = tuple(int(graph.nodes[n]) for n in others)
     return Star(int(graph.nodes[keeper]), rows, tuple(pairs[n] for n in others))
+
+
+def layered(
+    first: Rows,
+    second: Rows,
+    confidence: NDArray[np.floating],
+    burst: NDArray[np.bool_],
+    rank: Rows,
+    *,
+    apart: Set[tuple[int, int]] = frozenset(),
+) -> list[Star]:
+    """Groups of duplicates, then groups of bursts of the photos that are in none.
+
+    Taken together, a shot between two others would draw the copies of both into one group that says
+    nothing of which are copies. Otherwise as stars().
+    """
+    found: list[Star] = []
+    taken = np.zeros(len(rank), np.bool_)
+    for layer in (~burst, burst):
+        places = np.flatnonzero(layer & ~taken[first] & ~taken[second])
+        made = stars(first[places], second[places], confidence[places], rank, apart=apart)
+        found += [replace(s, pairs=tuple(int(places[p]) for p in s.pairs)) for s in made]
+        taken[[row for star in made for row in (star.keeper, *star.members)]] = True
+    found.sort(key=lambda star: int(rank[star.keeper]))
+    return found
 
 
 class _Graph:

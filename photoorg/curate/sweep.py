@@ -14,7 +14,7 @@ from photoorg.curate import duplicates, keepers
 from photoorg.curate.calibrated import in_force
 from photoorg.curate.evidence import KINDS, in_words
 from photoorg.curate.facts import Facts
-from photoorg.curate.grouping import Star, stars
+from photoorg.curate.grouping import Star, layered
 from photoorg.curate.looking import Pictures
 from photoorg.curate.scoring import Scored, Visual
 from photoorg.curation_config import DedupConfig
@@ -134,12 +134,13 @@ def preview(tx: Transaction, config: DedupConfig, thresholds: Sequence[float]) -
     least = min(thresholds)
     rows = photo_facts.read(tx, paired_from=least)
     facts = duplicates.by_rank(Facts.of(rows), config)
-    first, second, confidence = stored.pairs(tx, least)
+    first, second, confidence, burst = stored.pairs(tx, least)
     a, b = _rows_of(facts, first), _rows_of(facts, second)
     known = (a >= 0) & (b >= 0)
     low, high = np.minimum(a, b)[known], np.maximum(a, b)[known]
     order = np.lexsort((high, low))
-    low, high, confidence = low[order], high[order], confidence[known][order]
+    low, high = low[order], high[order]
+    confidence, burst = confidence[known][order], burst[known][order]
     decided, apart = _decisions(tx, facts)
     gone = decided | apart
     open_pairs = np.fromiter(
@@ -151,7 +152,7 @@ def preview(tx: Transaction, config: DedupConfig, thresholds: Sequence[float]) -
     effects = []
     for threshold in thresholds:
         good = open_pairs & (confidence >= threshold)
-        groups = stars(low[good], high[good], confidence[good], rank, apart=apart)
+        groups = layered(low[good], high[good], confidence[good], burst[good], rank, apart=apart)
         members = [row for star in groups for row in star.members]
         size = int(facts.size[members].sum()) if members else 0
         effects.append(Effect(threshold, len(groups), len(members), size))

@@ -54,13 +54,16 @@ def turned_neighbours(
     visual: Visual,
     pictures: Pictures,
     encoder: Encoder,
+    *,
+    told: Rows,
 ) -> Wider:
     """Photos near one that has hardly a partner once it is turned, config.turned_views of those.
 
-    Fewest partners first, then the newest.
+    Fewest partners first, then the newest; not those whose local features `told` already.
     """
     strong = found.take(_strong(found, config))
     partners = np.bincount(np.concatenate([strong.first, strong.second]), minlength=len(facts))
+    partners[told] = ALONE + 1
     alone = np.flatnonzero(partners <= ALONE)
     order = np.lexsort((alone, -facts.added[alone], partners[alone]))
     chosen = np.sort(alone[order[: config.turned_views]])

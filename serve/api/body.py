@@ -13,6 +13,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
 from photoorg.errors import InputError, UnsupportedMediaError
+from serve.api.strict import require_known
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -39,16 +40,20 @@ async def json_body(request: Request, model: type[M]) -> M:
 
 
 @asynccontextmanager
-async def form(request: Request, *, fields: int = 8) -> AsyncIterator[FormData]:
-    """The multipart form, its temporary files gone afterwards; InputError if it is malformed."""
+async def form(request: Request, *names: str) -> AsyncIterator[FormData]:
+    """The multipart form, its temporary files gone afterwards.
+
+    InputError if it is malformed or has a field that is none of `names`.
+    """
     try:
-        data = await request.form(max_files=1, max_fields=fields)
+        data = await request.form(max_files=1, max_fields=len(names) + 8)
     except HTTPException as error:
         told = str(error.detail).rstrip(".")
         raise InputError(
             f"The form cannot be read: {told}.", fix="Send multipart/form-data as browsers do."
         ) from None
     try:
+        require_known(data, names, "form field")
         yield data
     finally:
         await data.close()
@@ -125,7 +130,8 @@ def inline(model: type[BaseModel]) -> dict[str, Any]:
         schema = _cut(model.__name__, defs[model.__name__])
     # A model that holds itself cannot be written out to the end.
     inner = {name: _cut(name, found) for name, found in defs.items()}
-    return _resolved(schema, inner)
+    resolved: dict[str, Any] = _resolved(schema, inner)
+    return resolved
 
 
 def _cut(name: str, schema: Any) -> Any:

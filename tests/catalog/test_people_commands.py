@@ -12,7 +12,7 @@ from photoorg.cli import main
 from photoorg.space import EmbeddingSpace
 from photoorg.store.catalog import Catalog, delta, photos, spaces
 from tests.catalog import rows
-from tests.catalog.test_people import T, load, portraits
+from tests.catalog.portraits import T, load, portraits
 from tests.unit.curate.faces import made_up
 
 pytestmark = pytest.mark.postgres

@@ -185,23 +185,28 @@ def replace_pairs(tx: Transaction, pairs: Iterable[PairRow]) -> int:
     return count
 
 
-def pairs(tx: Transaction, least: float) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Digests of both photos, each [n] of 32 bytes, and confidences [n] of pairs from `least` on.
+def pairs(
+    tx: Transaction, least: float
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[np.bool_]]:
+    """Digests of both photos, each [n] of 32 bytes, confidences [n] of pairs from `least` on, and
+    which of them are bursts.
 
     In no particular order.
     """
     sql = (
-        "SELECT first_id, second_id, confidence FROM duplicate_pairs"
+        "SELECT first_id, second_id, confidence, kind = 'burst' FROM duplicate_pairs"
         " WHERE tenant_id = %s AND confidence >= %s"
     )
-    first, second, confidence = [], [], []
+    first, second, confidence, bursts = [], [], [], []
     with tx.conn.cursor(name="pairs", binary=True) as cursor:
         cursor.itersize = 50_000
-        for a, b, value in cursor.execute(sql, [tx.tenant, least]):
+        for a, b, value, burst in cursor.execute(sql, [tx.tenant, least]):
             first.append(bytes(a))
             second.append(bytes(b))
             confidence.append(value)
-    return _digests(first), _digests(second), np.asarray(confidence, np.float64)
+            bursts.append(burst)
+    values = np.asarray(confidence, np.float64)
+    return _digests(first), _digests(second), values, np.asarray(bursts, np.bool_)
 
 
 def scored(tx: Transaction) -> Iterator[tuple[str, str, str, float]]:

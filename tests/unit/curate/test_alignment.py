@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 import pytest
-from PIL import Image, ImageEnhance, ImageOps
+from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 from skimage import data
 
-from photoorg.curate.alignment import aligned, prepare
+from photoorg.curate.alignment import TELLING, Prepared, aligned
+from photoorg.curate.turns import TURNS, compose, turned_pixels
 
 CAT = Image.fromarray(data.chelsea())
 EDITS = {
@@ -21,27 +22,56 @@ EDITS = {
 
 
 def ready(image: Image.Image):
-    return prepare(np.asarray(image.convert("L")))
+    return Prepared(np.asarray(image.convert("L")))
 
 
 @pytest.mark.parametrize("edit", EDITS)
 def test_edits_agree(edit):
-    assert aligned(ready(CAT), ready(EDITS[edit](CAT.copy()))) > 0.75
+    found = aligned(ready(CAT), ready(EDITS[edit](CAT.copy())))
+    assert found.agreement > 0.75
+    assert found.steady > 0.9
+    assert found.turn == 0
+
+
+@pytest.mark.parametrize("turn", range(1, len(TURNS)))
+def test_a_turned_crop_agrees_and_says_how_it_is_turned(turn):
+    crop = np.asarray(CAT.convert("L"))[20:240, 100:400]
+    other = Prepared(np.ascontiguousarray(turned_pixels(crop, TURNS[turn])))
+    found = aligned(ready(CAT), other)
+    assert found.agreement > 0.75
+    assert compose(found.turn, turn) == 0
+
+
+def test_crops_that_overlap_only_in_part_agree():
+    left, right = CAT.crop((0, 0, 300, 300)), CAT.crop((140, 0, 451, 300))
+    assert aligned(ready(left), ready(right)).agreement > 0.75
+
+
+def test_parts_that_do_not_overlap_do_not_agree():
+    left, right = CAT.crop((0, 0, 225, 300)), CAT.crop((226, 0, 451, 300))
+    assert not aligned(ready(left), ready(right)).agreement > 0.6
+
+
+def test_a_soft_picture_without_features_is_still_laid_over_its_crop():
+    soft = CAT.filter(ImageFilter.GaussianBlur(9))
+    crop = soft.crop((60, 30, 420, 270))
+    assert len(ready(soft).features) < TELLING
+    assert aligned(ready(soft), ready(crop)).agreement > 0.75
 
 
 @pytest.mark.parametrize("other", ["astronaut", "coffee", "rocket", "camera", "coins"])
 def test_strangers_do_not(other):
-    assert aligned(ready(CAT), ready(Image.fromarray(getattr(data, other)()))) < 0.6
+    assert aligned(ready(CAT), ready(Image.fromarray(getattr(data, other)()))).agreement < 0.6
 
 
 def test_the_two_eyes_of_a_stereo_camera_are_two_shots():
     left, right, _ = data.stereo_motorcycle()
-    agreement = aligned(ready(Image.fromarray(left)), ready(Image.fromarray(right)))
-    assert agreement < 0.7
+    found = aligned(ready(Image.fromarray(left)), ready(Image.fromarray(right)))
+    assert found.agreement * found.steady < 0.6
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (8, 400), (400, 8), (300, 300)])
 def test_plain_pictures_tell_nothing(shape):
-    plain = prepare(np.full(shape, 7, np.uint8))
-    assert math.isnan(aligned(plain, plain))
-    assert not aligned(plain, ready(CAT)) > 0.1
+    plain = Prepared(np.full(shape, 7, np.uint8))
+    assert math.isnan(aligned(plain, plain).agreement)
+    assert not aligned(plain, ready(CAT)).agreement > 0.1

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from photoorg.curate.grouping import stars
+from photoorg.curate.grouping import layered, stars
 
 PAIRS = st.dictionaries(
     st.tuples(st.integers(0, 14), st.integers(0, 14)).filter(lambda p: p[0] < p[1]),
@@ -66,3 +66,15 @@ def test_a_hundred_thousand_pairs_of_one_star():
     pairs = {(0, n): 0.9 for n in range(1, 100_001)}
     (star,) = grouped(pairs, n=100_001)
     assert len(star.members) == 100_000
+
+
+def test_a_shot_between_two_photos_does_not_take_their_copies():
+    # 0 to 2 are one picture, 3 another shot that is a burst with each of them, and 4 is with 3.
+    copies = [(0, 1), (0, 2), (1, 2)]
+    bursts = [(0, 3), (1, 3), (2, 3), (3, 4)]
+    first, second = np.asarray(copies + bursts, np.int32).T
+    burst = np.arange(len(first)) >= len(copies)
+    rank = np.arange(5, dtype=np.int32)
+    found = layered(first, second, np.full(len(first), 0.9), burst, rank)
+    assert [(s.keeper, set(s.members)) for s in found] == [(0, {1, 2}), (3, {4})]
+    assert [s.pairs for s in found] == [(0, 1), (6,)]

@@ -98,7 +98,9 @@ def test_so_many_photos_are_turned_and_no_more():
     none = np.zeros(0, np.int32)
     nothing = score_pairs(photos, none, none, CONFIG, None)
     few = CONFIG.model_copy(update={"turned_views": 4})
-    wider = turned_neighbours(photos, nothing, few, visual, pictures, visual)
+    wider = turned_neighbours(
+        photos, nothing, few, visual, pictures, visual, told=np.zeros(0, np.int32)
+    )
     assert sum(asked) == 4 * 7
     assert len(wider.first) == 0
 
