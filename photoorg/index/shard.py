@@ -28,7 +28,7 @@ SCAN_SHARE = 0.01
 """Below this share of allowed rows comparing them all is faster and exact."""
 GATHERED_SHARE = 0.02
 """The same where their codes were gathered."""
-FOLLOW = 1.5
+FOLLOW = 3.0
 """Allowed rows looked at by an uneven filter, over the rows looked at without one."""
 
 
