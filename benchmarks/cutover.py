@@ -2,9 +2,10 @@
 
 python -m benchmarks.cutover --json [--photos 300] [--space mobilenetv2 --models DIR] [--serve]
 
-The application answers in this process, or with --serve under Ray Serve; the re-embedding and the
-switches are commands of their own, as an operator gives them. Photos are uploaded and deleted all
-the while. Without the space's weights the cutover is to another number of shards.
+The application answers in this process and the switches are commands of their own; with --serve it
+is `photoorg serve` in processes of its own, this one is its client over HTTP, and the switches go
+through /v1/admin. The re-embedding is a command either way. Photos are uploaded and deleted all the
+while. Without the space's weights the cutover is to another number of shards.
 """
 
 from __future__ import annotations
@@ -127,7 +128,7 @@ async def in_this_process(config: PhotoOrgConfig) -> AsyncIterator[httpx.AsyncCl
     logging.getLogger("serve").setLevel(logging.WARNING)
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://app") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             client.timeout = httpx.Timeout(60.0)
             yield client
 
@@ -136,7 +137,9 @@ async def in_this_process(config: PhotoOrgConfig) -> AsyncIterator[httpx.AsyncCl
 async def under_ray(path: Path) -> AsyncIterator[httpx.AsyncClient]:
     """The application under Ray Serve, in processes of its own."""
     server = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "serve.run", str(path)), cwd=ROOT, stdout=subprocess.PIPE
+        *(sys.executable, "-m", "photoorg.cli", "serve", "--config", str(path)),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
     )
     try:
         assert server.stdout is not None
@@ -149,7 +152,44 @@ async def under_ray(path: Path) -> AsyncIterator[httpx.AsyncClient]:
         await server.wait()
 
 
-async def migrate(load_: Load, path: Path, space: str | None) -> dict[str, float]:
+class Operator:
+    """Gives the orders: by commands, or over HTTP where there is a `client` for that."""
+
+    def __init__(self, path: Path, client: httpx.AsyncClient | None) -> None:
+        self._path = path
+        self._client = client
+
+    async def activate(self, version: str) -> None:
+        """The cutover."""
+        if self._client is None:
+            await command(self._path, "index", "activate", version, "--force")
+        else:
+            await self._post(f"{version}/activate", {"force": True})
+
+    async def reshard(self, shards: int) -> None:
+        """A cutover to the same photos in another number of shards."""
+        if self._client is None:
+            await command(self._path, "index", "reshard", "--shards", str(shards))
+        else:
+            await self._post("compact", {"shards": shards})
+
+    async def rollback(self) -> None:
+        """The way back."""
+        if self._client is None:
+            await command(self._path, "index", "rollback")
+        else:
+            await self._post("rollback", {})
+
+    async def _post(self, what: str, body: dict[str, Any]) -> None:
+        assert self._client is not None
+        answer = await self._client.post(f"/v1/admin/indexes/{what}", json=body, timeout=300)
+        if answer.status_code != 200:
+            raise SystemExit(f"{what} failed: {answer.text}")
+
+
+async def migrate(
+    load_: Load, operator: Operator, path: Path, space: str | None
+) -> dict[str, float]:
     """Before, the re-embedding, the cutover, and the way back."""
     await asyncio.sleep(PHASE_S)
     load_.phase = "preparing"
@@ -159,17 +199,17 @@ async def migrate(load_: Load, path: Path, space: str | None) -> dict[str, float
         prepared = time.monotonic() - started
         load_.phase = "cutover"
         started = time.monotonic()
-        await command(path, "index", "activate", version, "--force")
+        await operator.activate(version)
         cutover = time.monotonic() - started
     else:
         prepared = 0.0
         load_.phase = "cutover"
-        await command(path, "index", "reshard", "--shards", "3")
+        await operator.reshard(3)
         cutover = time.monotonic() - started
     await asyncio.sleep(AFTER_S)
     load_.phase = "rollback"
     started = time.monotonic()
-    await command(path, "index", "rollback")
+    await operator.rollback()
     rollback = time.monotonic() - started
     await asyncio.sleep(AFTER_S)
     return {"reembed_s": prepared, "cutover_s": cutover, "rollback_s": rollback}
@@ -210,7 +250,8 @@ async def measure(args: argparse.Namespace, scratch: Path, url: str) -> dict[str
         for photo_id in under._ids[20:40]:
             await client.get(f"/v1/photos/{photo_id}/similar")
         async with under.running():
-            took = await migrate(under, path, space)
+            operator = Operator(path, client if args.serve else None)
+            took = await migrate(under, operator, path, space)
     before = np.array(under.times["before"]) * 1000
     during = np.array(under.times["cutover"] + under.times["rollback"]) * 1000
     p99 = float(np.percentile(before, 99))

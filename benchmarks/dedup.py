@@ -47,6 +47,8 @@ from tests.catalog import rows
 CROWD = 10_000
 NEAR_SHARE = 20
 RADIUS = 31
+PART = 1_000
+"""Groups that are loaded at once."""
 
 
 def main() -> None:
@@ -55,7 +57,16 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=1_000_000)
     parser.add_argument("--queries", type=int, default=2_000)
     parser.add_argument("--groups", type=int, default=1_000)
+    parser.add_argument("--only", choices=("page",), help="one part of it")
     options = parser.parse_args()
+    if options.only == "page":
+        page = {
+            "groups_in_library": options.groups,
+            "suggestions_page_100_ms": _page(options.groups),
+        }
+        print_table(f"dedup, {options.groups:,} groups", list(page.items()))
+        finish("dedup", page | {"page_limit_ms": 300})
+        return
     facts_rows, planted = _rows(options.n, seed=0)
     before = psutil.Process().memory_info().rss
     with Peak() as peak:
@@ -232,15 +243,16 @@ async def _asked(app: FastAPI) -> float:
 def _library(catalog: Catalog, groups: int) -> None:
     """Photos in groups of three copies, as an ingest would have written them."""
     rng = np.random.default_rng(2)
-    made = []
-    for number in range(groups):
-        pdq, phash = rng.bytes(32), rng.bytes(8)
-        for copy in range(3):
-            size = {"width": 4000 >> copy, "height": 3000 >> copy}
-            name = f"{number}-{copy}.jpg"
-            made.append(rows.photo(name, pdq=pdq, phash=phash, **size))
-    with catalog.tenant("a") as tx:
-        photos.copy_part(tx, "r", 0, rows.photos(*made), rows.rejects())
+    for part, begin in enumerate(range(0, groups, PART)):
+        made = []
+        for number in range(begin, min(begin + PART, groups)):
+            pdq, phash = rng.bytes(32), rng.bytes(8)
+            for copy in range(3):
+                size = {"width": 4000 >> copy, "height": 3000 >> copy}
+                name = f"{number}-{copy}.jpg"
+                made.append(rows.photo(name, pdq=pdq, phash=phash, **size))
+        with catalog.tenant("a") as tx:
+            photos.copy_part(tx, "r", part, rows.photos(*made), rows.rejects())
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Words and vectors together: what they find, how fast, and what poor quality costs a photo.
 
-python -m benchmarks.hybrid --json [--rows 1000000] [--searches 300] [--only found|fast]
+python -m benchmarks.hybrid --json [--rows 1000000] [--searches 40] [--only found|fast]
 
 Found: 12,000 made-up photos of 200 subjects, each with a vector near its subject's and with noise
 that makes a vector alone miss; 60% have a caption, of which a part names a synonym, a neighbour or
@@ -9,10 +9,12 @@ share of questions with a right photo (subject and detail) among the first ten, 
 (semantic) beside hybrid, through the same SearchService and catalog. Poor photos: how many of the
 first 20 of 60 alike have a quality below 0.3, with and without quality in the ranking.
 
-Fast: the catalog is filled with --rows photos with captions and file names, their words drawn by
-Zipf's law from 30,000, by COPY and one pass over all words (benchmarks/catalog_fill.py); a search
-is a full hybrid one (words, vectors, fusion, reasons) over an index of the same number of rows in
-64 dimensions. Its vector is given: embedding is excluded.
+Fast: the catalog is filled with --rows photos with captions, tags, text in pictures, people, places
+and times, their words drawn by Zipf's law (benchmarks/questions.py, benchmarks/catalog_fill.py); a
+search is a full hybrid one (words, vectors, fusion, reasons) over an index of the same number of
+rows in 64 dimensions. --searches questions are asked of each kind: common words, rare ones,
+sentences, prefixes, misspelt words, names, places, dates and filters. A question is asked once in
+each mode. Its vector is given: embedding is excluded.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.catalog_fill import fill
+from benchmarks.questions import Question as AnyQuestion
+from benchmarks.questions import library, questions, vocabulary
 from benchmarks.report import finish, print_table
 from photoorg.config import DatabaseConfig, IndexConfig, SearchConfig, SourceConfig, StorageConfig
 from photoorg.index.build import build_local
@@ -59,15 +63,19 @@ Matrix = NDArray[np.float32]
 
 
 class Embedder:
-    """Texts to vectors that were made with them."""
+    """Texts to vectors that were made with them, or to one of `x` by the text's hash."""
 
-    def __init__(self) -> None:
+    def __init__(self, x: Matrix | None = None) -> None:
         self.space = SPACE
         self.known: dict[str, Vector] = {}
+        self._x = x
 
     async def embed_text(self, text: str, **_: Any) -> Vector:
         """The vector made for the text."""
-        return self.known[text]
+        if self._x is None:
+            return self.known[text]
+        at = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
+        return self._x[at % len(self._x)]
 
 
 def main() -> None:
@@ -87,7 +95,7 @@ def main() -> None:
 
 def _found(catalog: Catalog, folder: Path, seed: int) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
-    words = _vocabulary(rng, SUBJECTS * 2 + DETAILS)
+    words = vocabulary(rng, SUBJECTS * 2 + DETAILS)
     subjects = [(words[2 * i], words[2 * i + 1]) for i in range(SUBJECTS)]
     details = words[-DETAILS:]
     centers = _unit(rng.standard_normal((SUBJECTS, DIM)))
@@ -161,40 +169,50 @@ def _no_quality() -> SearchConfig:
 
 
 def _fast(catalog: Catalog, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    rng = np.random.default_rng(options.seed + 1)
-    n = options.rows
-    vocabulary = np.array(_vocabulary(rng, 30_000))
-    chance = 1 / np.arange(1, len(vocabulary) + 1)
-    chance /= chance.sum()
-    drawn = rng.choice(len(vocabulary), (n, 5), p=chance)
-    ids = _ids(n)
+    made = library(options.rows, options.seed + 1)
+    ids = _ids(options.rows)
     started = time.perf_counter()
-    fill(catalog._url, T, ids, [" ".join(vocabulary[r]) for r in drawn])
+    fill(catalog._url, T, ids, made)
     loaded = time.perf_counter() - started
+    asked = questions(made, options.searches, options.seed + 2)
+    return {"load_rows_per_s": options.rows / loaded, **timed(catalog, folder, ids, asked)}
+
+
+def timed(
+    catalog: Catalog, folder: Path, ids: list[str], asked: list[AnyQuestion]
+) -> dict[str, Any]:
+    """Percentiles of latency of every mode, and of hybrid searches by kind of question."""
+    rng = np.random.default_rng(0)
     centers = _unit(rng.standard_normal((2_000, DIM)))
-    x = _unit(centers[rng.integers(0, 2_000, n)] + 0.1 * rng.standard_normal((n, DIM)))
-    embedder = Embedder()
-    questions = []
-    for _ in range(options.searches):
-        text = " ".join(vocabulary[rng.choice(len(vocabulary), rng.integers(1, 4), p=chance)])
-        embedder.known[text] = x[rng.integers(n)]
-        questions.append(text)
+    x = _unit(
+        centers[rng.integers(0, 2_000, len(ids))] + 0.1 * rng.standard_normal((len(ids), DIM))
+    )
+    embedder = Embedder(x)
     took: dict[str, list[float]] = {"hybrid": [], "keyword": [], "semantic": []}
     with _service(catalog, folder, ids, x, embedder, SearchConfig()) as service:
 
         async def run() -> None:
-            for text in questions[:10]:
-                await service.by_text(T, text, 20, mode="hybrid")
-            for text in questions:
-                for mode, times in took.items():
-                    answer = await service.by_text(T, text, 20, mode=mode)  # type: ignore[arg-type]
+            for mode, times in took.items():
+                for question in asked[:10]:
+                    await service.by_text(T, question.text, 20, mode=mode)  # type: ignore[arg-type]
+                for question in asked:
+                    answer = await service.by_text(
+                        T,
+                        question.text,
+                        20,
+                        mode=mode,  # type: ignore[arg-type]
+                        where=question.where,
+                    )
                     times.append(answer.latency_ms)
 
         asyncio.run(run())
-    result: dict[str, Any] = {"rows": n, "load_rows_per_s": n / loaded}
+    result: dict[str, Any] = {"rows": len(ids), "searches": len(asked)}
     for mode, times in took.items():
         for p in (50, 95, 99):
             result[f"{mode}_p{p}_ms"] = float(np.percentile(times, p))
+    for kind in sorted({q.kind for q in asked}):
+        of_kind = [t for q, t in zip(asked, took["hybrid"], strict=True) if q.kind == kind]
+        result[f"hybrid_{kind}_p95_ms"] = float(np.percentile(of_kind, 95))
     return result
 
 
@@ -265,19 +283,6 @@ def _empty(catalog: Catalog) -> None:
         tx.conn.execute("DELETE FROM photos WHERE tenant_id = %s", [T])
 
 
-def _vocabulary(rng: np.random.Generator, count: int) -> list[str]:
-    """Different pronounceable words, none of which a stemmer shortens."""
-    made: dict[str, None] = {}
-    while len(made) < count:
-        parts = rng.integers(0, [16, 5, 16, 5, 6])
-        word = "".join(
-            ["bcdfghklmnprtvwz"[parts[0]], "aeiou"[parts[1]], "bcdfghklmnprtvwz"[parts[2]],
-             "aou"[parts[3] % 3], "kmnprt"[parts[4]], "aou"[rng.integers(3)]]
-        )  # fmt: skip
-        made[word] = None
-    return list(made)
-
-
 def _ids(count: int) -> list[str]:
     return [hashlib.sha256(f"photo {i}".encode()).hexdigest() for i in range(count)]
 
@@ -291,7 +296,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="kept for symmetry: always printed")
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--only", choices=("found", "fast"), help="one half of it")
-    parser.add_argument("--searches", type=int, default=300)
+    parser.add_argument("--searches", type=int, default=40, help="of each kind")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", help="where temporary files go")
     return parser.parse_args()

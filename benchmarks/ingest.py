@@ -1,6 +1,6 @@
 """Ingest against its limits: a bare loop of the same work, whole Pillow decoding, flat memory.
 
-python -m benchmarks.ingest --json [--n 12000] [--memory-n 400]
+python -m benchmarks.ingest --json [--n 12000] [--memory-n 1000]
 
 The space is the one PHOTOORG_ENCODER__SPACE names (builtin where it names none). Both sides start
 their processes inside the measured time; a job starts PostgreSQL, Ray and its actors (some 12 s on
@@ -118,7 +118,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--n", type=int, default=12_000, help="photos of 2 megapixels")
-    parser.add_argument("--memory-n", type=int, default=400, help="photos of the small memory run")
+    parser.add_argument("--memory-n", type=int, default=1000, help="photos of the small memory run")
     args = parser.parse_args()
     os.environ.setdefault("PHOTOORG_ENCODER__SPACE", "builtin")
     work = '["hash", "embed"]'

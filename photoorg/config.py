@@ -73,7 +73,10 @@ class DatabaseConfig(Section):
 
 
 class ImagingConfig(Section):
-    """Decoding limits and sizes (pixels are of the upright original)."""
+    """Decoding limits and sizes (pixels are of the upright original).
+
+    A video of a live photo is kept with its still up to `live_video_seconds` of length.
+    """
 
     short_side: Positive = 448
     faces_long_side: Positive = 1280
@@ -81,6 +84,7 @@ class ImagingConfig(Section):
     max_pixels: Positive = 200_000_000
     max_frames: Positive = 10_000
     max_seconds: float = Field(20.0, gt=0)
+    live_video_seconds: float = Field(30.0, gt=0)
     guard_pixels: Positive = 64_000_000
     guard_memory_mb: Annotated[int, Field(ge=512)] = 4_096
     thumbnail_px: Positive = 400
@@ -284,6 +288,8 @@ def _explain(error: Any) -> str:
     where = ".".join(str(p) for p in error["loc"]) or "(top level)"
     if error["type"] == "extra_forbidden":
         return f"  {where}: there is no such key{_meant(error['loc'])}"
+    if error["type"] == "model_type":  # what stands there may hold a secret of the section
+        return f"  {where}: this is a section, whose keys are set one by one"
     secret = any(word in where for word in ("key", "token", "url", "secret"))
     got = "" if secret or error["type"] == "missing" else f" (got {error['input']!r})"
     return f"  {where}: {error['msg']}{got}"
@@ -304,6 +310,10 @@ def _read(path: Path) -> dict[str, Any]:
         data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except FileNotFoundError:
         raise ConfigError(f"There is no configuration file {path}.") from None
+    except IsADirectoryError:
+        raise ConfigError(
+            f"{path} is a folder, not a configuration file.", fix="Name the YAML file in it."
+        ) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""

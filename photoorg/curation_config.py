@@ -145,9 +145,14 @@ class ScenesConfig(Section):
 
 
 class MaintenanceConfig(Section):
-    """Regular upkeep; photos are deleted for ever `trash_days` after they went into the trash."""
+    """Regular upkeep; photos are deleted for ever `trash_days` after they went into the trash.
+
+    The bytes of a live photo's video whose still never came are let go `waiting_video_days` after
+    it was last seen.
+    """
 
     trash_days: float = Field(30.0, ge=0.0)
+    waiting_video_days: float = Field(30.0, ge=0.0)
 
 
 class EnrichConfig(Section):

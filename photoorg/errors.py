@@ -49,6 +49,12 @@ class NotFoundError(PhotoOrgError):
     code = "not-found"
 
 
+class ForbiddenError(PhotoOrgError):
+    """Whoever asks may not."""
+
+    code = "forbidden"
+
+
 class TooLargeError(PhotoOrgError):
     """The body, file or image is over a configured limit."""
 

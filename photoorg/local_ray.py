@@ -1,4 +1,4 @@
-"""How Ray is started on this machine, by jobs and by serving alike; imports no Ray itself."""
+"""How jobs and serving alike come to a Ray cluster; imports no Ray itself."""
 
 from __future__ import annotations
 
@@ -34,14 +34,30 @@ def prepare() -> None:
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 
-def start(init: Callable[..., Any], shutdown: Callable[[], Any], *, cpus: int) -> None:
-    """Start Ray by its own `init`, again if its daemons are late; ResourceError if they stay so.
+def connect(init: Callable[..., Any], shutdown: Callable[[], Any], *, cpus: int) -> None:
+    """Join the cluster RAY_ADDRESS names, else start Ray on this machine.
 
-    `cpus` are logical ones: Ray counts them, it does not pin them.
+    `init` and `shutdown` are Ray's own. `cpus` of a Ray started here are logical ones: it counts
+    them, it does not pin them. ResourceError if no cluster answers, or Ray does not come up.
     """
+    if "RAY_ADDRESS" not in os.environ:
+        _start(init, shutdown, cpus=cpus)
+        return
+    try:
+        with _without_chatter():
+            init(log_to_driver=False, logging_level=logging.WARNING)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ResourceError(
+            f"The Ray cluster at {os.environ['RAY_ADDRESS']} cannot be joined: {error}.",
+            fix="Check RAY_ADDRESS, or unset it to start Ray on this machine.",
+        ) from error
+
+
+def _start(init: Callable[..., Any], shutdown: Callable[[], Any], *, cpus: int) -> None:
+    """Again if Ray's daemons are late."""
     for left in reversed(range(ATTEMPTS)):
         try:
-            with without_chatter():
+            with _without_chatter():
                 init(
                     address="local",
                     num_cpus=cpus,
@@ -62,7 +78,7 @@ def start(init: Callable[..., Any], shutdown: Callable[[], Any], *, cpus: int) -
 
 
 @contextmanager
-def without_chatter() -> Iterator[None]:
+def _without_chatter() -> Iterator[None]:
     """Keep one line of Ray's C++ core off stderr; everything else written inside comes after.
 
     The core tells of RAY_BACKEND_LOG_LEVEL whenever it starts, before it heeds it.

@@ -37,8 +37,7 @@ def load(target: str) -> Any:
 
 def resolve(table: Mapping[str, str], name: str, what: str) -> Any:
     """The implementation called `name`, or ConfigError listing the names there are."""
-    try:
-        return load(table[name])
-    except KeyError:
+    if name not in table:
         known = ", ".join(sorted(table))
-        raise ConfigError(f"There is no {what} called {name!r}.", fix=f"Known: {known}.") from None
+        raise ConfigError(f"There is no {what} called {name!r}.", fix=f"Known: {known}.")
+    return load(table[name])

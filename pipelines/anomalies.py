@@ -11,16 +11,15 @@ from photoorg.config import PhotoOrgConfig
 from photoorg.curate.anomaly_review import findings, store
 from photoorg.errors import NotFoundError
 from photoorg.registry import load
-from photoorg.store.catalog import Catalog, events, spaces
-from photoorg.store.embedded import database_url
+from photoorg.store.catalog import events, spaces
+from photoorg.store.opening import open_catalog
 from pipelines.stored_vectors import stored_vectors
 
 
 def run(config: PhotoOrgConfig, *, actor: str = "cli") -> dict[str, Any]:
     """Scan the tenant's default space; photos, open, space and seconds."""
     started = time.monotonic()
-    with database_url(config) as url, Catalog(url, config.database) as catalog:
-        catalog.migrate()
+    with open_catalog(config) as catalog:
         with catalog.tenant(config.tenant) as tx:
             space = spaces.get_default(tx, "image")
             photo_ids = [row.photo_id for row in events.photo_rows(tx)]

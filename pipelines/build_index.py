@@ -10,12 +10,11 @@ import pickle
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import ray
 
 from photoorg.config import IndexConfig, PhotoOrgConfig
 from photoorg.errors import IndexNotReadyError, PhotoOrgError
@@ -27,15 +26,17 @@ from photoorg.index.training import Trained, train_version
 from photoorg.registry import load
 from photoorg.space import EmbeddingSpace
 from photoorg.stages.cutoffs import calibrate, space_of
+from photoorg.stages.pieces import Pieces
 from photoorg.stages.publish import Publisher, new_version
-from photoorg.stages.vectors import VectorSnapshot
+from photoorg.stages.vectors import Halves, Keys, VectorSnapshot
 from photoorg.stages.versions import Versions
 from photoorg.store.catalog import Catalog, spaces
-from photoorg.store.embedded import database_url
 from photoorg.store.objects import ObjectStore
-from pipelines.ray_data import Pool, connect, numbers, stream, through
+from photoorg.store.opening import open_catalog
+from pipelines.ray_data import Cluster, Pool, connect, numbers, stream, through
 
 OVERSAMPLE = 1.5
+SPARE = 100
 FILES_PER_TASK = 64
 
 
@@ -47,8 +48,7 @@ def run(config: PhotoOrgConfig, *, space: str | None = None) -> dict[str, Any]:
     process; large ones by one Ray task a shard.
     """
     started = time.monotonic()
-    with database_url(config) as url, Catalog(url, config.database) as catalog:
-        catalog.migrate()
+    with open_catalog(config) as catalog:
         with catalog.tenant(config.tenant) as tx:
             chosen = space_of(tx, space)
             default = spaces.get_default(tx, chosen.kind)
@@ -84,8 +84,15 @@ def shadow(config: PhotoOrgConfig, catalog: Catalog, space: EmbeddingSpace) -> I
 class Build:
     """One version under construction; every worker makes its own from the same arguments."""
 
-    def __init__(self, config: PhotoOrgConfig, space: EmbeddingSpace, version: str) -> None:
-        store = ObjectStore(config.storage.root, config.storage)
+    def __init__(
+        self,
+        config: PhotoOrgConfig,
+        space: EmbeddingSpace,
+        version: str,
+        *,
+        store: ObjectStore | None = None,
+    ) -> None:
+        store = store or ObjectStore(config.storage.root, config.storage)
         self._arguments = {"config": config, "space": space, "version": version}
         self._index = config.index
         self._tenant = config.tenant
@@ -94,6 +101,7 @@ class Build:
         self.publisher = Publisher(store, config.tenant, space, version)
         scratch = f"{self.publisher.directory}/scratch"
         self.snapshot = VectorSnapshot(store, config.tenant, space, scratch)
+        self.pieces = Pieces(store, scratch, space, config.index.shards)
 
     def run(self, catalog: Catalog) -> IndexManifest:
         """From a snapshot to a whole shadow version, after publisher.begin; abandoned if it fails.
@@ -133,32 +141,46 @@ class Build:
         return manifest
 
     def on_the_cluster(self, seq: int, live: int) -> IndexManifest:
-        """Sample and train once, then build the shards side by side."""
+        """Read every vector file once, train, then build the shards side by side."""
+        import ray
+
         cluster = connect()
         planned = plan(live, self.space.dim, self._index, views=len(self.space.views))
-        sample = self._sample(planned, live, min(1.0, cluster.cpus / 4))
+        sample = self._split(planned, live, cluster)
         trained = ray.get(_training(self._index, cluster.gpus).remote(sample, planned))
-        workers = max(1, min(planned.shards, int(cluster.cpus) - 1))
         builders = through(
             numbers(range(planned.shards)),
             SlotBuilder,
             {**self._arguments, "trained": trained},
-            Pool(workers, min(1.0, (cluster.cpus - 1) / workers)),
+            _pool(planned.shards, cluster),
         )
         built = [pickle.loads(row["built"]) for row in stream(builders)]
         return finish(built, trained, None, self.space, version=self._version, delta_seq=seq)
 
-    def _sample(self, planned: IndexPlan, live: int, cpus: float) -> Sample:
+    def _split(self, planned: IndexPlan, live: int, cluster: Cluster) -> Sample:
+        """Split the vectors by slot; the sample that was drawn on the way."""
         groups = math.ceil(len(self.snapshot.sources()) / FILES_PER_TASK)
-        share = min(1.0, math.ceil(planned.sample_rows * OVERSAMPLE) / live)
-        drawn = through(numbers(range(groups)), draw, {**self._arguments, "share": share}, cpus)
+        share = min(1.0, (planned.sample_rows * OVERSAMPLE + SPARE) / live)
+        splitters = through(
+            numbers(range(groups)),
+            Splitter,
+            {**self._arguments, "rows": planned.sample_rows, "share": share},
+            _pool(groups, cluster),
+        )
         sample = Sample(planned.sample_rows, self.space.dim, views=planned.views)
-        for row in stream(drawn):
+        for row in stream(splitters):
             sample.merge(pickle.loads(row["sample"]))
         return sample
 
 
+def _pool(tasks: int, cluster: Cluster) -> Pool:
+    workers = max(1, min(tasks, int(cluster.cpus) - 1))
+    return Pool(workers, min(1.0, (cluster.cpus - 1) / workers))
+
+
 def _training(config: IndexConfig, gpus: float) -> Any:
+    import ray
+
     device = 1 if gpus >= 1 and config.use_gpu is not False else 0
     return ray.remote(num_cpus=1, num_gpus=device)(_train)
 
@@ -167,31 +189,56 @@ def _train(sample: Sample, planned: IndexPlan) -> Trained:
     return train_version(sample, planned)
 
 
-def draw(
-    groups: pa.Table, config: PhotoOrgConfig, space: EmbeddingSpace, version: str, share: float
-) -> pa.Table:
-    """One group of vector files in, its part of the training sample (pickled) out."""
-    snapshot = Build(config, space, version).snapshot
-    sources = snapshot.sources()
-    samples = []
-    for group in groups["part"].to_pylist():
-        files = sources[group * FILES_PER_TASK : (group + 1) * FILES_PER_TASK]
-        batches = list(snapshot.batches(files))
-        rows = sum(len(keys) for keys, _ in batches)
-        sample = Sample(math.ceil(rows * share), space.dim, views=len(space.views))
-        for keys, x_nd in batches:
-            sample.add(keys, x_nd)
-        samples.append(pickle.dumps(sample))
-    return pa.table({"sample": pa.array(samples, pa.large_binary())})
+class Splitter:
+    """Splits one group of vector files after the other by slot, and draws from them."""
+
+    def __init__(
+        self,
+        config: PhotoOrgConfig,
+        space: EmbeddingSpace,
+        version: str,
+        rows: int,
+        share: float,
+        *,
+        store: ObjectStore | None = None,
+    ) -> None:
+        self._build = Build(config, space, version, store=store)
+        self._sources = self._build.snapshot.sources()
+        self._rows = rows
+        self._share = share
+
+    def __call__(self, groups: pa.Table) -> pa.Table:
+        """Numbers of groups in, their parts of the training sample (pickled) out."""
+        drawn = [pickle.dumps(self._group(group)) for group in groups["part"].to_pylist()]
+        return pa.table({"sample": pa.array(drawn, pa.large_binary())})
+
+    def _group(self, group: int) -> Sample:
+        space = self._build.space
+        sample = Sample(self._rows, space.dim, views=len(space.views), share=self._share)
+        files = self._sources[group * FILES_PER_TASK : (group + 1) * FILES_PER_TASK]
+
+        def seen() -> Iterator[tuple[Keys, Halves]]:
+            for keys, x_nw in self._build.snapshot.batches(files):
+                sample.add(keys, x_nw)
+                yield keys, x_nw
+
+        self._build.pieces.split(group, seen())
+        return sample
 
 
 class SlotBuilder:
     """Builds and uploads the shard of one slot after the other."""
 
     def __init__(
-        self, config: PhotoOrgConfig, space: EmbeddingSpace, version: str, trained: Trained
+        self,
+        config: PhotoOrgConfig,
+        space: EmbeddingSpace,
+        version: str,
+        trained: Trained,
+        *,
+        store: ObjectStore | None = None,
     ) -> None:
-        self._build = Build(config, space, version)
+        self._build = Build(config, space, version, store=store)
         self._trained = trained
 
     def __call__(self, slots: pa.Table) -> pa.Table:
@@ -202,8 +249,8 @@ class SlotBuilder:
     def _slot(self, slot: int) -> BuiltShard:
         build = self._build
         with tempfile.TemporaryDirectory(prefix="photoorg-shard-") as folder:
-            batches = build.snapshot.batches(build.snapshot.sources())
-            built = build_shard(self._trained, batches, Path(folder), slot, build.space)
+            rows = build.pieces.of_slot(slot)
+            built = build_shard(self._trained, rows, Path(folder), slot, build.space)
             build.publisher.upload(Path(folder))
         return built
 

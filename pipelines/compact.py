@@ -5,6 +5,7 @@ ray job submit --working-dir . -- python -m pipelines.compact
 
 from __future__ import annotations
 
+import logging
 import pickle
 import sys
 import time
@@ -14,18 +15,22 @@ from typing import Any
 import pyarrow as pa
 
 from photoorg.config import PhotoOrgConfig
-from photoorg.errors import NotFoundError, PhotoOrgError
+from photoorg.errors import NotFoundError, PhotoOrgError, StorageError
 from photoorg.index.manifest import IndexManifest, ShardInfo
 from photoorg.models import IndexVersion
 from photoorg.registry import load
 from photoorg.space import EmbeddingSpace
 from photoorg.stages.compaction import Compaction, Waiting, waiting
+from photoorg.stages.cutoffs import refit
 from photoorg.stages.versions import Versions
 from photoorg.store.catalog import Catalog, spaces
-from photoorg.store.embedded import database_url
 from photoorg.store.objects import ObjectStore
+from photoorg.store.opening import open_catalog
 from pipelines import build_index
 from pipelines.ray_data import Pool, connect, numbers, stream, through
+
+log = logging.getLogger(__name__)
+ACTOR = "compaction"
 
 
 class SlotFolder:
@@ -54,12 +59,13 @@ def run(
     """Fold the default space's changes into a new version that then serves; `shards`: so many.
 
     `if_due` does nothing below the configured threshold. A library that outgrew its quantizers is
-    built anew instead. Returns compacted, version, from_version, space, came, gone, vectors,
-    shards, retrained and seconds. Small libraries are folded in this process.
+    built anew instead. Cutoffs of searches stay in force, and are fitted anew where the library
+    changed by `index.compact_share` since. Returns compacted, version, from_version, space, came,
+    gone, vectors, shards, retrained, refitted and seconds. Small libraries are folded in this
+    process.
     """
     started = time.monotonic()
-    with database_url(config) as url, Catalog(url, config.database) as catalog:
-        catalog.migrate()
+    with open_catalog(config) as catalog:
         with catalog.tenant(config.tenant) as tx:
             space = spaces.get_default(tx, "image")
         if space is None:
@@ -78,21 +84,31 @@ def run(
             "shards": found.version.shards,
             "retrained": False,
         }
-        if if_due and not found.due:
-            return answer | {"seconds": round(time.monotonic() - started, 3)}
-        if found.retrain:
-            manifest = _rebuilt(config, catalog, space, shards)
-        else:
-            manifest = _folded(config, catalog, space, found, shards)
-        versions.activate(manifest.version, space_id=space.id, actor="compaction", basis=basis)
-    return answer | {
-        "compacted": True,
-        "version": manifest.version,
-        "vectors": manifest.vectors,
-        "shards": len(manifest.shards),
-        "retrained": found.retrain,
-        "seconds": round(time.monotonic() - started, 3),
-    }
+        if found.due or not if_due:
+            if found.retrain:
+                manifest = _rebuilt(config, catalog, space, shards)
+            else:
+                manifest = _folded(config, catalog, space, found, shards)
+            versions.activate(manifest.version, space_id=space.id, actor=ACTOR, basis=basis)
+            answer |= {
+                "compacted": True,
+                "version": manifest.version,
+                "vectors": manifest.vectors,
+                "shards": len(manifest.shards),
+                "retrained": found.retrain,
+            }
+        # Also where nothing is due: a large library changes much before it is folded.
+        answer["refitted"] = _refitted(config, catalog, space)
+    return answer | {"seconds": round(time.monotonic() - started, 3)}
+
+
+def _refitted(config: PhotoOrgConfig, catalog: Catalog, space: EmbeddingSpace) -> bool:
+    """Whether cutoffs were fitted anew; where there was no room, the next run tries again."""
+    try:
+        return refit(config, catalog, space, ACTOR)
+    except StorageError as error:
+        log.warning("The cutoffs of searches were not fitted anew: %s", error)
+        return False
 
 
 def _folded(

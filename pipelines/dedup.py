@@ -30,8 +30,8 @@ from photoorg.errors import PhotoOrgError
 from photoorg.registry import load
 from photoorg.stages.vectors import VectorSnapshot
 from photoorg.store.catalog import Catalog, spaces
-from photoorg.store.embedded import database_url
 from photoorg.store.objects import ObjectStore
+from photoorg.store.opening import open_catalog
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +57,7 @@ def compared(config: PhotoOrgConfig) -> tuple[Facts, Scored]:
 def _opened(config: PhotoOrgConfig) -> Iterator[tuple[Catalog, dict[str, Any]]]:
     """The catalog, and where vectors, pictures and the encoder come from."""
     dedup = config.dedup
-    with database_url(config) as url, Catalog(url, config.database) as catalog:
-        catalog.migrate()
+    with open_catalog(config) as catalog:
         store = ObjectStore(config.storage.root, config.storage)
         vectors = _Vectors(config, catalog, store)
         yield (

@@ -16,15 +16,14 @@ from photoorg.config import PhotoOrgConfig
 from photoorg.curate.detecting import DetectSummary, detect_events
 from photoorg.curate.geography import gazetteer
 from photoorg.registry import load
-from photoorg.store.catalog import Catalog, spaces
-from photoorg.store.embedded import database_url
+from photoorg.store.catalog import spaces
+from photoorg.store.opening import open_catalog
 from pipelines.stored_vectors import stored_vectors
 
 
 def run(config: PhotoOrgConfig, *, visual: bool = True, actor: str = "cli") -> DetectSummary:
     """Find the events of the configured tenant; `visual` also looks at the photos' vectors."""
-    with database_url(config) as url, Catalog(url, config.database) as catalog:
-        catalog.migrate()
+    with open_catalog(config) as catalog:
 
         def vectors(photo_ids: Sequence[bytes]) -> NDArray[np.float32] | None:
             with catalog.tenant(config.tenant) as tx:

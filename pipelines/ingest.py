@@ -24,6 +24,7 @@ from photoorg.stages.ingest import (
     MODEL_STAGES,
     FusedIngest,
     Models,
+    Stage,
     cpu_stages,
     made_by,
     model_stages,
@@ -34,10 +35,9 @@ from photoorg.stages.ingest import (
 from photoorg.stages.job import KEYS, IngestJob, IngestSummary, Work
 from photoorg.stages.parts import INGEST, Made, PartWriter, finish
 from photoorg.stages.plan import IngestPlan, plan_here, plan_ingest, runs_here
-from photoorg.store.catalog import Catalog
-from photoorg.store.embedded import database_url
 from photoorg.store.layout import run_dir
 from photoorg.store.objects import ObjectStore
+from photoorg.store.opening import open_catalog
 from photoorg.store.runs import Run
 
 Progress = Callable[[int, int, float], None]
@@ -75,7 +75,7 @@ class DecodeWorker:
         fetch = Fetch(
             config.source, max_bytes=config.imaging.max_bytes, threads=config.ingest.fetch_threads
         )
-        self._line = [
+        self._line: list[Stage] = [
             fetch,
             *cpu_stages(config, store, keep_data=keep, least_side=least_side),
         ]
@@ -123,8 +123,7 @@ def run(
     config = _with_stages(config, stages)
     store = ObjectStore(config.storage.root, config.storage)
     store.check()
-    with database_url(config) as url, Catalog(url, config.database) as catalog:
-        catalog.migrate()
+    with open_catalog(config) as catalog:
         config = consented(settled(config, catalog), catalog)
         execution = Execution(config, open_models(config))
         job = IngestJob(config, store, catalog, execution.space)
@@ -139,6 +138,7 @@ def run(
                 job.pair(works)
                 if config.faces.enabled:
                     place_waiting(catalog, config.tenant, config.people)
+            behind = job.behind() if new and not dry_run else ()
             totals = listing.totals()
     seconds = time.monotonic() - started
     return IngestSummary(
@@ -154,6 +154,7 @@ def run(
         dry_run=dry_run,
         live_videos=totals.live_videos,
         waiting_videos=totals.waiting_videos,
+        behind=behind,
     )
 
 
@@ -228,7 +229,8 @@ class Execution:
         from pipelines.ray_data import Pool, numbers, stream, through
 
         plan = self._on_the_cluster()
-        workers = Pool(min(plan.workers, len(work.todo)), plan.worker_cpus, plan.worker_gpus)
+        held = 1 if plan.layout == "fused" else 2
+        workers = Pool(min(plan.workers, len(work.todo)), plan.worker_cpus, plan.worker_gpus, held)
         threads = self._config.encoder.threads or plan.threads
         encoder = self._config.encoder.model_copy(update={"threads": threads})
         config = self._config.model_copy(update={"encoder": encoder})
@@ -246,9 +248,8 @@ class Execution:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m pipelines.ingest`: the same command as `photoorg ingest`."""
-    return load("photoorg.cli:main")(
-        ["ingest", *(sys.argv[1:] if arguments is None else arguments)]
-    )
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    return int(load("photoorg.cli:main")(["ingest", *given]))
 
 
 if __name__ == "__main__":

@@ -17,11 +17,11 @@ from photoorg.curate.people import People
 from photoorg.curate.people_upkeep import tidy_people
 from photoorg.errors import IndexNotReadyError, NotFoundError, PhotoOrgError
 from photoorg.registry import load
-from photoorg.stages.purging import purge_trash
+from photoorg.stages.purging import purge_trash, release_videos
 from photoorg.stages.upkeep import Upkeep
 from photoorg.store.catalog import Catalog, wellbeing
-from photoorg.store.embedded import database_url
 from photoorg.store.objects import ObjectStore
+from photoorg.store.opening import open_catalog, running_database
 from pipelines import anomalies, compact, dedup, events
 
 log = logging.getLogger(__name__)
@@ -38,10 +38,7 @@ def run(config: PhotoOrgConfig, *, period: Period = "hourly") -> dict[str, Any]:
     """
     started = time.monotonic()
     store = ObjectStore(config.storage.root, config.storage)
-    with database_url(config) as url, Catalog(url, config.database) as catalog:
-        catalog.migrate()
-        database = config.database.model_copy(update={"url": _secret(url)})
-        here = config.model_copy(update={"database": database})
+    with running_database(config) as here, open_catalog(here) as catalog:
         done, failed = _Steps(here, store, catalog).run(period)
     return {
         **done,
@@ -61,6 +58,7 @@ class _Steps:
         steps: list[tuple[str, Period, Callable[[], Any]]] = [
             ("people_new", "hourly", self._place),
             ("trash", "daily", self._trash),
+            ("videos", "daily", self._videos),
             ("compaction", "hourly", lambda: compact.run(self.config, if_due=True)),
             ("tidied", "hourly", lambda: Upkeep(self.config, self.store, self.catalog).run()),
             ("people", "daily", self._tidy_people),
@@ -103,18 +101,17 @@ class _Steps:
         gone = purge_trash(self.catalog, self.store, self.config.tenant, days)
         return {"purged": gone, "older_than_days": days}
 
+    def _videos(self) -> dict[str, Any]:
+        days = self.config.maintenance.waiting_video_days
+        gone = release_videos(self.catalog, self.store, self.config.tenant, days)
+        return {"released": gone, "older_than_days": days}
+
     def _health(self) -> dict[str, Any]:
         with self.catalog.tenant(self.config.tenant) as tx:
             return wellbeing.report(tx)
 
     def _people(self) -> People:
         return People(self.catalog, self.config.tenant, self.config.people, ACTOR)
-
-
-def _secret(url: str) -> Any:
-    from pydantic import SecretStr
-
-    return SecretStr(url)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

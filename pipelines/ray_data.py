@@ -1,4 +1,7 @@
-"""The one place that knows how a stage becomes a Ray Data operator."""
+"""The one place that knows how a stage becomes a Ray Data operator.
+
+Ray reads its settings when it is imported, so it is imported only after they are made.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +9,29 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import ray
-from ray.data import ActorPoolStrategy, DataContext, Dataset
-from ray.exceptions import RayError
 
 from photoorg import local_ray
 from photoorg.errors import PhotoOrgError, ResourceError
 
+if TYPE_CHECKING:
+    from ray.data import Dataset
+
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """An actor pool: how many, and each one's share of CPUs and GPUs."""
+    """An actor pool: how many, each one's share of CPUs and GPUs, and how many blocks one holds.
+
+    With one block `held` an actor that is ready first does not take the part of one that still
+    starts; with two the next block's pixels arrive while the device works on this one's.
+    """
 
     size: int
     cpus: float
     gpus: float = 0.0
+    held: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,36 +47,26 @@ def connect() -> Cluster:
 
     ResourceError if no cluster answers, or Ray cannot be started here.
     """
+    local_ray.prepare()
+    import ray
+
     if not ray.is_initialized():
-        if "RAY_ADDRESS" in os.environ:
-            _join(os.environ["RAY_ADDRESS"])
-        else:
-            local_ray.prepare()
-            local_ray.start(ray.init, ray.shutdown, cpus=max(2, os.cpu_count() or 2))
+        local_ray.connect(ray.init, ray.shutdown, cpus=max(2, os.cpu_count() or 2))
     offered = ray.cluster_resources()
     return Cluster(offered.get("CPU", 0.0), offered.get("GPU", 0.0))
 
 
-def _join(address: str) -> None:
-    try:
-        with local_ray.without_chatter():
-            ray.init(log_to_driver=False, logging_level=logging.WARNING)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise ResourceError(
-            f"The Ray cluster at {address} cannot be joined: {error}.",
-            fix="Check RAY_ADDRESS, or unset it to start Ray on this machine.",
-        ) from error
-
-
 def numbers(values: Sequence[int]) -> Dataset:
     """A dataset with one block per number, in a column `part`."""
+    from ray.data import DataContext, from_items
+
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.execution_options.preserve_order = False
     # A part must stay one block from its keys to its commit, however many pixels it holds.
     context.target_max_block_size = None
     logging.getLogger("ray.data._internal").setLevel(logging.ERROR)
-    return ray.data.from_items([{"part": n} for n in values], override_num_blocks=len(values))
+    return from_items([{"part": n} for n in values], override_num_blocks=len(values))
 
 
 def through(
@@ -82,6 +80,8 @@ def through(
     `pool` is a Pool for a class (built from `arguments` once per actor) or the CPUs of one task for
     a function (called with `arguments` each time).
     """
+    from ray.data import ActorPoolStrategy
+
     if isinstance(pool, Pool):
         return dataset.map_batches(
             stage,
@@ -89,7 +89,7 @@ def through(
             batch_format="pyarrow",
             zero_copy_batch=True,
             fn_constructor_kwargs=dict(arguments),
-            compute=ActorPoolStrategy(size=pool.size),
+            compute=ActorPoolStrategy(size=pool.size, max_tasks_in_flight_per_actor=pool.held),
             num_cpus=pool.cpus,
             num_gpus=pool.gpus or None,
         )
@@ -108,6 +108,8 @@ def stream(dataset: Dataset) -> Iterator[dict[str, Any]]:
 
     What a worker raised comes out as the PhotoOrgError it was; anything else as ResourceError.
     """
+    from ray.exceptions import RayError
+
     try:
         yield from dataset.iter_rows()
     except RayError as error:

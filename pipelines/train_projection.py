@@ -24,10 +24,10 @@ from photoorg.learn.views import FEATURES, JOB, PHOTOS, EmbedViews, read_views
 from photoorg.registry import load
 from photoorg.stages.plan import plan_ingest
 from photoorg.stages.publish import new_version
-from photoorg.store.catalog import Catalog, learning
-from photoorg.store.embedded import database_url
+from photoorg.store.catalog import learning
 from photoorg.store.layout import run_dir
 from photoorg.store.objects import ObjectStore
+from photoorg.store.opening import open_catalog
 from photoorg.store.runs import Run
 from pipelines.ray_data import Pool, connect, numbers, stream, through
 
@@ -62,8 +62,7 @@ def run(config: PhotoOrgConfig, *, name: str, progress: Progress | None = None) 
     if target.exists():
         raise InputError(f"There is a space {target} already.", fix="Choose another --name.")
     store = ObjectStore(config.storage.root, config.storage)
-    with database_url(config) as url, Catalog(url, config.database) as catalog:
-        catalog.migrate()
+    with open_catalog(config) as catalog:
         config = settled(config, catalog)
         with catalog.tenant(config.tenant) as tx:
             chosen = learning.sample(tx, config.train.photos, seed=config.train.seed)
@@ -127,9 +126,8 @@ def _embed(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """`python -m pipelines.train_projection`: the same command as `photoorg train projection`."""
-    return load("photoorg.cli:main")(
-        ["train", "projection", *(sys.argv[1:] if arguments is None else arguments)]
-    )
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    return int(load("photoorg.cli:main")(["train", "projection", *given]))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from photoorg.search.chart import draw
 from photoorg.search.comparing import Comparer, Comparison
 from photoorg.space import EmbeddingSpace
 from photoorg.stages.compaction import Waiting, compact_here
+from photoorg.stages.coverage import Coverage
 from photoorg.stages.versions import State, Versions
 from photoorg.store.catalog import Catalog, audit, comparisons, spaces
 from photoorg.store.catalog.switches import Switch
@@ -86,7 +87,8 @@ class Administration:
         return self._config.model_copy(update={"tenant": tenant})
 
     def _versions(self, tenant: str) -> Versions:
-        return Versions(self._catalog, tenant, self._config.migration)
+        coverage = Coverage(self._store, self._catalog, tenant)
+        return Versions(self._catalog, tenant, self._config.migration, coverage)
 
     def _spaces(self, tenant: str) -> list[EmbeddingSpace]:
         with self._catalog.tenant(tenant) as tx:

@@ -2,17 +2,17 @@
 
 # No postponed annotations here: Ray parses `args` by the type in build's signature.
 
-from contextlib import ExitStack
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 from ray import serve as rayserve
-from ray.serve import Application
+from ray.serve import Application, Deployment
 
 from photoorg.config import ComponentConfig, PhotoOrgConfig, load, parse
 from photoorg.encoders.settling import settled
-from photoorg.search.local import open_catalog
+from photoorg.store.opening import open_catalog
 from serve.auth import require_private
+from serve.board import Board
 from serve.deployments import EmbedderDeployment, IngestorDeployment, Ingress, ShardDeployment
 
 NAME = "photoorg"
@@ -45,12 +45,20 @@ def application(config: PhotoOrgConfig) -> Application:
     ConfigError if strangers could reach a server without authentication.
     """
     require_private(config.serve)
-    with ExitStack() as stack:
+    if config.encoder.space == "auto":
         # Named once, here, so that every replica embeds in the same space.
-        if config.encoder.space == "auto":
-            config = settled(config, open_catalog(config, stack))
+        with open_catalog(config) as catalog:
+            config = settled(config, catalog)
     serve, count = config.serve, config.index.shards
-    embedder, shards, ingestor = None, [], None
+    embedder, shards, ingestor, board = None, [], None, None
+    if serve.ingress_replicas > 1 or serve.ingestor.placement == "deployment":
+        board = rayserve.deployment(
+            name="metrics",
+            num_replicas=1,
+            max_ongoing_requests=256,
+            max_queued_requests=1_024,
+            ray_actor_options={"num_cpus": 0},
+        )(Board).bind()
     if serve.embedder.placement == "deployment":
         embedder = _deployed(EmbedderDeployment, "embedder", serve.embedder).bind(config)
     if serve.shard.placement == "deployment":
@@ -59,9 +67,8 @@ def application(config: PhotoOrgConfig) -> Application:
             for n in range(count)
         ]
     if serve.ingestor.placement == "deployment":
-        ingestor = _deployed(IngestorDeployment, "ingestor", serve.ingestor).bind(config)
+        ingestor = _deployed(IngestorDeployment, "ingestor", serve.ingestor).bind(config, board)
     ingress = rayserve.deployment(
-        rayserve.ingress()(Ingress),
         name="ingress",
         num_replicas=serve.ingress_replicas,
         # The ingress itself answers 503 as problem+json from ingress_ongoing on; these are behind.
@@ -69,25 +76,25 @@ def application(config: PhotoOrgConfig) -> Application:
         max_queued_requests=4 * serve.ingress_ongoing,
         ray_actor_options={"num_cpus": serve.ingress_num_cpus},
         graceful_shutdown_timeout_s=20.0,
-    )
-    return ingress.bind(config, embedder, shards, ingestor)
+    )(rayserve.ingress()(Ingress))
+    return ingress.bind(config, embedder, shards, ingestor, board)
 
 
-def _deployed(cls: type, name: str, component: ComponentConfig) -> Any:
+def _deployed(cls: type, name: str, component: ComponentConfig) -> Deployment:
     return rayserve.deployment(
-        cls,
         name=name,
         num_replicas=component.replicas,
         max_ongoing_requests=component.max_ongoing_requests,
         max_queued_requests=component.max_queued_requests,
         ray_actor_options={"num_cpus": component.num_cpus, "num_gpus": component.num_gpus},
-    )
+    )(cls)
 
 
 def _over(base: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in top.items():
         here = merged.get(key)
-        nested = isinstance(value, dict) and isinstance(here, dict)
-        merged[key] = _over(here, value) if nested else value
+        if isinstance(value, dict) and isinstance(here, dict):
+            value = _over(here, value)
+        merged[key] = value
     return merged

@@ -32,10 +32,12 @@ class CalibrationOfCatalog:
 
         return await self._with(tenant, put)
 
-    async def undo(self, tenant: str, actor: str) -> Change:
-        """Take the last change back; NotFoundError."""
+    async def undo(self, tenant: str, token: str | None, actor: str) -> Change:
+        """Take a change back (None: the last one); NotFoundError, ConflictError."""
 
         def back(tx: Transaction) -> Change:
+            if token is not None:
+                return thresholds.undo(tx, token, actor)
             return thresholds.undo_last(tx, space_of(tx, None).id, actor)
 
         return await self._with(tenant, back)

@@ -32,7 +32,6 @@ from photoorg.search.local import (
     local_reader,
     local_service,
     local_slot,
-    open_catalog,
     space_encoders,
 )
 from photoorg.search.ports import EVERYTHING, Box, ImageQuery, Scope, SlotAnswer, Vector
@@ -42,12 +41,14 @@ from photoorg.stages.ingest import open_models
 from photoorg.stages.online import ConsentedIngest
 from photoorg.store.catalog import Catalog, consent
 from photoorg.store.objects import ObjectStore
+from photoorg.store.opening import open_catalog
 from serve.administration import Administration
 from serve.api.app import create_app
 from serve.api.dedup import dedup_router
 from serve.api.indexes import indexes_router
 from serve.api.tags import tags_router
 from serve.auth import fixed_tenant
+from serve.board import Reporter
 from serve.curation import curation_routers, organised_routers
 from serve.dedup import CatalogDedup
 from serve.fetch import UrlFetcher
@@ -77,19 +78,23 @@ BATCH_WAIT_S = 0.005
 class Ingress:
     """HTTP, and every component that the configuration places inside it."""
 
-    async def __init__(
+    # Ray awaits a constructor that is a coroutine.
+    async def __init__(  # type: ignore[misc]
         self,
         config: PhotoOrgConfig,
-        embedder: DeploymentHandle | None = None,
-        shards: Sequence[DeploymentHandle] = (),
-        ingestor: DeploymentHandle | None = None,
+        embedder: DeploymentHandle[Any] | None = None,
+        shards: Sequence[DeploymentHandle[Any]] = (),
+        ingestor: DeploymentHandle[Any] | None = None,
+        board: DeploymentHandle[Any] | None = None,
     ) -> None:
         log_json()
         self._config = config
         self._stack = ExitStack()
-        self._metrics = Metrics()
+        self._metrics = Metrics(_replica())
+        self._reporter = None if board is None else Reporter(self._metrics, Remote(board))
         loop = asyncio.get_running_loop()
-        self._catalog = await loop.run_in_executor(None, open_catalog, config, self._stack)
+        opening = open_catalog(config)
+        self._catalog = await loop.run_in_executor(None, self._stack.enter_context, opening)
         self._store = ObjectStore(config.storage.root, config.storage)
         self._reader = self._owned(local_reader(config, self._catalog, self._store))
         self._watch: EncoderWatch | None = None
@@ -103,7 +108,9 @@ class Ingress:
             self._local = [self._owned(local_slot(config, self._catalog, self._store, 0, 1))]
         self._slots = [self._remote(handle) for handle in shards] or self._local
         self._ingestor, self._wake = self._ingestor_of(ingestor)
-        self._library = self._owned(Library(self._catalog, self._store, wake=self._wake))
+        self._library = self._owned(
+            Library(self._catalog, self._store, imaging=config.imaging, wake=self._wake)
+        )
         self._indexes = self._owned(Administration(config, self._catalog, self._store))
         self._dedup = self._owned(CatalogDedup(self._catalog, config.dedup))
         self._curation = self._owned(CatalogThreads(self._catalog))
@@ -139,6 +146,7 @@ class Ingress:
             serve=config.serve,
             search=config.search,
             metrics=self._metrics,
+            others=None if self._reporter is None else self._reporter.others,
             lifespan=self._lifespan,
             send_request_id=False,
             routers=[
@@ -152,13 +160,19 @@ class Ingress:
 
     @asynccontextmanager
     async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
-        for part in (*self._local, *([self._watch] if self._watch else [])):
-            part.start()
+        for slot in self._local:
+            slot.start()
+        if self._watch is not None:
+            self._watch.start()
         if self._ingestor is not None:
             self._ingestor.start()
+        if self._reporter is not None:
+            self._reporter.start()
         try:
             yield
         finally:
+            if self._reporter is not None:
+                await self._reporter.stop()
             if self._ingestor is not None:
                 await self._ingestor.stop()
             self._stack.close()
@@ -168,13 +182,13 @@ class Ingress:
         self._stack.callback(part.close)
         return part
 
-    def _remote(self, handle: DeploymentHandle) -> Any:
+    def _remote(self, handle: DeploymentHandle[Any]) -> Any:
         """A slot behind Ray; where it has several replicas, a slow one is not waited for."""
         remote = Remote(handle)
         hedge = self._config.serve.shard.replicas > 1
         return Hedged(remote, self._config.search.hedge_ms / 1000) if hedge else remote
 
-    async def _embedder_of(self, handle: DeploymentHandle | None) -> Any:
+    async def _embedder_of(self, handle: DeploymentHandle[Any] | None) -> Any:
         if handle is not None:
             return Remote(handle, await handle.describe.remote())
         embedder = self._owned(local_embedder(self._config))
@@ -182,7 +196,7 @@ class Ingress:
         self._watch = self._owned(EncoderWatch(self._catalog, self._config.tenant, embedder))
         return embedder
 
-    def _ingestor_of(self, handle: DeploymentHandle | None) -> tuple[Ingestor | None, Any]:
+    def _ingestor_of(self, handle: DeploymentHandle[Any] | None) -> tuple[Ingestor | None, Any]:
         if handle is not None:
             return None, lambda: self._nudge(handle)
         apart = isinstance(self._embedder, Remote)
@@ -196,7 +210,7 @@ class Ingress:
         )
         return ingestor, ingestor.wake
 
-    def _nudge(self, handle: DeploymentHandle) -> None:
+    def _nudge(self, handle: DeploymentHandle[Any]) -> None:
         """Tell one ingestor that there is work; the others see it at their next poll."""
         task = asyncio.ensure_future(Remote(handle).wake())
         self._background.add(task)
@@ -213,7 +227,8 @@ class EmbedderDeployment:
         self._space = self._local.space
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="prepare")
         self._stack = ExitStack()
-        self._watch = EncoderWatch(open_catalog(config, self._stack), config.tenant, self._local)
+        catalog = self._stack.enter_context(open_catalog(config))
+        self._watch = EncoderWatch(catalog, config.tenant, self._local)
         self._watch.start()
 
     def __del__(self) -> None:
@@ -262,7 +277,7 @@ class ShardDeployment:
     def __init__(self, config: PhotoOrgConfig, number: int, count: int) -> None:
         log_json()
         self._stack = ExitStack()
-        catalog = open_catalog(config, self._stack)
+        catalog = self._stack.enter_context(open_catalog(config))
         store = ObjectStore(config.storage.root, config.storage)
         self._slot = local_slot(config, catalog, store, number, count)
         self._slot.start()
@@ -300,14 +315,21 @@ class ShardDeployment:
 class IngestorDeployment:
     """Works the upload queue."""
 
-    async def __init__(self, config: PhotoOrgConfig) -> None:
+    # Ray awaits a constructor that is a coroutine.
+    async def __init__(  # type: ignore[misc]
+        self, config: PhotoOrgConfig, board: DeploymentHandle[Any]
+    ) -> None:
         log_json()
         self._stack = ExitStack()
+        metrics = Metrics(_replica())
+        self._reporter = Reporter(metrics, Remote(board))
+        self._reporter.start()
         loop = asyncio.get_running_loop()
-        catalog = await loop.run_in_executor(None, open_catalog, config, self._stack)
+        opening = open_catalog(config)
+        catalog = await loop.run_in_executor(None, self._stack.enter_context, opening)
         store = ObjectStore(config.storage.root, config.storage)
         self._ingestor = await loop.run_in_executor(
-            None, make_ingestor, config, catalog, store, Metrics()
+            None, make_ingestor, config, catalog, store, metrics
         )
         self._ingestor.start()
 
@@ -317,7 +339,14 @@ class IngestorDeployment:
 
     async def __del__(self) -> None:
         await self._ingestor.stop()
+        await self._reporter.stop()
         self._stack.close()
+
+
+def _replica() -> str:
+    """What this replica is called in metrics."""
+    context = rayserve.get_replica_context()
+    return f"{context.deployment}-{context.replica_id.unique_id}"
 
 
 def make_ingestor(

@@ -7,8 +7,10 @@ Variables that are set already are left as they are.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
+import random
 import shutil
 import socket
 import stat
@@ -21,15 +23,25 @@ from photoorg.errors import ConfigError
 from serve.auth import is_loopback
 
 MESSAGE_OVERHEAD = 8_000_000
-LOOPBACK_HAPROXY = """#!/bin/sh
-# Ray binds HAProxy's statistics to every address; here they stay on this machine.
+QUIET_PORTS = range(20_000, 32_768)
+# What Ray starts in place of HAProxy. Linux ends HAProxy with the proxy that started it, however
+# that one ended: left alone it would keep the port and answer every request with an error.
+HAPROXY = """#!/bin/sh
+{before}
+exec '{python}' -IS -c 'import ctypes, os, signal, sys
+parent = int(sys.argv[1])
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+if parent == 1 or os.getppid() != parent:
+    sys.exit("the proxy is gone")
+os.execv(sys.argv[2], sys.argv[2:])' "$PPID" '{haproxy}' "$@"
+"""
+LOOPBACK = """# Ray binds HAProxy's statistics to every address; here they stay on this machine.
 file=
 for argument do
     test "$file" = next && file="$argument" && break
     test "$argument" = -f && file=next
 done
 sed -i -e 's/^\\( *bind \\)\\*:/\\1127.0.0.1:/' -e 's/^\\( *bind \\):/\\1127.0.0.1:/' "$file"
-exec '{haproxy}' "$@"
 """
 
 
@@ -103,16 +115,30 @@ def _haproxy(config: ServeConfig, scratch: Path) -> dict[str, str]:
         # One replica on one machine: nothing is gained by waiting for balancers to notice.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
     }
-    if is_loopback(config.host):
-        binary = scratch / "haproxy-loopback"
-        binary.write_text(LOOPBACK_HAPROXY.format(haproxy=haproxy_binary()))
-        binary.chmod(binary.stat().st_mode | stat.S_IXUSR)
-        values["RAY_SERVE_HAPROXY_BINARY_PATH"] = str(binary)
+    binary = scratch / "haproxy"
+    binary.write_text(haproxy_script(str(haproxy_binary()), loopback=is_loopback(config.host)))
+    binary.chmod(binary.stat().st_mode | stat.S_IXUSR)
+    values["RAY_SERVE_HAPROXY_BINARY_PATH"] = str(binary)
     return values
 
 
+def haproxy_script(haproxy: str, *, loopback: bool) -> str:
+    """A shell script that runs the HAProxy at a path so that it never outlives Ray's proxy."""
+    return HAPROXY.format(
+        before=LOOPBACK if loopback else "", python=sys.executable, haproxy=haproxy
+    )
+
+
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port nobody listens on at this moment."""
+    """A port nobody listens on at this moment.
+
+    It lies outside the ranges from which systems give connections their ports and Ray its workers,
+    so that hardly anybody else takes it before it is used.
+    """
+    for port in random.sample(QUIET_PORTS, 50):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((host, port))
+            return port
     with socket.socket() as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])

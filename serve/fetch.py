@@ -72,7 +72,11 @@ class UrlFetcher:
             trust_env=False,
             follow_redirects=False,
             transport=self._transport,
-            headers={"User-Agent": "photoorg", "Accept": "image/*", "Accept-Encoding": "identity"},
+            headers={
+                "User-Agent": "photoorg",
+                "Accept": "image/*, video/*",
+                "Accept-Encoding": "identity",
+            },
         ) as client:
             for _ in range(REDIRECTS + 1):
                 request = await self._request(client, url)

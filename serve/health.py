@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Protocol
 
 from photoorg.errors import PhotoOrgError
 from photoorg.store.catalog import Catalog
@@ -15,6 +15,13 @@ from serve.ports import Check
 TIMEOUT_S = 5.0
 KEEP_S = 2.0
 """How long an answer is given again without looking: probes come from many sides."""
+
+
+class Component(Protocol):
+    """A part of the service that can say whether it is ready."""
+
+    async def ready(self) -> str:
+        """A sentence on what it holds; raises where it cannot serve."""
 
 
 class HealthChecks:
@@ -37,7 +44,7 @@ class HealthChecks:
 
 
 def looks(
-    catalog: Catalog, store: ObjectStore, embedder: Any, slots: Sequence[Any]
+    catalog: Catalog, store: ObjectStore, embedder: Component, slots: Sequence[Component]
 ) -> dict[str, Callable[[], Awaitable[str]]]:
     """Database, storage, encoder and shards."""
 

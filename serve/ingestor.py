@@ -184,7 +184,8 @@ class Ingestor:
             result = self._through(line, data, photo, also)
             if result.rejection is not None:
                 return self._fail(tenant, photo_id, result.rejection)
-            outcome, lacking = self._finish(tenant, photo, result)
+            tried = {encoder.space.id for encoder in also}
+            outcome, lacking = self._finish(tenant, photo, result, tried)
             if not lacking:
                 return outcome
             # A migration began since the encoders were chosen.
@@ -218,7 +219,7 @@ class Ingestor:
         return {"queued": "retry", "failed": "failed"}.get(status or "", "deleted")
 
     def _finish(
-        self, tenant: str, photo: Photo, result: OnlineResult
+        self, tenant: str, photo: Photo, result: OnlineResult, tried: set[str]
     ) -> tuple[str, list[EmbeddingSpace]]:
         """Outcome; or, with nothing written, the spaces in which a vector is still lacking."""
         assert result.photos is not None
@@ -228,7 +229,7 @@ class Ingestor:
             # Under the lock of the log, under which a migration begins too.
             delta.lock(tx)
             live = indexes.live_spaces(tx)
-            lacking = self._lacking(live, result)
+            lacking = self._lacking(live, result, tried)
             if lacking:
                 return "", lacking
             done = uploads.finish(tx, photo.photo_id, status, result.photos)
@@ -238,12 +239,12 @@ class Ingestor:
         return self._outcome(tenant, photo, status, done=done), []
 
     def _lacking(
-        self, live: Sequence[EmbeddingSpace], result: OnlineResult
+        self, live: Sequence[EmbeddingSpace], result: OnlineResult, tried: set[str]
     ) -> list[EmbeddingSpace]:
         if self._encoders is None or result.vector is None or self._space is None:
             return []
         now = time.monotonic()
-        there = {self._space.id, *result.others}
+        there = {self._space.id, *result.others, *tried}
         there |= {i for i, when in self._absent.items() if now - when < ABSENT_S}
         return [space for space in live if space.id not in there]
 

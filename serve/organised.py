@@ -15,7 +15,6 @@ from photoorg.store.objects import ObjectStore
 from serve.threads import CatalogThreads
 
 T = TypeVar("T")
-ACTOR = "http"
 
 
 class Organised:
@@ -31,19 +30,19 @@ class Organised:
         """What `work` makes of a transaction; committed at its end."""
         return await self._threads.run(tenant, work)
 
-    async def people(self, tenant: str, work: Callable[[People], T]) -> T:
-        """What `work` makes of the tenant's people."""
-        service = People(self._catalog, tenant, self._config.people, ACTOR)
+    async def people(self, tenant: str, actor: str, work: Callable[[People], T]) -> T:
+        """What `work` makes of the tenant's people, in the name of the actor."""
+        service = People(self._catalog, tenant, self._config.people, actor)
         return await self._threads.call(work, service)
 
-    async def scenes(self, tenant: str, work: Callable[[SceneAlbums], T]) -> T:
-        """What `work` makes of the tenant's scenes."""
-        service = SceneAlbums(self._catalog, tenant, self._config.scenes, ACTOR)
+    async def scenes(self, tenant: str, actor: str, work: Callable[[SceneAlbums], T]) -> T:
+        """What `work` makes of the tenant's scenes, in the name of the actor."""
+        service = SceneAlbums(self._catalog, tenant, self._config.scenes, actor)
         return await self._threads.call(work, service)
 
-    async def withdraw(self, tenant: str, user: str) -> Withdrawn:
+    async def withdraw(self, tenant: str, user: str, actor: str) -> Withdrawn:
         """Withdraw consent and delete what was made of faces."""
-        return await self._threads.call(withdraw, self._catalog, self._store, tenant, user, ACTOR)
+        return await self._threads.call(withdraw, self._catalog, self._store, tenant, user, actor)
 
     def close(self) -> None:
         """Let the threads end."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from photoorg.index.manifest import IndexManifest
 from photoorg.models import Photo, PhotoStatus
@@ -12,16 +12,22 @@ from photoorg.search.comparing import Comparison
 from photoorg.space import EmbeddingSpace
 from photoorg.stages.compaction import Waiting
 from photoorg.stages.versions import State
+from photoorg.store.catalog.companions import Companion
 from photoorg.store.catalog.pairs import StoredPair
 from photoorg.store.catalog.switches import Switch
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """An upload that is durable, and how far it is."""
+    """An upload that is durable, and how far it is.
+
+    The video of a live photo is queued until a still of it is there, which then is in `stills`.
+    """
 
     photo_id: str
     status: PhotoStatus
+    kind: Literal["photo", "live_video"] = "photo"
+    stills: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +53,18 @@ class Photos(Protocol):
         """WebP bytes, or NotFoundError."""
 
     async def pairs(self, tenant: str, photo_id: str) -> list[StoredPair]:
-        """What belongs together with the photo; NotFoundError."""
+        """What belongs together with the photo, or the stills of a video; NotFoundError."""
 
-    async def trash(self, tenant: str, photo_id: str) -> Photo:
+    async def videos(self, tenant: str, photo_id: str) -> list[Companion]:
+        """The videos of a live photo."""
+
+    async def trash(self, tenant: str, photo_id: str, actor: str) -> Photo:
         """Hide the photo from searches and lists until it is restored; NotFoundError."""
 
-    async def restore(self, tenant: str, photo_id: str) -> Photo:
+    async def restore(self, tenant: str, photo_id: str, actor: str) -> Photo:
         """Take the photo out of the trash; NotFoundError."""
 
-    async def delete(self, tenant: str, photo_id: str) -> None:
+    async def delete(self, tenant: str, photo_id: str, actor: str) -> None:
         """Remove the photo everywhere, at once; NotFoundError."""
 
 
@@ -65,7 +74,8 @@ class Uploads(Protocol):
     async def accept(self, tenant: str, data: bytes, filename: str) -> Accepted:
         """Store durably and queue; the same bytes again are the same photo.
 
-        UnsupportedMediaError if the content is no image format that is read.
+        UnsupportedMediaError if the content is no image format that is read and no video of a live
+        photo.
         """
 
     async def depth(self) -> int:

@@ -11,11 +11,13 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from photoorg.errors import PhotoOrgError
+from serve.api.faults import tell
 from serve.api.models import Problem
 
 MEDIA_TYPE = "application/problem+json"
 STATUS: Mapping[str, int] = {
     "input-invalid": 422,
+    "forbidden": 403,
     "not-found": 404,
     "too-large": 413,
     "decode-failed": 422,
@@ -33,6 +35,7 @@ STATUS: Mapping[str, int] = {
 }
 """HTTP status of each error code; any other is 500."""
 TITLES = {
+    403: "Not allowed",
     404: "Not found",
     405: "Method not allowed",
     409: "Conflict",
@@ -55,7 +58,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        said = "; ".join(_say(e) for e in error.errors())
+        said = tell(error.errors())
         fix = "Mend the fields named; /docs shows what each operation takes."
         return problem(422, "input-invalid", said, fix, request_id(request))
 
@@ -110,16 +113,10 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
             "description": TITLES.get(status) or HTTPStatus(status).phrase,
             "content": {MEDIA_TYPE: {"schema": schema}},
         }
-        for status in (*statuses, 500)
+        for status in (403, *statuses, 500)
     }
 
 
 def request_id(request: Request) -> str:
     """The id the Requests middleware gave this request."""
     return str(request.scope.get("photoorg.request_id", ""))
-
-
-def _say(error: Mapping[str, Any]) -> str:
-    where = ".".join(str(part) for part in error["loc"] if part not in ("body", "query", "path"))
-    message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{where}: {message}" if where else message

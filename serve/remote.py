@@ -19,7 +19,7 @@ class Remote:
     the call cancels it there. `space` is that of the deployment's encoder, known before.
     """
 
-    def __init__(self, handle: DeploymentHandle, space: EmbeddingSpace | None = None) -> None:
+    def __init__(self, handle: DeploymentHandle[Any], space: EmbeddingSpace | None = None) -> None:
         self._handle = handle
         self.space = space
 

@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import logging
 import os
+import re
 import shutil
 import signal
 import socket
@@ -22,7 +23,7 @@ import httpx
 from photoorg import local_ray
 from photoorg.config import PhotoOrgConfig, ServeConfig, load
 from photoorg.errors import ConfigError, PhotoOrgError, ResourceError
-from photoorg.store.embedded import database_url
+from photoorg.store.opening import running_database
 from serve.auth import require_private
 from serve.environment import free_port, missing, serve_environment
 
@@ -35,9 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if argv is None else argv)
     try:
         config = load(args[0] if args else None)
-        with database_url(config) as url:
-            database = config.database.model_copy(update={"url": _secret(url)})
-            serve(config.model_copy(update={"database": database}), block=True)
+        with running_database(config) as running:
+            serve(running, block=True)
     except PhotoOrgError as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -89,20 +89,15 @@ def start_ray(config: ServeConfig) -> None:
     local_ray.prepare()
     import ray
 
-    if "RAY_ADDRESS" in os.environ:
-        if not ray.is_initialized():
-            with local_ray.without_chatter():
-                ray.init(log_to_driver=False, logging_level=logging.WARNING)
-        return
-    values = serve_environment(config, _scratch())
-    if ray.is_initialized():
-        if not missing(values):
-            return
-        ray.shutdown()
-    for name in missing(values):
-        os.environ[name] = values[name]
-    cpus = max(local_ray.LOGICAL_CPUS, os.cpu_count() or 1)
-    local_ray.start(ray.init, ray.shutdown, cpus=cpus)
+    if "RAY_ADDRESS" not in os.environ:
+        values = serve_environment(config, _scratch())
+        unset = missing(values)
+        if ray.is_initialized() and unset:
+            ray.shutdown()
+        os.environ |= {name: values[name] for name in unset}
+    if not ray.is_initialized():
+        cpus = max(local_ray.LOGICAL_CPUS, os.cpu_count() or 1)
+        local_ray.connect(ray.init, ray.shutdown, cpus=cpus)
 
 
 def claim_port(config: ServeConfig) -> int:
@@ -140,14 +135,23 @@ def _deploy(config: PhotoOrgConfig) -> str:
             app = application(config)
             rayserve.run(app, name=NAME, route_prefix="/", logging_config=quiet)
         except RuntimeError as error:
+            deployments = rayserve.status().applications[NAME].deployments
+            told = "\n".join(deployment.message for deployment in deployments.values())
             stop()
             raise ResourceError(
-                f"The application did not start: {error}",
+                f"The application did not start: {why_not(told) or error}",
                 fix="Ray's logs (/tmp/ray/session_latest/logs/serve) say more.",
             ) from None
     url = f"http://{_shown(host)}:{port}"
     _wait_until_alive(url)
     return url
+
+
+def why_not(told: str) -> str | None:
+    """What the last PhotoOrgError says in the traceback that Ray tells of a failed deployment."""
+    name = re.escape(PhotoOrgError.__module__)
+    found = re.findall(rf"^{name}\.\w+: (.+)$", told, flags=re.MULTILINE)
+    return found[-1] if found else None
 
 
 def _wait_until_alive(url: str) -> None:
@@ -179,12 +183,6 @@ def _shown(host: str) -> str:
     if host in ("0.0.0.0", "::"):
         return "127.0.0.1"
     return f"[{host}]" if ":" in host else host
-
-
-def _secret(url: str) -> object:
-    from pydantic import SecretStr
-
-    return SecretStr(url)
 
 
 if __name__ == "__main__":

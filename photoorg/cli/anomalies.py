@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from photoorg.cli.events import ACTOR, catalog_transaction, limit_of
 from photoorg.cli.output import table
+from photoorg.cli.paging import add_page, limit_of, more
 from photoorg.cli.parser import Commands
-from photoorg.cli.session import Session
+from photoorg.cli.session import ACTOR, Session, catalog_transaction
 from photoorg.registry import load
 
 
@@ -17,8 +17,7 @@ def add_to(commands: Commands) -> None:
     group.add("scan", "look for them and fill the queue", "photoorg anomalies scan", _scan)
     listed = group.add("list", "list the queue", "photoorg anomalies list --limit 20", _list)
     listed.add_argument("--dismissed", action="store_true", help="those that were dismissed")
-    listed.add_argument("--limit", type=int, default=50, metavar="N")
-    listed.add_argument("--after", metavar="CURSOR", help="next_cursor of the page before")
+    add_page(listed)
     for name, summary, run in (
         ("dismiss", "take photos out of the queue for good", _dismiss),
         ("reopen", "put dismissed photos back", _reopen),
@@ -46,9 +45,7 @@ def _list(args: argparse.Namespace, session: Session) -> None:
     views = [{n: getattr(a, n) for n in type(a).__slots__} for a in found]
     rows = [(f"{a.score:.2f}", a.photo_id[:12], a.uri, "; ".join(a.reasons)) for a in found]
     text = table(rows, ("score", "photo", "file", "why")) if rows else "The queue is empty."
-    if following:
-        text += f"\nmore: --after {following}"
-    session.out.reply({"anomalies": views, "next_cursor": following}, text)
+    session.out.reply({"anomalies": views, "next_cursor": following}, text + more(following))
 
 
 def _dismiss(args: argparse.Namespace, session: Session) -> None:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from photoorg.cli import calibrate_dedup
-from photoorg.cli.events import ACTOR, catalog_transaction
 from photoorg.cli.output import table
 from photoorg.cli.parser import Commands
-from photoorg.cli.session import Session
+from photoorg.cli.session import ACTOR, Session, catalog_transaction, open_catalog
 
 if TYPE_CHECKING:
     from photoorg.evaluate.refit import Refit
@@ -89,12 +87,10 @@ def _feedback(args: argparse.Namespace, session: Session) -> None:
 
 
 def _search(args: argparse.Namespace, session: Session) -> None:
-    from photoorg.search.local import open_catalog
     from photoorg.stages.cutoffs import apply, fit_with_encoder, space_of
 
     config = session.config()
-    with ExitStack() as stack:
-        catalog = open_catalog(config, stack)
+    with open_catalog(config) as catalog:
         with catalog.tenant(config.tenant) as tx:
             space = space_of(tx, args.space)
         fitted = fit_with_encoder(config, catalog, space)

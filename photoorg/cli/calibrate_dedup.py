@@ -9,11 +9,17 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from photoorg.cli.evaluate_dedup import by_file, read_truth, require_files, throw_away
-from photoorg.cli.events import ACTOR, catalog_transaction
 from photoorg.cli.ingest import ingest
 from photoorg.cli.output import table
 from photoorg.cli.parser import Commands
-from photoorg.cli.session import Session, override, running_database
+from photoorg.cli.session import (
+    ACTOR,
+    Session,
+    catalog_transaction,
+    open_catalog,
+    override,
+    running_database,
+)
 from photoorg.config import PhotoOrgConfig
 from photoorg.errors import InputError, NotFoundError
 from photoorg.registry import load
@@ -102,14 +108,10 @@ def _calibrate(args: argparse.Namespace, session: Session) -> None:
 
 def _ingested(config: PhotoOrgConfig) -> tuple[str, dict[str, str]]:
     """Id of the space the files were embedded in, and the photo of each file."""
-    from photoorg.store.catalog import Catalog, sources, spaces
+    from photoorg.store.catalog import sources, spaces
     from photoorg.store.sources import local_file
 
-    assert config.database.url is not None, "a running database"
-    with (
-        Catalog(config.database.url.get_secret_value(), config.database) as catalog,
-        catalog.tenant(config.tenant) as tx,
-    ):
+    with open_catalog(config) as catalog, catalog.tenant(config.tenant) as tx:
         space = spaces.get_default(tx, "image")
         if space is None:
             raise InputError("None of the files could be read as a picture.")

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
 from photoorg.cli.output import table
+from photoorg.cli.paging import add_page, limit_of, more
 from photoorg.cli.parser import Commands
-from photoorg.cli.session import Session, running_database
+from photoorg.cli.session import ACTOR, Session, catalog_transaction, open_catalog
 from photoorg.config import PhotoOrgConfig
 from photoorg.errors import InputError, NotFoundError
 from photoorg.registry import load
 
-ACTOR = "cli"
 KINDS = ("exact", "copy", "edit", "burst")
 STATES = ("open", "merged", "ignored", "stacked")
 PREVIEWED = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
@@ -40,8 +38,7 @@ def add_to(commands: Commands) -> None:
         "photoorg dedup list --limit 20",
         _list,
     )
-    listing.add_argument("--limit", type=int, default=50, metavar="N")
-    listing.add_argument("--after", metavar="CURSOR", help="next_cursor of the page before")
+    add_page(listing)
     listing.add_argument("--kind", choices=KINDS)
     listing.add_argument("--status", choices=STATES, default="open")
     listing.add_argument("--confidence", type=float, default=0.0, metavar="X", help="from X on")
@@ -99,29 +96,14 @@ def _scan(args: argparse.Namespace, session: Session) -> None:
     session.out.reply(done, scan_line(done))
 
 
-@contextmanager
-def _transaction(session: Session) -> Iterator[tuple[PhotoOrgConfig, Any]]:
-    from photoorg.store.catalog import Catalog
-
-    with (
-        running_database(session.config()) as config,
-        Catalog(str(config.database.url.get_secret_value()), config.database) as catalog,  # type: ignore[union-attr]
-    ):
-        catalog.migrate()
-        with catalog.tenant(config.tenant) as tx:
-            yield config, tx
-
-
 def _list(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import duplicates
 
-    if args.limit < 1:
-        raise InputError(f"--limit must be 1 or more, not {args.limit}.")
-    with _transaction(session) as (_, tx):
+    with catalog_transaction(session) as tx:
         groups, cursor = duplicates.page(
             tx,
             after=args.after,
-            limit=args.limit,
+            limit=limit_of(args),
             least=_fraction(args.confidence),
             kind=args.kind,
             status=args.status,
@@ -140,16 +122,14 @@ def _list(args: argparse.Namespace, session: Session) -> None:
     ]
     header = ("group", "kind", "confidence", "photos", "reclaims", "keep", "because")
     text = table(rows, header) if rows else "No groups: `photoorg dedup scan` looks for them."
-    if cursor:
-        text += f"\nmore: --after {cursor}"
     data = {"groups": [asdict(g) for g in groups], "next_cursor": cursor}
-    session.out.reply(data, text)
+    session.out.reply(data, text + more(cursor))
 
 
 def _show(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import duplicates
 
-    with _transaction(session) as (_, tx):
+    with catalog_transaction(session) as tx:
         group = duplicates.get(tx, args.group)
     if group is None:
         raise NotFoundError(
@@ -181,7 +161,7 @@ def _resolve(args: argparse.Namespace, session: Session) -> None:
 
     if args.not_duplicates and args.action != "ignore":
         raise InputError("--not-duplicates goes with ignore only.")
-    with _transaction(session) as (_, tx):
+    with catalog_transaction(session) as tx:
         done = resolutions.resolve(
             tx,
             args.group,
@@ -201,7 +181,7 @@ def _resolve(args: argparse.Namespace, session: Session) -> None:
 def _undo(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import resolutions
 
-    with _transaction(session) as (_, tx):
+    with catalog_transaction(session) as tx:
         done = resolutions.undo(tx, args.token, actor=ACTOR)
     session.out.reply(
         asdict(done), f"group {done.group_id} is open again, {len(done.restored)} photos restored"
@@ -213,7 +193,8 @@ def _preview(args: argparse.Namespace, session: Session) -> None:
     from photoorg.curate.sweep import preview
 
     asked = {_fraction(x) for x in args.confidence or PREVIEWED}
-    with _transaction(session) as (config, tx):
+    config = session.config()
+    with open_catalog(config) as catalog, catalog.tenant(config.tenant) as tx:
         now = in_force(tx, config.dedup)
         if not args.confidence:
             asked.add(now.confidence)
@@ -233,7 +214,7 @@ def _preview(args: argparse.Namespace, session: Session) -> None:
 def _stats(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import duplicates
 
-    with _transaction(session) as (_, tx):
+    with catalog_transaction(session) as tx:
         counts = duplicates.counts(tx)
     rows = [
         (state, of["groups"], of["photos"], megabytes(of["bytes"]))

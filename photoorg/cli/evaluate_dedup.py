@@ -13,7 +13,7 @@ from typing import Any
 
 from photoorg.cli.ingest import ingest
 from photoorg.cli.parser import Commands
-from photoorg.cli.session import Session, override, running_database
+from photoorg.cli.session import Session, open_catalog, override, running_database
 from photoorg.config import PhotoOrgConfig, parse
 from photoorg.errors import InputError, NotFoundError
 from photoorg.registry import load
@@ -92,13 +92,11 @@ def found_pairs(
 
     The pairs of a group are those of the keeper and its members, and of members among each other.
     """
-    from photoorg.store.catalog import Catalog, duplicates, sources
+    from photoorg.store.catalog import duplicates, sources
     from photoorg.store.sources import local_file
 
-    url = config.database.url
-    assert url is not None, "a running database"
     kinds = ("exact", "copy", "edit", *(("burst",) if bursts else ()))
-    with Catalog(url.get_secret_value(), config.database) as catalog:
+    with open_catalog(config) as catalog:
         with catalog.tenant(config.tenant) as tx:
             files = {str(local_file(uri)): photo for uri, photo in sources.photos(tx)}
             scored = {(a, b): c for a, b, kind, c in duplicates.scored(tx) if kind in kinds}

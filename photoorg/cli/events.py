@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from photoorg.cli.output import table
+from photoorg.cli.paging import add_page, limit_of, more
 from photoorg.cli.parser import Commands
-from photoorg.cli.session import Session, running_database
-from photoorg.errors import InputError
+from photoorg.cli.session import ACTOR, Session, catalog_transaction
 from photoorg.registry import load
 
 if TYPE_CHECKING:
-    from photoorg.store.catalog.connection import Transaction
     from photoorg.store.catalog.events import Event
-
-ACTOR = "cli"
 
 
 def add_to(commands: Commands) -> None:
@@ -28,11 +23,11 @@ def add_to(commands: Commands) -> None:
     found = group.add("detect", "find the events anew", "photoorg events detect", _detect)
     found.add_argument("--no-visual", action="store_true", help="do not look at what photos show")
     listed = group.add("list", "list events, the latest first", "photoorg events list", _list)
-    _paged(listed)
+    add_page(listed)
     _home(listed)
     shown = group.add("show", "one event and its photos", "photoorg events show 12", _show)
     shown.add_argument("event", type=int, metavar="EVENT")
-    _paged(shown)
+    add_page(shown)
     _home(shown)
     split = group.add(
         "split", "part an event in two", "photoorg events split 12 --at 3f9a... ", _split
@@ -52,8 +47,7 @@ def add_to(commands: Commands) -> None:
     move.add_argument("photos", nargs="+", metavar="PHOTO_ID")
     move.add_argument("--to", type=int, metavar="EVENT", help="default: a new event")
     history = group.add("history", "list what people decided", "photoorg events history", _history)
-    history.add_argument("--limit", type=int, default=50, metavar="N")
-    history.add_argument("--after", type=int, metavar="DECISION", help="the last one seen")
+    add_page(history, after="DECISION", kind=int)
     undo = group.add("undo", "take a decision back", "photoorg events undo 7", _undo)
     undo.add_argument("decision", type=int, metavar="DECISION")
 
@@ -66,34 +60,8 @@ def event_view(event: Event, *, show_home: bool) -> dict[str, Any]:
     return data
 
 
-def _paged(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--limit", type=int, default=50, metavar="N", help="how many (50)")
-    parser.add_argument("--after", metavar="CURSOR", help="next_cursor of the page before")
-
-
 def _home(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--show-home", action="store_true", help="also tell which events are home")
-
-
-def limit_of(args: argparse.Namespace) -> int:
-    """--limit, or InputError if it is out of range."""
-    if not 1 <= args.limit <= 500:
-        raise InputError(f"--limit must be between 1 and 500, not {args.limit}.")
-    return int(args.limit)
-
-
-@contextmanager
-def catalog_transaction(session: Session) -> Iterator[Transaction]:
-    """A transaction of the session's tenant on the configured or embedded database."""
-    from photoorg.store.catalog import Catalog
-
-    with (
-        running_database(session.config()) as config,
-        Catalog(str(config.database.url.get_secret_value()), config.database) as catalog,  # type: ignore[union-attr]
-    ):
-        catalog.migrate()
-        with catalog.tenant(config.tenant) as tx:
-            yield tx
 
 
 def _detect(args: argparse.Namespace, session: Session) -> None:
@@ -122,9 +90,7 @@ def _list(args: argparse.Namespace, session: Session) -> None:
         if rows
         else ("There are no events yet: `photoorg events detect`.")
     )
-    if following:
-        text += f"\nmore: --after {following}"
-    session.out.reply({"events": views, "next_cursor": following}, text)
+    session.out.reply({"events": views, "next_cursor": following}, text + more(following))
 
 
 def _show(args: argparse.Namespace, session: Session) -> None:
@@ -138,10 +104,8 @@ def _show(args: argparse.Namespace, session: Session) -> None:
         )
     view = event_view(event, show_home=args.show_home)
     lines = [f"{event.title}: {event.photos} photos", *photos]
-    if following:
-        lines.append(f"more: --after {following}")
     data = {"event": view, "photo_ids": photos, "next_cursor": following}
-    session.out.reply(data, "\n".join(lines))
+    session.out.reply(data, "\n".join(lines) + more(following))
 
 
 def _split(args: argparse.Namespace, session: Session) -> None:
@@ -181,7 +145,7 @@ def _history(args: argparse.Namespace, session: Session) -> None:
     rows = [(d.decision_id, d.kind, d.event_id, d.actor, d.at, d.undone_at or "") for d in found]
     header = ("decision", "kind", "event", "by", "at", "undone")
     text = table(rows, header) if rows else "Nobody has changed an event yet."
-    session.out.reply({"decisions": views, "next_cursor": following}, text)
+    session.out.reply({"decisions": views, "next_cursor": following}, text + more(following))
 
 
 def _undo(args: argparse.Namespace, session: Session) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from photoorg.cli.output import table
+from photoorg.cli.paging import add_page, more, span
 from photoorg.cli.parser import Commands
-from photoorg.cli.session import Session, running_database
+from photoorg.cli.session import ACTOR, Session, open_catalog, running_database
 from photoorg.config import PhotoOrgConfig
 from photoorg.errors import InputError, NotFoundError
 from photoorg.registry import load
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from photoorg.stages.versions import Versions
     from photoorg.store.catalog import Catalog
     from photoorg.store.catalog.switches import Switch
-
-ACTOR = "cli"
 
 
 def add_to(commands: Commands) -> None:
@@ -35,8 +34,7 @@ def add_to(commands: Commands) -> None:
     )
     build.add_argument("--space", metavar="ID", help="embedding space (default: the tenant's)")
     listing = group.add("list", "list the index versions", "photoorg index list --json", _list)
-    listing.add_argument("--limit", type=int, default=100, metavar="N", help="at most N (100)")
-    listing.add_argument("--after", metavar="VERSION", help="go on after this version")
+    add_page(listing, after="VERSION", limit=100)
     compare = group.add(
         "compare",
         "put the same queries to a version and to the one that serves",
@@ -109,30 +107,23 @@ def _build(args: argparse.Namespace, session: Session) -> None:
 
 
 def _list(args: argparse.Namespace, session: Session) -> None:
-    if args.limit < 1:
-        raise InputError(f"--limit must be 1 or more, not {args.limit}.")
     with open_versions(session) as (versions, *_):
         state = versions.state()
     names = [v.version for v in state.versions]
-    if args.after is not None and args.after not in names:
-        raise NotFoundError(f"There is no index version {args.after!r}.")
-    start = names.index(args.after) + 1 if args.after is not None else 0
-    shown = state.versions[start : start + args.limit]
-    more = shown[-1].version if start + args.limit < len(names) else None
+    part, following = span(args, names, "index version")
+    shown = state.versions[part]
     rows = [(v.version, v.status, v.space_id, v.vectors, v.shards, v.recall_at_10) for v in shown]
     header = ("version", "status", "space", "vectors", "shards", "recall@10")
     text = table(rows, header) if names else "There is no index yet: `photoorg index build`."
-    if more is not None:
-        text += f"\nmore: --after {more}"
     default, canary = state.route.default, state.route.canary
     data = {
         "indexes": [asdict(v) for v in shown],
-        "next": more,
+        "next_cursor": following,
         "default_space": default.id if default is not None else None,
         "canary": {"space": canary.id, "share": state.route.share} if canary is not None else None,
         "last_switch": asdict(state.last) if state.last is not None else None,
     }
-    session.out.reply(data, text)
+    session.out.reply(data, text + more(following))
 
 
 def _compare(args: argparse.Namespace, session: Session) -> int:
@@ -143,6 +134,8 @@ def _compare(args: argparse.Namespace, session: Session) -> int:
     if args.queries < 1:
         raise InputError(f"--queries must be 1 or more, not {args.queries}.")
     golden = read_golden(Path(args.golden)) if args.golden else None
+    if args.png and not Path(args.png).expanduser().absolute().parent.is_dir():
+        raise InputError(f"There is no folder for {args.png}.", fix="Make it first.")
     with open_versions(session) as (versions, config, catalog):
         store = ObjectStore(config.storage.root, config.storage)
         found = Comparer(config, store, catalog).compare(
@@ -190,7 +183,10 @@ def _reshard(args: argparse.Namespace, session: Session) -> None:
 def switch_line(done: Switch) -> str:
     """What serves now, in one line for people."""
     before = f" instead of {done.from_version}" if done.from_version else ""
-    return f"{done.to_version} of {done.to_space} serves{before}"
+    lost = ""
+    if done.lacking:
+        lost = f"; {done.lacking} photos found before are not in it (`photoorg reembed` adds them)"
+    return f"{done.to_version} of {done.to_space} serves{before}{lost}"
 
 
 def compact_line(done: Mapping[str, Any]) -> str:
@@ -224,12 +220,11 @@ def read_golden(path: Path) -> dict[str, str]:
 @contextmanager
 def open_versions(session: Session) -> Iterator[tuple[Versions, PhotoOrgConfig, Catalog]]:
     """The tenant's versions over a running database."""
+    from photoorg.stages.coverage import Coverage
     from photoorg.stages.versions import Versions
-    from photoorg.store.catalog import Catalog
 
-    with (
-        running_database(session.config()) as config,
-        Catalog(str(config.database.url.get_secret_value()), config.database) as catalog,  # type: ignore[union-attr]
-    ):
-        catalog.migrate()
-        yield Versions(catalog, config.tenant, config.migration), config, catalog
+    with running_database(session.config()) as config, open_catalog(config) as catalog:
+        coverage = Coverage(
+            ObjectStore(config.storage.root, config.storage), catalog, config.tenant
+        )
+        yield Versions(catalog, config.tenant, config.migration, coverage), config, catalog

@@ -111,4 +111,9 @@ def _ingest(args: argparse.Namespace, session: Session) -> None:
     lines = rejected(config, summary)
     if lines:
         session.out.note("\n".join(["rejected (all of them: `photoorg rejects`):", *lines]))
+    for name in summary.behind:
+        session.out.note(
+            "The library is moving to another space, or has moved: `photoorg reembed --space "
+            f"{name}` adds the new photos there. No version that lacks them is made to serve."
+        )
     session.out.reply(summary.to_dict(), summary_line(summary))

@@ -8,13 +8,13 @@ from typing import Any
 
 from photoorg.cli.index import open_versions
 from photoorg.cli.output import table
+from photoorg.cli.paging import add_page, more, span
 from photoorg.cli.parser import Commands
 from photoorg.cli.progress import ProgressLine
 from photoorg.cli.session import Session
-from photoorg.errors import InputError, NotFoundError
 from photoorg.registry import load
 
-STEPS = ("people_new", "trash", "people", "events", "anomalies", "dedup", "people_anew")
+STEPS = ("people_new", "trash", "videos", "people", "events", "anomalies", "dedup", "people_anew")
 
 
 def add_to(commands: Commands) -> None:
@@ -45,8 +45,7 @@ def add_to(commands: Commands) -> None:
     )
     spaces = commands.group("spaces", "show embedding spaces", "photoorg spaces list")
     listing = spaces.add("list", "list the spaces of the library", "photoorg spaces list", _spaces)
-    listing.add_argument("--limit", type=int, default=100, metavar="N", help="at most N (100)")
-    listing.add_argument("--after", metavar="ID", help="go on after this space")
+    add_page(listing, after="ID", limit=100)
 
 
 def _reembed(args: argparse.Namespace, session: Session) -> None:
@@ -54,10 +53,20 @@ def _reembed(args: argparse.Namespace, session: Session) -> None:
         session.config(), args.space, progress=ProgressLine(sys.stderr)
     )
     text = (
-        f"{done['photos']} photos embedded in {done['space']} ({done['images_per_second']:.1f} "
-        f"images/s, {done['images_per_day']} a day), {done['rejects']} could not be; version "
-        f"{done['version']} waits.\nNext: photoorg index compare {done['version']}"
+        "Nothing was lacking"
+        if not done["photos"]
+        else (
+            f"{done['photos']} photos embedded in {done['space']} ({done['images_per_second']:.1f} "
+            f"images/s, {done['images_per_day']} a day), {done['rejects']} could not be"
+        )
     )
+    text += f"; version {done['version']} {'serves' if done['status'] == 'active' else 'waits'}"
+    if done["added"]:
+        text += f", {done['added']} photos were added to it"
+    if done["lacking"]:
+        text += f"; it lacks {done['lacking']} that may be read another time: run this again"
+    if done["status"] != "active":
+        text += f".\nNext: photoorg index compare {done['version']}"
     session.out.reply(done, text)
 
 
@@ -87,18 +96,13 @@ def _told(report: dict[str, Any]) -> str:
 def _spaces(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import indexes, spaces
 
-    if args.limit < 1:
-        raise InputError(f"--limit must be 1 or more, not {args.limit}.")
     with open_versions(session) as (_, config, catalog), catalog.tenant(config.tenant) as tx:
         known = spaces.list_spaces(tx)
         route = spaces.route(tx)
         live = {v.space_id for v in indexes.list_versions(tx) if v.status in indexes.LIVE}
     ids = [space.id for space in known]
-    if args.after is not None and args.after not in ids:
-        raise NotFoundError(f"There is no space {args.after!r}.")
-    start = ids.index(args.after) + 1 if args.after is not None else 0
-    shown = known[start : start + args.limit]
-    more = shown[-1].id if start + args.limit < len(ids) else None
+    part, following = span(args, ids, "space")
+    shown = known[part]
     default = route.default.id if route.default is not None else None
     entries = [
         {**s.to_dict(), "default": s.id == default, "has_index": s.id in live} for s in shown
@@ -108,4 +112,4 @@ def _spaces(args: argparse.Namespace, session: Session) -> None:
         for s in shown
     ]
     text = table(rows, ("space", "kind", "dim", "takes", "")) if ids else "No space is known yet."
-    session.out.reply({"spaces": entries, "next": more}, text)
+    session.out.reply({"spaces": entries, "next_cursor": following}, text + more(following))

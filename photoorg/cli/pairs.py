@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from photoorg.cli.output import table
 from photoorg.cli.parser import Commands
-from photoorg.cli.session import Session
+from photoorg.cli.session import Session, catalog_transaction
 from photoorg.errors import NotFoundError
 
 
@@ -23,17 +23,12 @@ def add_to(commands: Commands) -> None:
 
 
 def _list(args: argparse.Namespace, session: Session) -> None:
-    from contextlib import ExitStack
-
-    from photoorg.search.local import open_catalog
     from photoorg.store.catalog import pairs, photos
 
-    config = session.config()
-    with ExitStack() as stack:
-        with open_catalog(config, stack).tenant(config.tenant) as tx:
-            if photos.get(tx, args.photo_id) is None:
-                raise NotFoundError(f"There is no photo {args.photo_id!r}.")
-            found = pairs.of_photo(tx, args.photo_id)
+    with catalog_transaction(session) as tx:
+        if photos.get(tx, args.photo_id) is None:
+            raise NotFoundError(f"There is no photo {args.photo_id!r}.")
+        found = pairs.of_photo(tx, args.photo_id)
     rows = [
         (pair.kind, pair.first_id[:12], pair.second_id[:12], f"{pair.confidence:.2f}", why)
         for pair in found

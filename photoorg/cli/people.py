@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from photoorg.cli.output import table
+from photoorg.cli.paging import add_page, limit_of, more
 from photoorg.cli.parser import Commands
-from photoorg.cli.session import Session, running_database
+from photoorg.cli.session import ACTOR, Session, catalog_transaction, open_catalog
 from photoorg.config import PhotoOrgConfig
 from photoorg.registry import load
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from photoorg.store.catalog.faces_of_people import StoredFace
     from photoorg.store.catalog.people import Person
 
-ACTOR = "cli"
 FACE = re.compile(r"(?P<photo>[0-9a-f]{64}):(?P<number>\d{1,6})")
 ID = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
@@ -86,21 +84,7 @@ def add_to(commands: Commands) -> None:
             "faces", nargs="+", type=_face, metavar="PHOTO_ID:NUMBER", help="as `show` lists them"
         )
     for parser in (listing, show, suggestions):
-        parser.add_argument("--limit", type=int, default=50, metavar="N", help="how many (50)")
-        parser.add_argument("--after", metavar="CURSOR", help="next_cursor of the page before")
-
-
-@contextmanager
-def opened(config: PhotoOrgConfig) -> Iterator[Catalog]:
-    """The migrated catalog of a running database."""
-    from photoorg.store.catalog import Catalog
-
-    with running_database(config) as running:
-        url = running.database.url
-        assert url is not None
-        with Catalog(url.get_secret_value(), running.database) as catalog:
-            catalog.migrate()
-            yield catalog
+        add_page(parser)
 
 
 def _face(text: str) -> tuple[str, int]:
@@ -121,7 +105,7 @@ def _enable(args: argparse.Namespace, session: Session) -> None:
 
     config = session.config()
     users = [args.user] if args.user else [consent.TENANT, config.people.user]
-    with opened(config) as catalog, catalog.tenant(config.tenant) as tx:
+    with open_catalog(config) as catalog, catalog.tenant(config.tenant) as tx:
         for user in users:
             consent.agree(tx, user, ACTOR)
         agreed = consent.agreed(tx, users[-1])
@@ -148,7 +132,7 @@ def _disable(args: argparse.Namespace, session: Session) -> None:
     config = session.config()
     store = ObjectStore(config.storage.root, config.storage)
     user = args.user or TENANT
-    with opened(config) as catalog:
+    with open_catalog(config) as catalog:
         gone = withdraw(catalog, store, config.tenant, user, ACTOR)
     data = {"user": user or None, **asdict(gone)}
     session.out.reply(data, f"{gone.faces} faces and {gone.persons} persons deleted.")
@@ -173,7 +157,7 @@ def _list(args: argparse.Namespace, session: Session) -> None:
 
     config = session.config()
     named = False if args.unnamed else None
-    with opened(config) as catalog, catalog.tenant(config.tenant) as tx:
+    with open_catalog(config) as catalog, catalog.tenant(config.tenant) as tx:
         found, following = people.page(
             tx, after=args.after, limit=limit_of(args), hidden=args.hidden, named=named
         )
@@ -190,8 +174,7 @@ def _list(args: argparse.Namespace, session: Session) -> None:
 def _show(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import faces_of_people, people
 
-    config = session.config()
-    with opened(config) as catalog, catalog.tenant(config.tenant) as tx:
+    with catalog_transaction(session) as tx:
         person = people.get(tx, args.person)
         faces, following = faces_of_people.of_person(
             tx, args.person, after=args.after, limit=limit_of(args)
@@ -214,8 +197,7 @@ def _show(args: argparse.Namespace, session: Session) -> None:
 def _suggestions(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import faces_of_people, people
 
-    config = session.config()
-    with opened(config) as catalog, catalog.tenant(config.tenant) as tx:
+    with catalog_transaction(session) as tx:
         if args.refuse:
             one, two = (people.living(tx, person).person_id for person in args.refuse)
             people.refuse(tx, one, two, ACTOR)
@@ -233,8 +215,7 @@ def _suggestions(args: argparse.Namespace, session: Session) -> None:
 def _name(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import people
 
-    config = session.config()
-    with opened(config) as catalog, catalog.tenant(config.tenant) as tx:
+    with catalog_transaction(session) as tx:
         person = people.rename(tx, args.person, args.name or None, ACTOR)
     session.out.reply(asdict(person), _title(person))
 
@@ -242,8 +223,7 @@ def _name(args: argparse.Namespace, session: Session) -> None:
 def _merge(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import people
 
-    config = session.config()
-    with opened(config) as catalog, catalog.tenant(config.tenant) as tx:
+    with catalog_transaction(session) as tx:
         merge = people.merge(tx, args.kept, args.merged, ACTOR)
         person = people.get(tx, args.kept)
     undo = f"`photoorg people unmerge {args.merged}` takes it back."
@@ -255,8 +235,7 @@ def _merge(args: argparse.Namespace, session: Session) -> None:
 def _unmerge(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import people
 
-    config = session.config()
-    with opened(config) as catalog, catalog.tenant(config.tenant) as tx:
+    with catalog_transaction(session) as tx:
         merge = people.unmerge(tx, args.person, ACTOR)
         person = people.get(tx, args.person)
     session.out.reply({"merge": asdict(merge), "person": asdict(person)}, _title(person))
@@ -265,29 +244,28 @@ def _unmerge(args: argparse.Namespace, session: Session) -> None:
 def _hide(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import people
 
-    config = session.config()
-    with opened(config) as catalog, catalog.tenant(config.tenant) as tx:
+    with catalog_transaction(session) as tx:
         person = people.hide(tx, args.person, not args.undo, ACTOR)
     session.out.reply(asdict(person), _title(person))
 
 
 def _split(args: argparse.Namespace, session: Session) -> None:
     config = session.config()
-    with opened(config) as catalog:
+    with open_catalog(config) as catalog:
         new = _people(catalog, config).split(args.person, args.faces, args.name)
     session.out.reply({"person_id": new, "faces": len(args.faces)}, f"Person {new} is new.")
 
 
 def _remove(args: argparse.Namespace, session: Session) -> None:
     config = session.config()
-    with opened(config) as catalog:
+    with open_catalog(config) as catalog:
         gone = _people(catalog, config).remove(args.faces, args.person)
     session.out.reply({"removed": gone}, f"{gone} faces removed.")
 
 
 def _confirm(args: argparse.Namespace, session: Session) -> None:
     config = session.config()
-    with opened(config) as catalog:
+    with open_catalog(config) as catalog:
         person = _people(catalog, config).confirm(args.faces, args.person, None)
     session.out.reply(
         {"person_id": person, "confirmed": len(args.faces)}, f"{len(args.faces)} faces confirmed."
@@ -298,20 +276,6 @@ def face_data(face: StoredFace) -> dict[str, Any]:
     """A face without its embedding, which is nobody's business."""
     names = ("photo_id", "face_no", "box", "quality", "person_id", "source", "confidence")
     return {name: getattr(face, name) for name in names}
-
-
-def limit_of(args: argparse.Namespace) -> int:
-    """--limit, between 1 and 1000; InputError beyond."""
-    from photoorg.errors import InputError
-
-    if not 1 <= args.limit <= 1000:
-        raise InputError(f"--limit must be between 1 and 1000, not {args.limit}.")
-    return int(args.limit)
-
-
-def more(cursor: str | None) -> str:
-    """How to get the next page, in words."""
-    return f"\nmore: --after {cursor}" if cursor else ""
 
 
 def _title(person: Person) -> str:

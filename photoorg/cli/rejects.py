@@ -6,9 +6,9 @@ import argparse
 from dataclasses import asdict
 
 from photoorg.cli.output import table
+from photoorg.cli.paging import add_page, limit_of, more
 from photoorg.cli.parser import Commands
-from photoorg.cli.session import Session
-from photoorg.errors import InputError
+from photoorg.cli.session import Session, catalog_transaction
 
 
 def add_to(commands: Commands) -> None:
@@ -20,26 +20,17 @@ def add_to(commands: Commands) -> None:
         _list,
     )
     parser.add_argument("--retryable", action="store_true", help="only where a retry can help")
-    parser.add_argument("--limit", type=int, default=100, metavar="N", help="rows of one page")
-    parser.add_argument("--after", metavar="FILE", help="`next` of the page before")
+    add_page(parser, after="FILE", limit=100)
 
 
 def _list(args: argparse.Namespace, session: Session) -> None:
-    from contextlib import ExitStack
-
-    from photoorg.search.local import open_catalog
     from photoorg.store.catalog import rejects
 
-    if args.limit < 1:
-        raise InputError(f"--limit must be 1 or more, not {args.limit}.")
-    config = session.config()
-    with ExitStack() as stack:
-        with open_catalog(config, stack).tenant(config.tenant) as tx:
-            found, following = rejects.page(
-                tx, after=args.after, limit=args.limit, retryable=args.retryable
-            )
+    with catalog_transaction(session) as tx:
+        found, following = rejects.page(
+            tx, after=args.after, limit=limit_of(args), retryable=args.retryable
+        )
     rows = [(r.key, r.stage, "yes" if r.retryable else "no", r.reason) for r in found]
     text = table(rows, ("file", "stage", "retry", "reason")) if rows else "No file was rejected."
-    if following is not None:
-        text += f"\nmore: --after {following!r}"
-    session.out.reply({"rejects": [asdict(r) for r in found], "next": following}, text)
+    data = {"rejects": [asdict(r) for r in found], "next_cursor": following}
+    session.out.reply(data, text + more(following))

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from photoorg.cli.events import ACTOR, catalog_transaction, limit_of
 from photoorg.cli.output import table
+from photoorg.cli.paging import add_page, limit_of, more
 from photoorg.cli.parser import Commands
-from photoorg.cli.session import Session
+from photoorg.cli.session import ACTOR, Session, catalog_transaction
 
 EXAMPLE = """photoorg rules check rules.yaml
 where rules.yaml holds
@@ -32,8 +32,7 @@ def add_to(commands: Commands) -> None:
         "--dry-run", action="store_true", help="tell what would happen, change nothing"
     )
     runs = group.add("runs", "list what rules did", "photoorg rules runs", _runs)
-    runs.add_argument("--limit", type=int, default=50, metavar="N")
-    runs.add_argument("--after", type=int, metavar="RUN", help="the last one seen")
+    add_page(runs, after="RUN", kind=int)
     undo = group.add("undo", "put back what a run changed", "photoorg rules undo 3", _undo)
     undo.add_argument("run_id", type=int, metavar="RUN")
 
@@ -70,7 +69,7 @@ def _runs(args: argparse.Namespace, session: Session) -> None:
     rows = [(r.run_id, r.name, r.action, r.photos, r.at, r.undone_at) for r in found]
     header = ("run", "rule", "action", "photos", "at", "undone")
     text = table(rows, header) if rows else "No rule has been run yet."
-    session.out.reply({"runs": views, "next_cursor": following}, text)
+    session.out.reply({"runs": views, "next_cursor": following}, text + more(following))
 
 
 def _undo(args: argparse.Namespace, session: Session) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from photoorg.cli.output import table
+from photoorg.cli.paging import add_page, limit_of, more
 from photoorg.cli.parser import Commands
-from photoorg.cli.people import ACTOR, limit_of, more, opened
-from photoorg.cli.session import Session
+from photoorg.cli.session import ACTOR, Session, catalog_transaction, open_catalog
 from photoorg.config import PhotoOrgConfig
-from photoorg.errors import InputError
+from photoorg.errors import InputError, NotFoundError
 from photoorg.registry import load
 
 if TYPE_CHECKING:
@@ -34,15 +34,14 @@ def add_to(commands: Commands) -> None:
     cluster.add_argument("--method", choices=("hdbscan", "kmeans", "agglomerative"))
     cluster.add_argument("--linkage", choices=("complete", "average", "single", "ward"))
     cluster.add_argument(
-        "--k", metavar="N", help="how many scenes, or auto (kmeans, agglomerative)"
+        "--k", type=_count, metavar="N", help="how many scenes, or auto (kmeans, agglomerative)"
     )
     cluster.add_argument("--space", metavar="ID", help="embedding space (default: the tenant's)")
     listing = group.add("list", "list scenes, largest first", "photoorg scenes list", _list)
     show = group.add("show", "show a scene's photos", "photoorg scenes show 3", _show)
     show.add_argument("scene", type=int, metavar="ID")
     for parser in (listing, show):
-        parser.add_argument("--limit", type=int, default=50, metavar="N", help="how many (50)")
-        parser.add_argument("--after", metavar="CURSOR", help="next_cursor of the page before")
+        add_page(parser)
     group.add(
         "suggest-albums",
         "suggest albums from the scenes",
@@ -56,6 +55,13 @@ def add_to(commands: Commands) -> None:
         parser.add_argument("album", type=int, metavar="ALBUM")
     plot = group.add("plot", "draw the scenes on a map", "photoorg scenes plot scenes.png", _plot)
     plot.add_argument("file", metavar="FILE", help="the PNG to write")
+
+
+def _count(text: str) -> str:
+    """A number of scenes as it was given."""
+    if text != "auto" and not (text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither auto nor a number from 1 on")
+    return text
 
 
 def _service(catalog: Catalog, config: PhotoOrgConfig) -> SceneAlbums:
@@ -78,8 +84,7 @@ def _cluster(args: argparse.Namespace, session: Session) -> None:
 def _list(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import scenes
 
-    config = session.config()
-    with opened(config) as catalog, catalog.tenant(config.tenant) as tx:
+    with catalog_transaction(session) as tx:
         found, following = scenes.page(tx, after=args.after, limit=limit_of(args))
     rows = [(s.scene_id, s.name, s.size, f"{s.cohesion:.2f}") for s in found]
     header = ("id", "name", "photos", "cohesion")
@@ -91,8 +96,7 @@ def _list(args: argparse.Namespace, session: Session) -> None:
 def _show(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import scenes
 
-    config = session.config()
-    with opened(config) as catalog, catalog.tenant(config.tenant) as tx:
+    with catalog_transaction(session) as tx:
         scene = scenes.get(tx, args.scene)
         found, following = scenes.members(tx, args.scene, after=args.after, limit=limit_of(args))
     rows = [(m.photo_id, f"{m.score:.2f}") for m in found]
@@ -103,7 +107,7 @@ def _show(args: argparse.Namespace, session: Session) -> None:
 
 def _suggest(args: argparse.Namespace, session: Session) -> None:
     config = session.config()
-    with opened(config) as catalog:
+    with open_catalog(config) as catalog:
         made = _service(catalog, config).suggest()
     rows = [(a.album_id, a.name, a.photos, a.reason) for a in made]
     text = (
@@ -115,8 +119,7 @@ def _suggest(args: argparse.Namespace, session: Session) -> None:
 def _accept(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import albums
 
-    config = session.config()
-    with opened(config) as catalog, catalog.tenant(config.tenant) as tx:
+    with catalog_transaction(session) as tx:
         album = albums.accept(tx, args.album, ACTOR, args.name)
     session.out.reply(asdict(album), f"{album.album_id} {album.name}: {album.photos} photos.")
 
@@ -124,8 +127,7 @@ def _accept(args: argparse.Namespace, session: Session) -> None:
 def _refuse(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import albums
 
-    config = session.config()
-    with opened(config) as catalog, catalog.tenant(config.tenant) as tx:
+    with catalog_transaction(session) as tx:
         if albums.get(tx, args.album).kind != "suggested":
             raise InputError(f"Album {args.album} is no suggestion.", fix="It is the user's own.")
         albums.delete(tx, args.album, ACTOR)
@@ -133,9 +135,16 @@ def _refuse(args: argparse.Namespace, session: Session) -> None:
 
 
 def _plot(args: argparse.Namespace, session: Session) -> None:
+    from photoorg.store.catalog import scenes
+
     file = Path(args.file).expanduser()
     config = session.config()
-    with opened(config) as catalog:
+    with open_catalog(config) as catalog:
+        with catalog.tenant(config.tenant) as tx:
+            if not scenes.page(tx, limit=1)[0]:
+                raise NotFoundError(
+                    "There are no scenes to draw.", fix="`photoorg scenes cluster` looks for them."
+                )
         picture = _service(catalog, config).map()
     try:
         file.write_bytes(picture)

@@ -7,13 +7,13 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 from photoorg.cli.index import build_index, index_line
 from photoorg.cli.ingest import ingest, rejected, require_files, summary_line
 from photoorg.cli.parser import Commands, Parser
-from photoorg.cli.session import Session, override, running_database
+from photoorg.cli.session import Session, open_catalog, override, running_database
 from photoorg.config import PhotoOrgConfig
 from photoorg.errors import InputError
 from photoorg.registry import load
@@ -58,20 +58,17 @@ def _up(args: argparse.Namespace, session: Session) -> None:
 
 def _index(config: PhotoOrgConfig, session: Session) -> dict[str, Any]:
     """Build the index unless the one that serves holds every photo already."""
-    from photoorg.search.local import open_catalog
     from photoorg.stages.compaction import up_to_date
     from photoorg.store.objects import ObjectStore
 
     store = ObjectStore(config.storage.root, config.storage)
-    with ExitStack() as stack:
-        version = up_to_date(config, store, open_catalog(config, stack))
+    with open_catalog(config) as catalog:
+        version = up_to_date(config, store, catalog)
     if version is None:
         built = build_index(config)
         session.out.note(index_line(built))
         return {**built, "built": True}
-    session.out.note(
-        f"index {version.version} holds all {version.vectors} photos already: it stays as it is"
-    )
+    session.out.note(f"index {version.version} holds every photo already: it stays as it is")
     return {
         "version": version.version,
         "space": version.space_id,

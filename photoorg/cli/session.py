@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from photoorg.cli.output import Output
 from photoorg.config import PhotoOrgConfig, load, parse
+
+if TYPE_CHECKING:
+    from photoorg.store.catalog import Catalog, Transaction
+
+ACTOR = "cli"
+"""Who the audit log names for what a command changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +44,25 @@ def override(config: PhotoOrgConfig, **changes: Any) -> PhotoOrgConfig:
 
 @contextmanager
 def running_database(config: PhotoOrgConfig) -> Iterator[PhotoOrgConfig]:
-    """The configuration with the URL of a running database, for as long as the block lasts.
+    """See photoorg.store.opening, which is imported when a command needs it."""
+    from photoorg.store import opening
 
-    The steps of one command then share one embedded PostgreSQL instead of starting it in turn.
-    """
-    from photoorg.store.embedded import database_url
+    with opening.running_database(config) as running:
+        yield running
 
-    with database_url(config) as url:
-        yield override(config, database={"url": url})
+
+@contextmanager
+def open_catalog(config: PhotoOrgConfig) -> Iterator[Catalog]:
+    """See photoorg.store.opening, which is imported when a command needs it."""
+    from photoorg.store import opening
+
+    with opening.open_catalog(config) as catalog:
+        yield catalog
+
+
+@contextmanager
+def catalog_transaction(session: Session) -> Iterator[Transaction]:
+    """A transaction of the session's tenant, committed when the block ends."""
+    config = session.config()
+    with open_catalog(config) as catalog, catalog.tenant(config.tenant) as tx:
+        yield tx

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING
 
 from photoorg.cli.output import table
+from photoorg.cli.paging import add_page, limit_of, more
 from photoorg.cli.parser import Commands
-from photoorg.cli.session import Session
-from photoorg.errors import InputError
-
-if TYPE_CHECKING:
-    from photoorg.config import PhotoOrgConfig
-    from photoorg.store.catalog import Transaction
-
-ACTOR = "cli"
+from photoorg.cli.session import ACTOR, Session, catalog_transaction, open_catalog
 
 
 def add_to(commands: Commands) -> None:
@@ -31,8 +22,7 @@ def add_to(commands: Commands) -> None:
         _list,
     )
     listing.add_argument("--category", metavar="NAME", help="only of this category")
-    listing.add_argument("--limit", type=int, default=100, metavar="N", help="rows of one page")
-    listing.add_argument("--after", metavar="TAG", help="`next` of the page before")
+    add_page(listing, after="TAG", limit=100)
     mapping = group.add(
         "map",
         "let a tag belong to a category, on every photo",
@@ -56,22 +46,21 @@ def add_to(commands: Commands) -> None:
 def _list(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import tags
 
-    if args.limit < 1:
-        raise InputError(f"--limit must be 1 or more, not {args.limit}.")
-    with _transaction(session.config()) as tx:
-        found, following = tags.page(tx, after=args.after, limit=args.limit, category=args.category)
+    with catalog_transaction(session) as tx:
+        found, following = tags.page(
+            tx, after=args.after, limit=limit_of(args), category=args.category
+        )
     rows = [(t.label, t.category, t.photos, t.given) for t in found]
     header = ("tag", "category", "photos", "given by people")
     text = table(rows, header) if rows else "There are no tags."
-    if following is not None:
-        text += f"\nmore: --after {following!r}"
-    session.out.reply({"tags": [asdict(t) for t in found], "next": following}, text)
+    data = {"tags": [asdict(t) for t in found], "next_cursor": following}
+    session.out.reply(data, text + more(following))
 
 
 def _map(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import tags
 
-    with _transaction(session.config()) as tx:
+    with catalog_transaction(session) as tx:
         before = tags.map_category(tx, ACTOR, args.tag, args.category)
         now = tags.category_of(tx, args.tag)
     _reply(session, args.tag, before, now)
@@ -80,7 +69,7 @@ def _map(args: argparse.Namespace, session: Session) -> None:
 def _unmap(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import tags
 
-    with _transaction(session.config()) as tx:
+    with catalog_transaction(session) as tx:
         before = tags.unmap_category(tx, ACTOR, args.tag)
         now = tags.category_of(tx, args.tag)
     _reply(session, args.tag, before, now)
@@ -99,14 +88,12 @@ def _recompute(args: argparse.Namespace, session: Session) -> None:
     from photoorg.encoders.prompts import load_prompts, open_tagger
     from photoorg.encoders.settling import settled
     from photoorg.encoders.spaces import open_encoder
-    from photoorg.search.local import open_catalog
     from photoorg.stages.tags import recompute
     from photoorg.store.objects import ObjectStore
 
     config = session.config()
     categories = load_prompts(config.enrich.prompts)
-    with ExitStack() as stack:
-        catalog = open_catalog(config, stack)
+    with open_catalog(config) as catalog:
         config = settled(config, catalog)
         tagger = open_tagger(open_encoder(config.encoder, config.models_dir), categories)
         store = ObjectStore(config.storage.root, config.storage)
@@ -118,12 +105,3 @@ def _recompute(args: argparse.Namespace, session: Session) -> None:
 def _progress(done: int, total: int) -> None:
     if sys.stderr.isatty():
         sys.stderr.write(f"\r{done} of {total} photos" + ("\n" if done >= total else ""))
-
-
-@contextmanager
-def _transaction(config: PhotoOrgConfig) -> Iterator[Transaction]:
-    from photoorg.search.local import open_catalog
-
-    with ExitStack() as stack:
-        with open_catalog(config, stack).tenant(config.tenant) as tx:
-            yield tx

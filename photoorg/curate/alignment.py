@@ -36,8 +36,9 @@ STILL, MOVED = 0.5, 0.35
 BEST_PART = 0.7
 """Share of the tiles that is counted, the best ones: the others may be covered by something."""
 STEPS = 33
-OVERLAP = 0.3
-"""Share of one of two pictures that the other must show too."""
+OVERLAP = 0.6
+"""Share of the smaller of two pictures that the other must show too: of two crops of one photo that
+each show mostly what the other does not, nobody wants to lose one."""
 TELLING = 60
 """Two pictures with so many local features each that do not agree are two pictures."""
 COVERED = 0.25

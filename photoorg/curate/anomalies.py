@@ -1,8 +1,15 @@
-"""Photos unlike all others, told from their nearest neighbours alone."""
+"""Photos unlike all others, told from their nearest neighbours alone.
+
+A library sets its own measure: a photo is strange if its distance to the nearest other lies so far
+in the tail of these distances that ALARMS of the photos would, were nothing strange among them, and
+a second measure agrees that it lies apart. So about ALARMS of a library without strangers is shown,
+whether it is of bursts, of single shots or of both.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +25,14 @@ SURE_LOF = 1.5
 SURE_Z = 3.5
 FAR = 100
 FLOOR = 1e-4
+ALARMS = 0.01
+"""Share of photos shown where none is strange, by the nearest other alone."""
+AGREES, SOME = 0.1, 3
+"""A strange photo is among so few by density, by its k-th or by its SOME-th neighbour, too."""
+TAIL, TAIL_PHOTOS = 0.15, 8
+"""The tail that its far half is extrapolated from: a share of the photos, at least so many."""
+LEAST_WIDTH = 0.05
+"""How far apart distances (their logarithms) differ where a library's hardly do."""
 EXACT_ROWS = 50_000
 
 
@@ -27,8 +42,8 @@ class Anomalies:
 
     `nearest_n` is the cosine distance to the nearest other photo (0..2), `density_n` the local
     outlier factor (about 1 for a photo as close to its neighbours as they are to theirs), `ood_n`
-    the robust z-score of the log distance to the k-th neighbour over the library, `score_n` the
-    two together, 0..1, 0.5 where either is beyond doubt.
+    the robust z-score of the log distance to the k-th neighbour over the library, `score_n` how
+    strange the photo is, 0..1, 0.5 and more where it is to be looked at.
     """
 
     nearest_n: Floats
@@ -67,11 +82,30 @@ def measure(distance_nk: Floats, neighbour_nk: Ints) -> Anomalies:
     middle = np.median(logs)
     spread = max(1.4826 * float(np.median(np.abs(logs - middle))), 0.1)
     ood = (logs - middle) / spread
-    strange = np.maximum((factor - 1) / (SURE_LOF - 1), ood / SURE_Z)
-    # A photo near to even one other is no stranger, however sparse the rest around it is.
-    strange = np.where(distance_nk[:, 0] < 0.5 * np.exp(middle), np.minimum(strange, 0.5), strange)
+    alone = tail_share(np.log(distance[:, 0]))
+    # The k-th neighbour of a photo of an event of fewer than k says nothing; a nearer one does.
+    others = [np.log(factor), logs, np.log(distance[:, min(SOME, k) - 1])]
+    agreed = np.min([tail_share(values) for values in others], axis=0) <= AGREES
+    strange = np.log(alone) / np.log(ALARMS)
+    strange = np.where(agreed, strange, np.minimum(strange, 0.99))
     score = 1.0 - 0.5 ** np.clip(strange, 0.0, 20.0)
     return Anomalies(distance_nk[:, 0], factor, ood, score)
+
+
+def tail_share(values_n: Floats) -> Floats:
+    """The share of values that would be as large as each, by the tail of them all; 1 below it.
+
+    The tail is taken to fall off exponentially (peaks over a threshold: Pickands, 1975) from one
+    quantile through another, which up to half of the tail may be outliers without moving; nowhere
+    faster than a normal distribution of the same body.
+    """
+    share = min(0.4, max(TAIL, TAIL_PHOTOS / len(values_n)))
+    middle, start, half = np.quantile(values_n, [0.5, 1 - share, 1 - share / 2])
+    normal = NormalDist()
+    from_z, to_z = normal.inv_cdf(1 - share), normal.inv_cdf(1 - share / 2)
+    width = max(half - start, (start - middle) * (to_z - from_z) / from_z, LEAST_WIDTH)
+    shares: Floats = np.minimum(1.0, share * 0.5 ** ((values_n - start) / width))
+    return shares
 
 
 def reasons(nearest: float, density: float, ood: float) -> list[str]:
@@ -86,6 +120,6 @@ def reasons(nearest: float, density: float, ood: float) -> list[str]:
 
 
 def queue(found: Anomalies, most: int) -> Ints:
-    """Rows beyond doubt by either measure, the strangest first, at most `most`."""
+    """Rows to be looked at, the strangest first, at most `most`."""
     rows = np.flatnonzero(found.score_n >= 0.5 + 1e-9)
     return rows[np.argsort(-found.score_n[rows], kind="stable")][:most]

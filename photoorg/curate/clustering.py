@@ -58,13 +58,16 @@ class Hdbscan:
     """Density clusters of any number and shape (Campello, Moulavi and Sander, 2013).
 
     Clusters closer to each other than `epsilon` are not split (Malzer and Baum, 2020). Above
-    density.DENSE_ROWS rows the CPU works on a graph of nearest neighbours instead of all pairs.
+    density.DENSE_ROWS rows the CPU works on a graph of nearest neighbours instead of all pairs;
+    parts of it that nothing connects are taken to be `apart` from each other, or just beyond the
+    longest distance in it.
     """
 
     min_cluster_size: int = 3
     min_samples: int = 2
     epsilon: float = 0.0
     device: Device = "auto"
+    apart: float = 0.0
 
     def fit(self, x_nd: Vectors) -> Clustering:
         """See Clusterer."""
@@ -76,7 +79,11 @@ class Hdbscan:
         if on_gpu(self.device):
             return self._on_gpu(x_nd, size)
         labels_n, strengths_n, tree = fit_hdbscan(
-            x_nd, min_cluster_size=size, min_samples=self.min_samples, epsilon=self.epsilon
+            x_nd,
+            min_cluster_size=size,
+            min_samples=self.min_samples,
+            epsilon=self.epsilon,
+            apart=self.apart,
         )
         return _clustering(labels_n, strengths_n, born_at(tree, labels_n))
 

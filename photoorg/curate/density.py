@@ -13,17 +13,22 @@ from photoorg.curate.knn import neighbours
 
 DENSE_ROWS = 4_000
 NEIGHBOURS = 32
-_FAR = 4.0
-"""Twice the largest distance unit vectors can have: joins what the graph leaves apart."""
+_BEYOND = 1.001
 
 
 def fit_hdbscan(
-    x_nd: NDArray[np.float32], *, min_cluster_size: int, min_samples: int, epsilon: float
+    x_nd: NDArray[np.float32],
+    *,
+    min_cluster_size: int,
+    min_samples: int,
+    epsilon: float,
+    apart: float = 0.0,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[Any]]:
     """Labels, strengths and the condensed tree's rows (parent, child, lambda_val, child_size).
 
     Up to DENSE_ROWS rows all pairs are held (128 MB); beyond, NEIGHBOURS neighbours a row and the
-    spanning tree of these, about 3 kB a row beside the vectors.
+    spanning tree of these, about 3 kB a row beside the vectors; `apart`: see
+    mutual_reachability_tree.
     """
     from hdbscan import HDBSCAN
 
@@ -42,17 +47,21 @@ def fit_hdbscan(
         if dense:
             model.fit(np.asarray(x_nd, np.float64))
         else:
-            model.fit(mutual_reachability_tree(x_nd, NEIGHBOURS, min_samples))
+            model.fit(mutual_reachability_tree(x_nd, NEIGHBOURS, min_samples, apart))
     labels_n = np.asarray(model.labels_, np.int64)
     return labels_n, np.asarray(model.probabilities_), model.condensed_tree_.to_numpy()
 
 
-def mutual_reachability_tree(x_nd: NDArray[np.float32], k: int, min_samples: int) -> Any:
+def mutual_reachability_tree(
+    x_nd: NDArray[np.float32], k: int, min_samples: int, apart: float = 0.0
+) -> Any:
     """The minimum spanning tree of mutual reachability over k nearest neighbours, symmetric.
 
-    A sparse matrix [n, n] of n - 1 edges. Parts that no neighbourhood connects are joined at a
-    distance no two unit vectors have, so that they come apart first. A distance of 0 would not be
-    stored: it becomes a tiny one.
+    A sparse matrix [n, n] of n - 1 edges. Parts that no neighbourhood connects are joined just
+    beyond the longest edge of all, or at `apart` if that is farther: so they come apart first, but
+    hardly before their own parts do. Were it much before, HDBSCAN would take a part that holds
+    nearly all rows for one lasting cluster. A distance of 0 would not be stored: it becomes a tiny
+    one.
     """
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
@@ -71,7 +80,8 @@ def mutual_reachability_tree(x_nd: NDArray[np.float32], k: int, min_samples: int
     parts, part_of = connected_components(graph, directed=False)
     if parts > 1:
         first = np.unique(part_of, return_index=True)[1]
-        hub, far = np.full(parts - 1, first[0]), np.full(parts - 1, _FAR)
+        hub = np.full(parts - 1, first[0])
+        far = np.full(parts - 1, max(apart, _BEYOND * float(graph.data.max())))
         graph = graph + coo_matrix((far, (hub, first[1:])), shape=(n, n)).tocsr()
     tree = minimum_spanning_tree(graph)
     return (tree + tree.T).tocsr()

@@ -11,12 +11,19 @@ from typing import Any
 import numpy as np
 
 from photoorg.curate import face_rows
-from photoorg.curate.assignment import ClusterModel
 from photoorg.curate.constraints import NOBODY
 from photoorg.curate.covers import medoid
 from photoorg.curate.face_rows import FaceRows
 from photoorg.curate.groups import rows_by_label
-from photoorg.curate.persons import FIRST_NEW, Grouping, place, regroup
+from photoorg.curate.newcomers import MOST, start_persons
+from photoorg.curate.people_clusters import (
+    Made,
+    StoredModel,
+    assignments,
+    numbered,
+    stored_model,
+)
+from photoorg.curate.persons import FIRST_NEW, place, regroup
 from photoorg.curation_config import PeopleConfig
 from photoorg.errors import InputError
 from photoorg.store.catalog import (
@@ -74,13 +81,17 @@ class People:
         return self._group(space_id, anew=True)
 
     def place_new(self, space_id: str | None = None) -> PeopleSummary:
-        """Give faces without a person to the clusters there are; cluster if there are none."""
+        """Give faces without a person to the clusters there are; cluster if there are none.
+
+        Tight groups among those that are left become persons.
+        """
         return self._group(space_id, anew=False)
 
     def place_waiting(self, most: int | None = None) -> PeopleSummary | None:
         """Place faces that no grouping has looked at; None without a look at others if none waits.
 
-        Where there are no clusters yet they are made, but (`most`) only of so many faces.
+        Where there are no clusters yet they are made, but (`most`) only of so many faces; and new
+        persons start from waiting faces and those like them, at most so many.
         """
         with self._catalog.tenant(self._tenant) as tx:
             space, faces = next(iter(faces_of_people.spaces(tx)), (None, 0))
@@ -88,7 +99,7 @@ class People:
                 return None
             if most is not None and faces > most and not faces_of_people.clusters(tx, space):
                 return None
-        return self.place_new(space)
+        return self._group(space, anew=False, waiting=True, most=most or MOST)
 
     def remove(self, faces: Sequence[FaceKey], person_id: int) -> int:
         """Take faces away from a person; they never come back by themselves. How many."""
@@ -155,7 +166,9 @@ class People:
             face_decisions.link(tx, one, two, same=same, actor=self._actor)
             self._noted(tx, "faces.link", 0, [first, second], same=same)
 
-    def _group(self, space_id: str | None, *, anew: bool) -> PeopleSummary:
+    def _group(
+        self, space_id: str | None, *, anew: bool, waiting: bool = False, most: int = MOST
+    ) -> PeopleSummary:
         started = time.monotonic()
         for attempt in range(ATTEMPTS):
             with self._catalog.tenant(self._tenant) as tx:
@@ -165,34 +178,42 @@ class People:
                 space = space_id or next((name for name, _ in faces_of_people.spaces(tx)), None)
                 seen = _changes(tx)
                 rows = face_rows.read(tx, space or "")
-                model = None if anew else _model(tx, rows, space or "", self._config)
+                model = None if anew else stored_model(tx, rows, space or "", self._config)
                 if last:
-                    grouping = self._computed(rows, model)
-                    return self._written(tx, rows, grouping, model is None, space, started)
-            grouping = self._computed(rows, model)
+                    made = self._computed(rows, model, waiting, most)
+                    return self._written(tx, rows, made, space, started)
+            made = self._computed(rows, model, waiting, most)
             with self._catalog.tenant(self._tenant) as tx:
                 people.lock(tx)
                 if _changes(tx) == seen:
-                    return self._written(tx, rows, grouping, model is None, space, started)
+                    return self._written(tx, rows, made, space, started)
         raise AssertionError("the last attempt returns")
 
-    def _computed(self, rows: FaceRows, model: _Model | None) -> Grouping:
+    def _computed(
+        self, rows: FaceRows, model: StoredModel | None, waiting: bool, most: int
+    ) -> Made:
         if model is None:
-            return regroup(rows.faces, rows.told, self._config)
-        return place(rows.faces, rows.told, model.clusters, model.persons_k, self._config)
+            return Made(regroup(rows.faces, rows.told, self._config), anew=True)
+        known = model.known
+        placed = place(rows.faces, rows.told, known.model, known.person_k, self._config)
+        seeds = [not (waiting and f.placed) for f in rows.stored]
+        grouping, whole = start_persons(
+            rows.faces, rows.told, known, placed, np.array(seeds, bool), self._config, most
+        )
+        return Made(numbered(grouping, model.numbers), whole=whole, first=model.following)
 
     def _written(
         self,
         tx: Transaction,
         rows: FaceRows,
-        grouping: Grouping,
-        anew: bool,
+        made: Made,
         space: str | None,
         started: float,
     ) -> PeopleSummary:
+        grouping, anew = made.grouping, made.anew
         numbers = np.unique(grouping.person_n[grouping.person_n <= FIRST_NEW])
         new = {int(number): people.create(tx) for number in numbers[::-1]}
-        assigned = _assignments(rows, grouping, new, anew=anew)
+        assigned = assignments(rows, grouping, new, anew=anew)
         # Of a placing, most faces stay as they are: writing them again is most of its time.
         changed = [
             a
@@ -201,8 +222,8 @@ class People:
         ]
         faces_of_people.assign(tx, changed)
         face_decisions.forget_memories(tx, rows.recalled)
-        if anew and space is not None:
-            self._write_clusters(tx, rows, grouping, assigned, new, space)
+        if space is not None and (anew or grouping.clusters):
+            self._write_clusters(tx, rows, made, assigned, new, space)
         consent.remove_empty(tx)
         before_n = rows.faces.before_n
         fresh = int((before_n == NOBODY).sum())
@@ -218,7 +239,7 @@ class People:
             suggestions=len(grouping.suggestions),
             space=space,
             seconds=round(time.monotonic() - started, 3),
-            stale=not anew and fresh > STALE * max(1, len(rows.stored)),
+            stale=not anew and (not made.whole or fresh > STALE * max(1, len(rows.stored))),
         )
         told = {**summary.to_dict(), "anew": anew}
         audit.record(tx, self._actor, "people.cluster", "faces", space or "", told)
@@ -228,11 +249,13 @@ class People:
         self,
         tx: Transaction,
         rows: FaceRows,
-        grouping: Grouping,
+        made: Made,
         assigned: Sequence[Assigned],
         new: dict[int, int],
         space: str,
     ) -> None:
+        """All clusters, suggestions and covers of a clustering; of a placing, those it added."""
+        grouping = made.grouping
         origins: dict[int, Counter[int]] = {}
         for row, given in zip(range(len(rows.stored)), assigned, strict=True):
             if given.origin_id is not None:
@@ -241,20 +264,22 @@ class People:
             StoredCluster(
                 number, origins[number].most_common(1)[0][0], c.centroid, c.radius, c.size
             )
-            for number, c in enumerate(grouping.clusters)
+            for number, c in enumerate(grouping.clusters, made.first)
         ]
-        faces_of_people.replace_clusters(tx, space, clusters)
-        faces_of_people.replace_suggestions(
-            tx,
-            (
-                (new.get(s.first, s.first), new.get(s.second, s.second), s.similarity)
-                for s in grouping.suggestions
-            ),
-        )
+        asked = [
+            (new.get(s.first, s.first), new.get(s.second, s.second), s.similarity)
+            for s in grouping.suggestions
+        ]
+        if made.anew:
+            faces_of_people.replace_clusters(tx, space, clusters)
+            faces_of_people.replace_suggestions(tx, asked)
+        else:
+            faces_of_people.add_clusters(tx, space, clusters)
+            faces_of_people.add_suggestions(tx, asked)
         covers = []
         persons, number_n = np.unique(grouping.person_n, return_inverse=True)
         for person, at in zip(persons.tolist(), rows_by_label(number_n, len(persons)), strict=True):
-            if person == NOBODY:
+            if person == NOBODY or not (made.anew or person in new):
                 continue
             best = at[medoid(rows.faces.x_nd[at], rows.faces.quality_n[at], 0.5)]
             face = rows.stored[best]
@@ -280,90 +305,6 @@ class People:
     ) -> None:
         detail = {"faces": [list(face) for face in faces], **more}
         audit.record(tx, self._actor, action, "person", str(person), detail)
-
-
-@dataclass(frozen=True, slots=True)
-class _Model:
-    """Clusters of the last clustering, and whose they are."""
-
-    clusters: ClusterModel
-    persons_k: np.ndarray[Any, np.dtype[np.int64]]
-
-
-def _model(tx: Transaction, rows: FaceRows, space: str, config: PeopleConfig) -> _Model | None:
-    stored = faces_of_people.clusters(tx, space)
-    if not stored:
-        return None
-    at = {c.cluster_no: k for k, c in enumerate(stored)}
-    members = [
-        (row, at[f.cluster_no], f.core)
-        for row, f in enumerate(rows.stored)
-        if f.core is not None and f.cluster_no in at
-    ]
-    index = [row for row, _, _ in members]
-    clusters = ClusterModel(
-        rows.faces.x_nd[index],
-        np.array([k for _, k, _ in members], np.int64),
-        np.array([core for _, _, core in members], np.float64),
-        np.stack([c.centroid for c in stored]),
-        np.array([c.radius for c in stored]),
-        config.min_samples,
-    )
-    return _Model(clusters, np.array([rows.root(c.origin_id) for c in stored], np.int64))
-
-
-def _assignments(
-    rows: FaceRows, grouping: Grouping, new: dict[int, int], *, anew: bool
-) -> list[Assigned]:
-    """Who every row becomes.
-
-    A row that stays with its person keeps its origin; another takes that of most rows of its
-    cluster that are of the person, so that an un-merge takes it along.
-    """
-    persons = [None if p == NOBODY else new.get(int(p), int(p)) for p in grouping.person_n.tolist()]
-    votes: dict[tuple[int, int], Counter[int]] = {}
-    for row, person in enumerate(persons):
-        origin = rows.origins.get(row)
-        if person is not None and origin is not None and rows.root(origin) == person:
-            votes.setdefault((int(grouping.cluster_n[row]), person), Counter())[origin] += 1
-    made = []
-    for row, (face, person) in enumerate(zip(rows.stored, persons, strict=True)):
-        origin = rows.origins.get(row)
-        kept = person is not None and origin is not None and rows.root(origin) == person
-        if person is not None and not kept:
-            cluster = int(grouping.cluster_n[row])
-            tally = votes.get((cluster, person)) if cluster >= 0 else None
-            origin = tally.most_common(1)[0][0] if tally else person
-        if not anew and kept and face.person_id == person:
-            made.append(
-                Assigned(
-                    face.photo_id,
-                    face.face_no,
-                    person,
-                    origin,
-                    face.source or "assigned",
-                    face.confidence,
-                    face.cluster_no,
-                    face.core,
-                )
-            )
-            continue
-        core = float(grouping.core_n[row])
-        cluster = int(grouping.cluster_n[row])
-        source = "assigned" if np.isnan(core) else "cluster"
-        made.append(
-            Assigned(
-                face.photo_id,
-                face.face_no,
-                person,
-                origin if person is not None else None,
-                "user" if rows.told.confirmed.get(row) == person else source,
-                float(np.clip(grouping.confidence_n[row], 0.0, 1.0)),
-                cluster if cluster >= 0 else None,
-                core if cluster >= 0 and not np.isnan(core) else None,
-            )
-        )
-    return made
 
 
 def _faces(tx: Transaction, faces: Sequence[FaceKey]) -> list[StoredFace]:

@@ -76,10 +76,10 @@ class Grouping:
 
 def regroup(faces: FaceSet, told: Constraints, config: PeopleConfig) -> Grouping:
     """Cluster all faces anew, keeping the persons they were and everything people said."""
-    labels_n = _clusters(faces, told, config)
+    labels_n = found_clusters(faces, told, config)
     built = labels_n >= 0
     k = int(labels_n.max(initial=-1)) + 1
-    centroids_kd = _centroids(faces.x_nd, labels_n, k)
+    centroids_kd = centroids(faces.x_nd, labels_n, k)
     sizes_k = np.bincount(labels_n[built], minlength=k).astype(np.int64)
     persons_k = _claims(faces, labels_n, k, told)
     found = associate(
@@ -88,9 +88,9 @@ def regroup(faces: FaceSet, told: Constraints, config: PeopleConfig) -> Grouping
         persons_k,
         same=config.same_person,
         maybe=config.maybe_person,
-        apart=_Apart(faces, labels_n, persons_k, told),
+        apart=Apart(faces, labels_n, persons_k, told),
     )
-    persons_g = _persons_of_groups(found.group_k, persons_k)
+    persons_g = persons_of_groups(found.group_k, persons_k)
     core_n = np.full(len(faces), np.nan)
     core_n[built] = core_distances(faces.x_nd[built], config.min_samples)
     radii_k = born(faces.x_nd[built], labels_n[built], core_n[built])
@@ -106,7 +106,7 @@ def regroup(faces: FaceSet, told: Constraints, config: PeopleConfig) -> Grouping
     cluster_n = labels_n.copy()
     cluster_n[~built] = assign(faces.x_nd[~built], model, reach=reach, ball=reach).labels_n
     person_k = persons_g[found.group_k] if k else np.zeros(0, np.int64)
-    grouping = _settled(faces, told, cluster_n, person_k, centroids_kd, core_n)
+    grouping = settled(faces, told, cluster_n, person_k, centroids_kd, core_n)
     asked = tuple(
         Suggestion(int(persons_g[s.first]), int(persons_g[s.second]), s.similarity)
         for s in found.suggestions
@@ -123,7 +123,7 @@ def place(
     placed = assign(faces.x_nd[fresh], model, reach=reach, ball=reach)
     cluster_n = np.full(len(faces), NONE, np.int64)
     cluster_n[fresh] = placed.labels_n
-    return _settled(
+    return settled(
         faces, told, cluster_n, person_k, model.centroids_kd, np.full(len(faces), np.nan)
     )
 
@@ -134,21 +134,21 @@ def suggested(
     """Pairs of known persons whose clusters are alike enough to ask about; nothing is joined."""
     k = len(persons_k)
     found = associate(
-        _centroids(faces.x_nd, cluster_n, k),
+        centroids(faces.x_nd, cluster_n, k),
         np.bincount(cluster_n[cluster_n >= 0], minlength=k).astype(np.int64),
         persons_k,
         same=NEVER,
         maybe=config.maybe_person,
-        apart=_Apart(faces, cluster_n, persons_k, told),
+        apart=Apart(faces, cluster_n, persons_k, told),
     )
-    persons_g = _persons_of_groups(found.group_k, persons_k)
+    persons_g = persons_of_groups(found.group_k, persons_k)
     return tuple(
         Suggestion(int(persons_g[s.first]), int(persons_g[s.second]), s.similarity)
         for s in found.suggestions
     )
 
 
-def _clusters(faces: FaceSet, told: Constraints, config: PeopleConfig) -> Ints:
+def found_clusters(faces: FaceSet, told: Constraints, config: PeopleConfig) -> Ints:
     """Labels 0..k-1 of the faces that clusters are built from, NONE for the others."""
     labels_n = np.full(len(faces), NONE, np.int64)
     good = np.flatnonzero(faces.quality_n >= config.min_quality)
@@ -178,7 +178,9 @@ def _density(x_nd: Vectors, config: PeopleConfig) -> Ints:
     wide = np.zeros((len(x_nd) + size, x_nd.shape[1] + 1), np.float32)
     wide[: len(x_nd), :-1] = x_nd
     wide[len(x_nd) :, -1] = 1.0
-    engine = Hdbscan(size, config.min_samples, euclidean(config.same_face), config.device)
+    engine = Hdbscan(
+        size, config.min_samples, euclidean(config.same_face), config.device, apart=euclidean(0.0)
+    )
     labels_n = engine.fit(wide).labels_n
     nowhere = labels_n[len(x_nd)]
     labels_n = labels_n[: len(x_nd)].copy()
@@ -187,11 +189,12 @@ def _density(x_nd: Vectors, config: PeopleConfig) -> Ints:
     return labels_n
 
 
-def _centroids(x_nd: Vectors, labels_n: Ints, k: int) -> Vectors:
-    centroids = np.zeros((k, x_nd.shape[1]), np.float32)
+def centroids(x_nd: Vectors, labels_n: Ints, k: int) -> Vectors:
+    """The mean direction of each of k labels [k, dim]."""
+    means_kd = np.zeros((k, x_nd.shape[1]), np.float32)
     for label, rows in enumerate(rows_by_label(labels_n, k)):
-        centroids[label] = mean_direction(x_nd[rows])
-    return centroids
+        means_kd[label] = mean_direction(x_nd[rows])
+    return means_kd
 
 
 def _claims(faces: FaceSet, labels_n: Ints, k: int, told: Constraints) -> Ints:
@@ -221,7 +224,7 @@ def _claims(faces: FaceSet, labels_n: Ints, k: int, told: Constraints) -> Ints:
     return claims_k
 
 
-class _Apart:
+class Apart:
     """Whether something speaks against two clusters being one person."""
 
     def __init__(self, faces: FaceSet, labels_n: Ints, persons_k: Ints, told: Constraints) -> None:
@@ -244,6 +247,7 @@ class _Apart:
                 tally[person] = tally.get(person, 0) + 1
 
     def __call__(self, a: int, b: int) -> bool:
+        """Asked of two clusters."""
         one, two = int(self._persons[a]), int(self._persons[b])
         if frozenset((a, b)) in self._cannot or frozenset((one, two)) in self._told.strangers:
             return True
@@ -258,7 +262,7 @@ class _Apart:
         return denied > 0 and 2 * denied >= int((self._labels == cluster).sum())
 
 
-def _persons_of_groups(group_k: Ints, persons_k: Ints) -> Ints:
+def persons_of_groups(group_k: Ints, persons_k: Ints) -> Ints:
     """The known person of each group of clusters, or a new one."""
     persons_g = np.full(int(group_k.max(initial=-1)) + 1, NOBODY, np.int64)
     np.maximum.at(persons_g, group_k, persons_k)
@@ -267,7 +271,7 @@ def _persons_of_groups(group_k: Ints, persons_k: Ints) -> Ints:
     return persons_g
 
 
-def _settled(
+def settled(
     faces: FaceSet,
     told: Constraints,
     cluster_n: Ints,

@@ -25,7 +25,7 @@ DEEPEST = 24
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class NumberCondition(_Strict):
@@ -202,7 +202,11 @@ def read_rules(path: Path) -> RuleBook:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise NotFoundError(f"There is no file {path}.", fix="Check the path.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read: {error.strerror}.", fix="Name a file of rules."
+        ) from None
+    except (UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise InputError(f"{path} cannot be read as YAML: {error}.") from None
     try:
         return parse_rules(data)
@@ -214,8 +218,12 @@ def parse_rules(data: Any) -> RuleBook:
     """Rules from plain data: {"rules": [...]}, a list of rules, or one rule."""
     if isinstance(data, list):
         data = {"rules": data}
-    elif isinstance(data, dict) and "rules" not in data:
-        data = {"rules": [data]}
+    elif isinstance(data, dict):
+        data = data if "rules" in data else {"rules": [data]}
+    else:
+        raise InputError(
+            "There are no rules in it.", fix="See `photoorg rules check --help` for an example."
+        )
     _check_fields(data, 0)
     try:
         return RuleBook.model_validate(data)

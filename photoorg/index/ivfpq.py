@@ -12,18 +12,21 @@ import numpy as np
 from photoorg.errors import ConfigError
 from photoorg.index import faiss_io, gpu, seal
 from photoorg.index.base import FloatMatrix, Ids, Mask
+from photoorg.index.faiss_index import FaissIndex
 
-KIND = "ivfpq"
 BLOCK = 32
 """Fast-scan codes are stored in blocks of this many vectors."""
 
 
-class IvfPqIndex:
+class IvfPqIndex(FaissIndex):
     """Approximate search: the `effort` nearest of the inverted lists are scanned.
 
     Product quantization: Jegou et al., TPAMI 2011; OPQ: Ge et al., CVPR 2013; 4-bit fast scan:
     Andre et al., VLDB 2015. Scores are those of the codes; a shard re-scores the candidates.
     """
+
+    kind = "ivfpq"
+    exact = False
 
     def __init__(self, dim: int, factory: str = "IVF64,PQ16x4fs", *, use_gpu: bool = False) -> None:
         faiss = faiss_io.library()
@@ -56,32 +59,9 @@ class IvfPqIndex:
         self._lender: IvfPqIndex | None = None
 
     @property
-    def kind(self) -> str:
-        """The registry name, "ivfpq"."""
-        return KIND
-
-    @property
-    def dim(self) -> int:
-        """Dimension of its vectors."""
-        return int(self._index.d)
-
-    @property
-    def exact(self) -> bool:
-        """False: candidates are re-scored."""
-        return False
-
-    @property
-    def faiss(self) -> Any:
-        """The FAISS index beneath."""
-        return self._index
-
-    @property
     def max_effort(self) -> int:
         """Number of inverted lists."""
         return int(self._ivf.nlist)
-
-    def __len__(self) -> int:
-        return int(self._index.ntotal)
 
     def train(self, x_nd: FloatMatrix) -> None:
         """Learn rotation, centroids and codebooks; wants 39 to 256 vectors per list."""
@@ -104,26 +84,32 @@ class IvfPqIndex:
             x_nd = faiss_io.rows_of(x_nd, self.dim)
             self._index.add_with_ids(x_nd, np.ascontiguousarray(ids_n, dtype=np.int64))
 
-    def search(
-        self,
-        x_nd: FloatMatrix,
-        k: int,
-        *,
-        effort: int | None = None,
-        allowed: Mask | Any | None = None,
-    ) -> tuple[FloatMatrix, Ids]:
-        """Scores and ids, both [n, k]; see Index.search."""
-        return faiss_io.search(self._index, x_nd, k, self.search_parameters(effort, allowed))
+    def search_parameters(
+        self, effort: int | None, allowed: Mask | Any | None, *, lists: Ids | None = None
+    ) -> Any:
+        """Nprobe and selector as FAISS takes them for one call.
 
-    def search_parameters(self, effort: int | None, allowed: Mask | Any | None) -> Any:
-        """Nprobe and selector as FAISS takes them for one call."""
+        Given `lists`, only the nearest of those are scanned; so the centroids of others are not
+        even compared with the query. FAISS does so where `picks` says it.
+        """
         faiss = faiss_io.library()
 
         wanted: dict[str, Any] = {"nprobe": min(effort or int(self._ivf.nprobe), self.max_effort)}
         if allowed is not None:
             wanted["sel"] = faiss_io.selector(allowed)
+        if lists is not None:
+            some = np.zeros(self.max_effort, np.bool_)
+            some[lists] = True
+            wanted["quantizer_params"] = faiss.SearchParameters(sel=faiss_io.selector(some))
         inner = faiss.SearchParametersIVF(**wanted)
         return faiss.SearchParametersPreTransform(index_params=inner) if self._nested else inner
+
+    @property
+    def picks(self) -> bool:
+        """Whether single lists can be told apart: their centroids are in a flat index."""
+        faiss = faiss_io.library()
+
+        return isinstance(faiss.downcast_index(self._ivf.quantizer), faiss.IndexFlat)
 
     def list_of_rows(self) -> Ids:
         """The inverted list of each dense id [rows]."""
@@ -137,15 +123,22 @@ class IvfPqIndex:
                 found[faiss.rev_swig_ptr(lists.get_ids(number), size)] = number
         return found
 
-    def lists_near(self, x_nd: FloatMatrix) -> Ids:
-        """All lists per query [n, lists], in the order in which growing effort takes them in."""
+    def nearness(self, x_nd: FloatMatrix) -> FloatMatrix:
+        """Inner products of queries with the centroids of all lists, [n, lists].
+
+        One matrix product: FAISS's own search for all lists sorts them in a heap, which takes
+        longer than a whole search without a filter.
+        """
         faiss = faiss_io.library()
 
+        assert self.picks, "centroids are in a flat index"
         x_nd = faiss_io.rows_of(x_nd, self.dim)
         if self._nested:
             for i in range(self._index.chain.size()):
                 x_nd = faiss.downcast_VectorTransform(self._index.chain.at(i)).apply(x_nd)
-        near: Ids = self._ivf.quantizer.search(x_nd, self.max_effort)[1]
+        quantizer = faiss.downcast_index(self._ivf.quantizer)
+        values = faiss.rev_swig_ptr(quantizer.get_xb(), self.max_effort * int(quantizer.d))
+        near: FloatMatrix = x_nd @ values.reshape(self.max_effort, -1).T
         return near
 
     def share(self, other: Self) -> None:
@@ -190,14 +183,10 @@ class IvfPqIndex:
         transforms = [faiss.downcast_VectorTransform(chain.at(i)) for i in range(chain.size())]
         return sum(int(t.A.size() + t.b.size()) for t in transforms if hasattr(t, "A"))
 
-    def save(self, path: Path, *, space: str = "") -> seal.Seal:
-        """Write one sealed file."""
-        return faiss_io.write(self._index, path, part="base", kind=KIND, space=space)
-
     @classmethod
     def load(cls, path: Path, *, mmap: bool = False, verify: bool = True) -> Self:
         """Read what save wrote; codes stay in memory, as fast-scan blocks cannot be mapped."""
-        found = seal.check(path, part="base", kind=KIND, verify=verify)
+        found = seal.check(path, part="base", kind=cls.kind, verify=verify)
         index = cls.__new__(cls)
         index._adopt(faiss_io.read(path, found, mmap=False))
         return index

@@ -62,6 +62,19 @@ def comparable(keys_n32: PhotoKeys) -> NDArray[np.bytes_]:
     return np.ascontiguousarray(keys_n32).view(f"S{BYTES}").reshape(-1)
 
 
+def names_of(photo_ids: Sequence[str]) -> NDArray[np.bytes_]:
+    """Hex ids as sortable scalars [n], in the order given; of none, too."""
+    return comparable(as_keys(photo_ids)) if photo_ids else np.zeros(0, f"S{BYTES}")
+
+
+def contains(sorted_n: NDArray[np.bytes_], wanted_m: NDArray[np.bytes_]) -> NDArray[np.bool_]:
+    """For each of the wanted whether it is among the sorted, [m]."""
+    if not len(sorted_n):
+        return np.zeros(len(wanted_m), bool)
+    at = np.minimum(np.searchsorted(sorted_n, wanted_m), len(sorted_n) - 1)
+    return np.asarray(sorted_n[at] == wanted_m)
+
+
 class PhotoIds:
     """The sorted ids of a shard, mapped from its file: row -> id, id -> row by binary search."""
 

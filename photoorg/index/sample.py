@@ -21,11 +21,14 @@ class Sample:
     """At most `size` photos: those whose hashed ids are smallest (bottom-k sampling).
 
     Any split of the same photos over tasks, in any order, merges to the same sample. Vectors are
-    kept as float16, as they are stored: `views` of them side by side for each photo.
+    kept as float16, as they are stored: `views` of them side by side for each photo. With `share`
+    below 1 only ids whose hash lies in that lowest part are looked at: a task that sees a part of
+    the photos then sends no more than its part of the sample.
     """
 
-    def __init__(self, size: int, dim: int, *, views: int = 1) -> None:
+    def __init__(self, size: int, dim: int, *, views: int = 1, share: float = 1.0) -> None:
         self._size = size
+        self._bound = np.uint64(min(int(share * 2**64), 2**64 - 1))
         self._dim = dim
         self.keys: PhotoKeys = np.zeros((0, 32), np.uint8)
         self._rank = np.zeros(0, np.uint64)
@@ -43,6 +46,8 @@ class Sample:
         """Offer rows."""
         keys = as_keys(photo_ids)
         rank = _rank(keys)
+        offered = rank <= self._bound
+        keys, rank, x_nd = keys[offered], rank[offered], x_nd[offered]
         if len(self) == self._size and len(self):
             low = rank <= self._rank[-1]
             keys, rank, x_nd = keys[low], rank[low], x_nd[low]

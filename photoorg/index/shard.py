@@ -15,7 +15,7 @@ from photoorg.index.ivfpq import IvfPqIndex
 from photoorg.index.manifest import IndexManifest, ShardInfo, file_name
 from photoorg.index.photo_ids import PhotoIds
 from photoorg.index.rescore import Rescorer
-from photoorg.index.subset import GATHER_MOST, Subset
+from photoorg.index.subset import GATHER_MOST, AllowedLists, Subset
 from photoorg.index.views import all_rows, best_views
 from photoorg.registry import INDEXES, resolve
 from photoorg.space import EmbeddingSpace
@@ -28,6 +28,8 @@ SCAN_SHARE = 0.01
 """Below this share of allowed rows comparing them all is faster and exact."""
 GATHERED_SHARE = 0.02
 """The same where their codes were gathered."""
+FOLLOW = 3.0
+"""Allowed rows looked at by an uneven filter, over the rows looked at without one."""
 
 
 class Shard:
@@ -190,35 +192,38 @@ class Shard:
             return _in_order(*self.index.search(x_nd, k, allowed=allowed))
         if effort is not None:
             return _in_order(*self._refine(x_nd, k, wanted, effort, allowed))
-        if some is not None and isinstance(self.index, IvfPqIndex):
+        if some is not None and isinstance(self.index, IvfPqIndex) and self.index.picks:
             counts = some.uneven(self.index)
             if counts is not None:
-                return _in_order(*self._follow(x_nd, k, wanted, counts, allowed))
+                return _in_order(*self._follow(self.index, x_nd, k, wanted, counts, allowed))
         return _in_order(*self._fill(x_nd, k, wanted, share, allowed))
 
     def _follow(
-        self, x_nd: FloatMatrix, k: int, wanted: int, counts: Ids, allowed: Any
+        self,
+        index: IvfPqIndex,
+        x_nd: FloatMatrix,
+        k: int,
+        wanted: int,
+        counts: AllowedLists,
+        allowed: Any,
     ) -> tuple[FloatMatrix, Ids]:
         """Search as many lists per query as hold the allowed rows that no filter would look at.
 
         What a filter allows is seldom spread by chance: near one query nearly all is allowed, near
-        another next to nothing, and an effort for the average would miss most there.
+        another next to nothing, and an effort for the average would miss most there. Lists without
+        an allowed row are passed over.
         """
-        limit = self.index.max_effort
-        assert isinstance(self.index, IvfPqIndex), "only inverted files have lists"
-        mean = self._rows / limit
-        rows_wanted = min(int(counts.sum()), max(self.effort * mean, 2.0 * k))
-        seen_nl = np.cumsum(counts[self.index.lists_near(x_nd)], axis=1)
-        effort_n = np.maximum(self.effort, (seen_nl < rows_wanted).sum(axis=1) + 1)
-        # Queries of about the same effort share a call.
-        step_n = 2 ** np.ceil(2 * np.log2(np.minimum(effort_n, limit))).astype(np.int64)
-        scores = np.full((len(x_nd), k), -np.inf, np.float32)
-        rows = np.full((len(x_nd), k), -1, np.int64)
-        for step in np.unique(step_n):
-            some = np.flatnonzero(step_n == step)
-            effort = min(limit, math.ceil(math.sqrt(step)))
-            scores[some], rows[some] = self._refine(x_nd[some], k, wanted, effort, allowed)
-        return scores, rows
+        enough = max(FOLLOW * self.effort * self._rows / index.max_effort, 2.0 * k)
+        near_nl = index.nearness(x_nd)
+        found = [
+            self._refine(x_nd[i : i + 1], k, wanted, len(lists), allowed, lists=lists)
+            for i, lists in enumerate(
+                counts.near(near_l, self.effort, enough) for near_l in near_nl
+            )
+        ]
+        none = np.zeros((0, k))
+        scores = np.concatenate([none.astype(np.float32), *(scores for scores, _ in found)])
+        return scores, np.concatenate([none.astype(np.int64), *(rows for _, rows in found)])
 
     def _rather_scan(self, allowed: Subset, wanted: int) -> bool:
         """Whether comparing every allowed row is cheaper than searching lists for them.
@@ -251,12 +256,23 @@ class Shard:
         return scores, rows
 
     def _refine(
-        self, x_nd: FloatMatrix, k: int, wanted: int, effort: int, allowed: Mask | Any | None
+        self,
+        x_nd: FloatMatrix,
+        k: int,
+        wanted: int,
+        effort: int,
+        allowed: Mask | Any | None,
+        *,
+        lists: Ids | None = None,
     ) -> tuple[FloatMatrix, Ids]:
         found = max(1, min(k, self._rows))
+        if lists is None:
+            stage = self.index.search_parameters(effort, allowed)
+        else:
+            assert isinstance(self.index, IvfPqIndex), "only inverted files have lists"
+            stage = self.index.search_parameters(effort, allowed, lists=lists)
         parameters = faiss_io.library().IndexRefineSearchParameters(
-            k_factor=max(1.0, min(wanted, self._rows) / found),
-            base_index_params=self.index.search_parameters(effort, allowed),
+            k_factor=max(1.0, min(wanted, self._rows) / found), base_index_params=stage
         )
         return faiss_io.search(self._refined, x_nd, k, parameters)
 
@@ -334,5 +350,7 @@ def _candidates(k: int, factor: int) -> int:
 
 def _in_order(scores: FloatMatrix, rows: Ids) -> tuple[FloatMatrix, Ids]:
     """Equal scores by row, which is by photo id; padding (-1) stays last."""
+    if bool((scores[:, 1:] < scores[:, :-1]).all()):
+        return scores, rows
     order = np.lexsort((np.where(rows < 0, np.iinfo(np.int64).max, rows), -scores), axis=1)
     return np.take_along_axis(scores, order, 1), np.take_along_axis(rows, order, 1)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 UNEVEN = 2.0
 """Variance over mean of allowed rows a list, from which on a filter goes along with content."""
+SORT_FIRST, SORT_MORE = 16, 8
+"""Of the lists so many times the usual effort are sorted at first, and so many times more then."""
 GATHER_MOST = 100_000
 """Rows whose codes are copied together for an exact scan: at 512 bytes each 50 MB."""
 
@@ -35,7 +37,7 @@ class Subset:
     def __init__(self, shard: Shard, mask: Mask) -> None:
         self.mask = all_rows(mask, shard.views)
         self.count = int(np.count_nonzero(self.mask))
-        self._uneven: tuple[Ids | None] | None = None
+        self._uneven: tuple[AllowedLists | None] | None = None
         self._source = shard.index.faiss if shard.index.exact else shard.rescorer.faiss
 
     @property
@@ -54,15 +56,15 @@ class Subset:
         rows = np.append(self._rows, -1)
         return scores, rows[places]
 
-    def uneven(self, lists: IvfPqIndex) -> Ids | None:
-        """Allowed rows of each inverted list [lists]; None where they are spread as by chance."""
+    def uneven(self, lists: IvfPqIndex) -> AllowedLists | None:
+        """Allowed rows of each inverted list; None where they are spread as by chance."""
         if self._uneven is None:
             list_n = lists.list_of_rows()
             counts = np.bincount(list_n[self._rows], minlength=lists.max_effort)
             whole = np.bincount(list_n, minlength=lists.max_effort)
             expected = whole * self.share
             spread = float(((counts - expected) ** 2).sum() / max(1.0, expected.sum()))
-            self._uneven = (counts if spread > UNEVEN else None,)
+            self._uneven = (AllowedLists(counts) if spread > UNEVEN else None,)
         return self._uneven[0]
 
     def memory_bytes(self) -> int:
@@ -91,6 +93,32 @@ class Subset:
             codes = faiss.rev_swig_ptr(source.codes.data(), int(source.ntotal) * size)
             some.add_sa_codes(np.ascontiguousarray(codes.reshape(-1, size)[self._rows]))
         return some
+
+
+class AllowedLists:
+    """How many allowed rows each inverted list holds, and which lists a query deserves."""
+
+    def __init__(self, counts_l: Ids) -> None:
+        self._lists = np.flatnonzero(counts_l)
+        self._counts = counts_l[self._lists]
+
+    def near(self, near_l: FloatMatrix, least: int, enough: float) -> Ids:
+        """The nearest lists that hold allowed rows: `least` of them, more until there are `enough`.
+
+        `near_l` is the query's nearness to every list. Fewer only where all of them are given.
+        """
+        far_s = -near_l[self._lists]
+        size = len(far_s)
+        depth = min(size, SORT_FIRST * least)
+        while True:
+            # Mostly a few of thousands are taken, so not all of them are sorted.
+            first = np.argpartition(far_s, depth - 1)[:depth] if depth < size else np.arange(size)
+            first = first[np.argsort(far_s[first])]
+            seen = np.cumsum(self._counts[first])
+            taken = max(least, int(np.searchsorted(seen, enough)) + 1)
+            if taken <= depth or depth == size:
+                return np.asarray(self._lists[first[:taken]])
+            depth = min(size, SORT_MORE * depth)
 
 
 class AllowedPhotos:

@@ -86,7 +86,9 @@ class CatalogQueries:
 
     async def words(self, tenant: str, text: str, limit: int, chosen: Filter | None) -> Words:
         """The best photos for the words of a text; without words, those allowed, newest first."""
-        return await self._in_thread(self._words, tenant, text, limit, chosen)
+        narrowed = text and chosen is not None and not chosen.empty
+        share = await self.share(tenant, chosen) if narrowed and chosen is not None else 1.0
+        return await self._in_thread(self._words, tenant, text, limit, chosen, share)
 
     def close(self) -> None:
         """Let the threads end."""
@@ -142,9 +144,11 @@ class CatalogQueries:
             sql = ALLOWED.format(condition=made.condition)
             return {i for (i,) in tx.conn.execute(sql.encode(), values)}
 
-    def _words(self, tenant: str, text: str, limit: int, chosen: Filter | None) -> Words:
+    def _words(
+        self, tenant: str, text: str, limit: int, chosen: Filter | None, share: float
+    ) -> Words:
         made = None if chosen is None or chosen.empty else compile_filter(chosen)
         with self._catalog.tenant(tenant) as tx:
             if not text and made is not None:
                 return newest(tx, limit, made)
-            return find_words(tx, text, limit, made)
+            return find_words(tx, text, limit, made, share)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from photoorg.config import PhotoOrgConfig
 from photoorg.curation_config import GatesConfig
-from photoorg.errors import IndexNotReadyError, InputError
+from photoorg.errors import ConflictError, IndexNotReadyError, InputError
 from photoorg.models import IndexVersion
 from photoorg.search.dual import overlap, rank_correlation, score_drift
 from photoorg.search.live import LiveShards, load_shards
@@ -108,8 +108,8 @@ class Comparer:
         """Compare with the version that serves, keep the verdict, and return it.
 
         `golden` are labels by photo id: `average_precision` is taken of the vectors of those photos
-        in either space. IndexNotReadyError where nothing serves, InputError where `golden` names no
-        photos that both hold.
+        in either space. IndexNotReadyError where nothing serves, ConflictError for a version that
+        is not whole, InputError where `golden` names no photos that both hold.
         """
         with self._catalog.tenant(self._config.tenant) as tx:
             default = spaces.get_default(tx, "image")
@@ -123,6 +123,12 @@ class Comparer:
                 raise InputError(
                     f"Version {candidate.version} serves already.",
                     fix="Name another one of `photoorg index list`.",
+                )
+            if candidate.status in ("building", "deleted"):
+                raise ConflictError(
+                    f"Index version {candidate.version!r} is {candidate.status}: there is nothing "
+                    "to compare.",
+                    fix="Choose one that is shadow or deprecated (`photoorg index list`).",
                 )
             found = indexes.get(tx, candidate.space_id, candidate.version)
             space = spaces.get(tx, candidate.space_id)

@@ -44,7 +44,7 @@ IN_ALBUM = (
 
 @dataclass(slots=True)
 class Compiled:
-    """An SQL condition that is true or false, never null, and the values it names."""
+    """An SQL condition, which rows fail by null as by false, and the values it names."""
 
     condition: str
     values: dict[str, Any]
@@ -85,13 +85,14 @@ def _filter(f: Filter, put: _Values) -> str:
         (f.favourite, lambda wanted, v: "p.favourite" if wanted else "NOT p.favourite"),
         (f.archived, lambda wanted, v: f"p.archived_at IS {'NOT ' if wanted else ''}NULL"),
     ]
-    # A comparison with what is not known is null: here it counts as false, so that `not` is a not.
-    said = [f"coalesce({make(value, put)}, false)" for value, make in simple if value is not None]
+    said = [make(value, put) for value, make in simple if value is not None]
     said += [_filter(inner, put) for inner in f.and_ or ()]
     if f.or_ is not None:
         said.append(f"({' OR '.join(_filter(inner, put) for inner in f.or_)})")
     if f.not_ is not None:
-        said.append(f"NOT {_filter(f.not_, put)}")
+        # A comparison with what is not known is null, which counts as false: so `not` is a not.
+        # Only there: an index can be used for a comparison, not for what it is coalesced to.
+        said.append(f"NOT coalesce({_filter(f.not_, put)}, false)")
     return f"({' AND '.join(said)})" if said else "true"
 
 

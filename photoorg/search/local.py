@@ -22,8 +22,8 @@ from photoorg.search.reader import CatalogReader
 from photoorg.search.service import SearchService
 from photoorg.search.slots import LocalSlot
 from photoorg.store.catalog import Catalog
-from photoorg.store.embedded import database_url
 from photoorg.store.objects import ObjectStore
+from photoorg.store.opening import open_catalog
 
 CACHE = "~/.cache/photoorg/indexes"
 
@@ -32,7 +32,7 @@ CACHE = "~/.cache/photoorg/indexes"
 def open_search(config: PhotoOrgConfig) -> Iterator[SearchService]:
     """A SearchService over the configured store and database; the encoder loads when needed."""
     with ExitStack() as stack:
-        catalog = open_catalog(config, stack)
+        catalog = stack.enter_context(open_catalog(config))
         store = ObjectStore(config.storage.root, config.storage)
         embedder = local_embedder(settled(config, catalog))
         reader = local_reader(config, catalog, store)
@@ -74,15 +74,6 @@ def local_service(
 def local_neighbours(config: PhotoOrgConfig) -> Neighbours:
     """What shards found for hot photos, as much of it as one process may keep."""
     return Neighbours(config.search.cached_neighbours, config.search.cache_seconds)
-
-
-def open_catalog(config: PhotoOrgConfig, stack: ExitStack) -> Catalog:
-    """The migrated catalog; the embedded database runs until `stack` is closed."""
-    catalog = stack.enter_context(
-        Catalog(stack.enter_context(database_url(config)), config.database)
-    )
-    catalog.migrate()
-    return catalog
 
 
 def local_embedder(config: PhotoOrgConfig) -> LocalEmbedder:

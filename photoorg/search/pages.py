@@ -310,7 +310,7 @@ class Pages:
                 # Fewer near the query than in the whole library: look only where they are.
                 only = FilterPlan("subset")
                 return await self._candidates(q, k, pool, position, only, begun=begun)
-        known = await self._photos.photos(q.tenant, best.ids)
+        known = await self._photos.photos(q.tenant, [i for i in best.ids if i in kept])
         bonds: Mapping[str, Bonds] = {}
         if q.facts.bonds != NO_BONDS and self._queries is not None:
             bonds = await self._queries.bonds(q.tenant, best.ids)

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-OVER_FETCH_SHARE = 0.3
+OVER_FETCH_SHARE = 0.06
 """From this share of allowed photos on, checking what was found beats a set of all ids."""
 MARGIN = 1.5
 SLACK = 10

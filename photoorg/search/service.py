@@ -364,11 +364,12 @@ def _unit(vector: Sequence[float], space: EmbeddingSpace) -> Vector:
             f"The vector has {x_d.size} numbers; space {space.name!r} has {space.dim} dimensions.",
             fix=f"Give {space.dim} numbers made by the same encoder.",
         )
-    norm = float(np.linalg.norm(x_d)) if np.isfinite(x_d).all() else float("nan")
+    with np.errstate(over="ignore", invalid="ignore"):
+        norm = float(np.linalg.norm(x_d))
     if not np.isfinite(norm) or norm == 0.0:
         raise InputError(
-            "The vector holds values that are not finite, or only zeros.",
-            fix="Give finite numbers, not all of them zero.",
+            "The vector holds values that are not finite or far too large, or only zeros.",
+            fix="Give finite numbers of ordinary size, not all of them zero.",
         )
     unit: Vector = (x_d / norm).astype(np.float32)
     return unit

@@ -13,18 +13,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from photoorg.search.filter_sql import FOUND, Compiled
+from photoorg.search.postings import Match, best_photos, read_lists
 from photoorg.store.catalog.connection import Transaction
 
 MAX_WORDS = 32
 PREFIX_MIN, PREFIX_MOST, PREFIX_FACTOR = 3, 16, 0.7
 FUZZY_MIN, FUZZY_MOST, FUZZY_LIKE = 4, 6, 0.4
-POSTINGS_MOST = 20_000
-"""Photos looked at for one word: those where it weighs most, then the newest."""
-EVENT_WEIGHT = 0.3
-"""Postings of this weight stand for all photos of an event, by its number below 0."""
 RARITY_OF = 1e6
 LAST = chr(0x10FFFF)
 
@@ -34,14 +30,16 @@ FROM unnest(string_to_array(photoorg_words(%s), ' ')) WITH ORDINALITY w(word, n)
 WHERE word <> '' ORDER BY n LIMIT %s
 """
 PREFIXED = """
-WITH RECURSIVE e(word) AS (
-    (SELECT word FROM text_postings WHERE tenant_id = %(tenant)s
-        AND word > %(low)s AND word < %(high)s ORDER BY word LIMIT 1)
+SELECT t.n - 1, l.word FROM unnest(%(lows)s::text[], %(highs)s::text[]) WITH ORDINALITY
+    t(low, high, n),
+LATERAL (WITH RECURSIVE e(word) AS (
+    (SELECT p.word FROM text_postings p WHERE p.tenant_id = %(tenant)s
+        AND p.word > t.low COLLATE "C" AND p.word < t.high COLLATE "C" ORDER BY p.word LIMIT 1)
     UNION ALL
     SELECT (SELECT p.word FROM text_postings p WHERE p.tenant_id = %(tenant)s
-        AND p.word > e.word AND p.word < %(high)s ORDER BY p.word LIMIT 1)
+        AND p.word > e.word AND p.word < t.high COLLATE "C" ORDER BY p.word LIMIT 1)
     FROM e WHERE e.word IS NOT NULL
-) SELECT word FROM e WHERE word IS NOT NULL LIMIT %(most)s
+) SELECT word FROM e WHERE word IS NOT NULL LIMIT %(most)s) l
 """
 FUZZY = """
 WITH wanted AS (SELECT gram FROM photoorg_grams(%(word)s)),
@@ -55,37 +53,10 @@ shared AS (
 )
 SELECT word, alike FROM likeness WHERE alike >= %(like)s ORDER BY alike DESC, word LIMIT %(most)s
 """
-COUNT = """
-SELECT w.word, (SELECT count(*) FROM (SELECT FROM text_postings p
-    WHERE p.tenant_id = %(tenant)s AND p.word = w.word LIMIT %(most)s) counted)
-FROM unnest(%(words)s::text[]) w(word)
+THERE = """
+SELECT w.word FROM unnest(%(words)s::text[]) w(word) WHERE EXISTS (SELECT FROM text_postings p
+    WHERE p.tenant_id = %(tenant)s AND p.word = w.word COLLATE "C")
 """
-SEARCH = """
-SELECT encode(t.photo_id, 'hex'), found.score, found.terms FROM (
-    SELECT text_no, sum(best)::real AS score, bit_or(1::bigint << term) AS terms FROM (
-        SELECT h.text_no, e.term, max(h.weight * e.boost) AS best
-        FROM unnest(%(words)s::text[], %(terms)s::integer[], %(boosts)s::real[])
-            e(word, term, boost),
-        LATERAL (
-            (SELECT text_no, weight FROM text_postings p WHERE p.tenant_id = %(tenant)s
-                AND p.word = e.word COLLATE "C" ORDER BY p.word DESC, p.weight DESC, p.text_no DESC
-                LIMIT %(per_word)s)
-            UNION ALL
-            (SELECT t.text_no, v.weight FROM text_postings v
-                JOIN event_photos l ON l.tenant_id = %(tenant)s AND l.event_id = -v.text_no
-                JOIN photo_texts t ON t.tenant_id = %(tenant)s AND t.photo_id = l.photo_id
-                WHERE v.tenant_id = %(tenant)s AND v.word = e.word COLLATE "C"
-                AND v.weight = %(event_weight)s::real AND v.text_no < 0 LIMIT %(per_word)s)) h
-        GROUP BY h.text_no, e.term) by_term
-    GROUP BY text_no ORDER BY score DESC, text_no DESC) found
-JOIN photo_texts t ON t.tenant_id = %(tenant)s AND t.text_no = found.text_no
-JOIN photos p ON p.tenant_id = %(tenant)s AND p.photo_id = t.photo_id
-WHERE {condition} ORDER BY found.score DESC, found.text_no DESC LIMIT %(limit)s
-"""
-# Candidates come in order of score, and few of them are needed: look them up one by one.
-ONE_BY_ONE = (
-    "SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true)"
-)
 NEWEST = """
 SELECT encode(p.photo_id, 'hex') FROM photos p WHERE p.tenant_id = %(tenant)s AND {condition}
 ORDER BY p.captured_at DESC NULLS LAST, p.photo_id LIMIT %(limit)s
@@ -107,23 +78,22 @@ class Words:
     whole: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class _Match:
-    term: int
-    word: str
-    factor: float
-
-
-def find_words(tx: Transaction, text: str, limit: int, chosen: Compiled | None = None) -> Words:
+def find_words(
+    tx: Transaction,
+    text: str,
+    limit: int,
+    chosen: Compiled | None = None,
+    share: float = 1.0,
+) -> Words:
     """The `limit` best photos for the words of `text`, of those that a filter allows.
 
-    A text without words (or of stop words only, which no photo has) finds nothing.
+    A text without words (or of stop words only, which no photo has) finds nothing. `share` is
+    about which share of the photos the filter allows; it says where to begin, not what is found.
     """
     terms = _terms(tx, text)
-    matches: list[_Match] = []
+    matches: list[Match] = []
     notes: list[str] = []
-    for number, (word, stem) in enumerate(terms):
-        found = _matches(tx, number, word, stem)
+    for (word, stem), found in zip(terms, _matches(tx, terms), strict=True):
         matches += found
         alike = [m.word for m in found if m.word not in (word, stem) and m.factor < PREFIX_FACTOR]
         if not found:
@@ -132,20 +102,19 @@ def find_words(tx: Transaction, text: str, limit: int, chosen: Compiled | None =
             notes.append(f'"{word}" was read as {" or ".join(alike[:3])}')
     if not matches:
         return Words(notes=tuple(notes))
-    rarity, common = _rarity(tx, [m.word for m in matches])
-    notes += [f'"{w}" is very common: only its best {POSTINGS_MOST} photos count' for w in common]
-    # One word alone: its postings are in the order of the answer, so a few of them are enough.
-    few = 2 * limit + 100 if len({m.word for m in matches}) == 1 and chosen is None else None
-    rows = _search(tx, matches, rarity, limit, chosen, few or POSTINGS_MOST)
-    if few is not None and len(rows) < limit:
-        rows = _search(tx, matches, rarity, limit, chosen, POSTINGS_MOST)
+    lists = read_lists(tx, list(dict.fromkeys(m.word for m in matches)))
+    rarity = {w: 1 + math.log(RARITY_OF / max(1, n)) for w, n in lists.counts.items()}
+    rows, whole = best_photos(tx, matches, rarity, lists, limit, chosen, share)
+    if not whole and len(rows) < limit:
+        common = " and ".join(f'"{w}"' for w in lists.cut)
+        notes.append(f"{common}: very common, only the best {lists.depth} photos of each count")
     names = [word for word, _ in terms]
     return Words(
         tuple(photo_id for photo_id, _, _ in rows),
         tuple(float(score) for _, score, _ in rows),
         {i: tuple(n for t, n in enumerate(names) if hit >> t & 1) for i, _, hit in rows},
         tuple(notes),
-        len(rows) < limit,
+        whole,
     )
 
 
@@ -164,53 +133,31 @@ def _terms(tx: Transaction, text: str) -> list[tuple[str, str]]:
     return list(dict.fromkeys(kept or [(word, word) for word, _ in rows]))
 
 
-def _matches(tx: Transaction, number: int, word: str, stem: str) -> list[_Match]:
-    tenant = tx.tenant
-    exact = list(dict.fromkeys((word, stem)))
-    there = [w for w, n in _counts(tx, exact, 1) if n]
-    found = [_Match(number, w, 1.0) for w in there]
-    if len(word) >= PREFIX_MIN:
-        values = {"tenant": tenant, "low": word, "high": word + LAST, "most": PREFIX_MOST}
-        longer = [w for (w,) in tx.conn.execute(PREFIXED, values) if w not in there]
-        found += [_Match(number, w, PREFIX_FACTOR) for w in longer]
-    if not found and len(word) >= FUZZY_MIN:
-        # Photos' words are kept as stems: compare like with like.
-        values = {"tenant": tenant, "word": stem, "like": FUZZY_LIKE, "most": FUZZY_MOST}
-        rows = tx.conn.execute(FUZZY, values).fetchall()
-        found = [_Match(number, w, min(0.69, float(alike))) for w, alike in rows]
+def _matches(tx: Transaction, terms: Sequence[tuple[str, str]]) -> list[list[Match]]:
+    """Of each term the words of photos it stands for."""
+    exact = list(dict.fromkeys(word for term in terms for word in term))
+    asked = {"tenant": tx.tenant, "words": exact}
+    there = {word for (word,) in tx.conn.execute(THERE, asked)}
+    begun = [n for n, (word, _) in enumerate(terms) if len(word) >= PREFIX_MIN]
+    lows = [terms[n][0] for n in begun]
+    values = {"tenant": tx.tenant, "lows": lows, "highs": [low + LAST for low in lows]}
+    longer: dict[int, list[str]] = {}
+    for at, word in tx.conn.execute(PREFIXED, values | {"most": PREFIX_MOST}):
+        longer.setdefault(begun[at], []).append(word)
+    found = []
+    for number, (word, stem) in enumerate(terms):
+        same = [w for w in dict.fromkeys((word, stem)) if w in there]
+        some = [Match(number, w, 1.0) for w in same]
+        some += [Match(number, w, PREFIX_FACTOR) for w in longer.get(number, ()) if w not in same]
+        found.append(some or _alike(tx, number, word, stem))
     return found
 
 
-def _counts(tx: Transaction, words: Sequence[str], most: int) -> list[tuple[str, int]]:
-    values = {"tenant": tx.tenant, "words": list(words), "most": most}
-    return tx.conn.execute(COUNT, values).fetchall()
-
-
-def _rarity(tx: Transaction, words: Sequence[str]) -> tuple[dict[str, float], list[str]]:
-    counts = _counts(tx, list(dict.fromkeys(words)), POSTINGS_MOST + 1)
-    rarity = {w: 1 + math.log(RARITY_OF / max(1, n)) for w, n in counts}
-    return rarity, [w for w, n in counts if n > POSTINGS_MOST]
-
-
-def _search(
-    tx: Transaction,
-    matches: Sequence[_Match],
-    rarity: Mapping[str, float],
-    limit: int,
-    chosen: Compiled | None,
-    per_word: int,
-) -> list[tuple[Any, ...]]:
-    condition = FOUND if chosen is None else f"{FOUND} AND {chosen.condition}"
-    values = {
-        "tenant": tx.tenant,
-        "words": [m.word for m in matches],
-        "terms": [m.term for m in matches],
-        "boosts": [m.factor * rarity[m.word] for m in matches],
-        "per_word": per_word,
-        "event_weight": EVENT_WEIGHT,
-        "limit": limit,
-        **({} if chosen is None else chosen.values),
-    }
-    tx.conn.execute(ONE_BY_ONE)
-    sql = SEARCH.format(condition=condition)
-    return tx.conn.execute(sql.encode(), values, prepare=False).fetchall()
+def _alike(tx: Transaction, number: int, word: str, stem: str) -> list[Match]:
+    """Words that a misspelt one is like."""
+    if len(word) < FUZZY_MIN:
+        return []
+    # Photos' words are kept as stems: compare like with like.
+    values = {"tenant": tx.tenant, "word": stem, "like": FUZZY_LIKE, "most": FUZZY_MOST}
+    rows = tx.conn.execute(FUZZY, values).fetchall()
+    return [Match(number, w, min(0.69, float(alike))) for w, alike in rows]

@@ -91,7 +91,7 @@ def up_to_date(config: PhotoOrgConfig, store: ObjectStore, catalog: Catalog) -> 
         version, seq = found
         unchanged = delta.waiting(tx, space.id, seq) == (0, 0)
         live = originals.live_count(tx)
-    whole = unchanged and live == version.vectors
+    whole = unchanged and live * len(space.views) == version.vectors
     return version if whole and store.exists(f"{version.location.rstrip('/')}/{NAME}") else None
 
 
@@ -104,6 +104,7 @@ def compact_here(
 ) -> tuple[Waiting, IndexManifest]:
     """Fold the default space's changes in this process and let the new version serve.
 
+    Cutoffs of searches stay as they are; the job (`photoorg index compact`) looks at those too.
     ConflictError where the library outgrew its quantizers: that takes a build, which is a job.
     """
     with catalog.tenant(config.tenant) as tx:

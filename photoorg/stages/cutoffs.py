@@ -25,7 +25,7 @@ from photoorg.index.views import nearness
 from photoorg.space import EmbeddingSpace
 from photoorg.stages.publish import new_version
 from photoorg.stages.vectors import VectorSnapshot
-from photoorg.store.catalog import Catalog, Transaction, spaces, thresholds
+from photoorg.store.catalog import Catalog, Transaction, originals, spaces, thresholds
 from photoorg.store.catalog.thresholds import Change
 from photoorg.store.objects import ObjectStore
 
@@ -35,6 +35,8 @@ SAMPLE = 1_000
 PROBES = 400
 """Of them, those whose best neighbour is looked for in the whole library."""
 PICTURES, TEXTS = 32, 100
+CUTOFFS = ("search.image", "search.text")
+"""How the names of cutoffs begin."""
 
 Keys = NDArray[np.uint8]
 
@@ -97,22 +99,54 @@ class Background:
 
 
 def calibrate(
-    config: PhotoOrgConfig, catalog: Catalog, space: EmbeddingSpace, actor: str
+    config: PhotoOrgConfig,
+    catalog: Catalog,
+    space: EmbeddingSpace,
+    actor: str,
+    encoder: Encoder | None = None,
 ) -> Fitted:
     """Fit the cutoffs of the configured tenant in a space, and put them in force.
 
-    Where the space's encoder cannot be had, only queries by image and vector get one.
+    `encoder` is the space's, if it is open already. Where it cannot be had, only queries by image
+    and vector get one.
     """
-    fitted = fit_with_encoder(config, catalog, space)
+    fitted = fit_with_encoder(config, catalog, space, encoder)
     with catalog.tenant(config.tenant) as tx:
         apply(tx, fitted, actor)
     return fitted
 
 
-def fit_with_encoder(config: PhotoOrgConfig, catalog: Catalog, space: EmbeddingSpace) -> Fitted:
-    """Fit them with the space's encoder, if it can be had."""
+def refit(
+    config: PhotoOrgConfig,
+    catalog: Catalog,
+    space: EmbeddingSpace,
+    actor: str,
+    encoder: Encoder | None = None,
+) -> bool:
+    """Calibrate anew where the library changed much since; whether that was so.
+
+    Cutoffs that people set or took back are left as they are. They belong to what the library
+    holds, not to a version: one that was folded from another keeps them.
+    """
+    with catalog.tenant(config.tenant) as tx:
+        known = thresholds.fitted_to(tx, space.id)
+        photos = originals.live_count(tx)
+    sizes = [known[name] for name in known if name.startswith(CUTOFFS)]
+    last = [size for size in sizes if size is not None]
+    near = bool(last) and abs(photos - max(last)) < config.index.compact_share * max(last)
+    if photos < LEAST_PHOTOS or near or len(last) < len(sizes):
+        return False
+    return bool(calibrate(config, catalog, space, actor, encoder).cutoffs)
+
+
+def fit_with_encoder(
+    config: PhotoOrgConfig, catalog: Catalog, space: EmbeddingSpace, encoder: Encoder | None = None
+) -> Fitted:
+    """Fit them with the space's encoder: the one given, or one that can be had."""
     store = ObjectStore(config.storage.root, config.storage)
-    return fit_search(catalog, store, config.tenant, space, lambda: _encoder(config, space))
+    return fit_search(
+        catalog, store, config.tenant, space, lambda: encoder or _encoder(config, space)
+    )
 
 
 def fit_search(
@@ -215,4 +249,5 @@ def apply(tx: Transaction, fitted: Fitted, actor: str) -> Change:
 
     A kind of query that nothing was fitted to keeps what it has.
     """
-    return thresholds.change(tx, fitted.space.id, fitted.thresholds(), actor)
+    photos = originals.live_count(tx)
+    return thresholds.change(tx, fitted.space.id, fitted.thresholds(), actor, photos=photos)

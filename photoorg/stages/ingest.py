@@ -166,7 +166,13 @@ def cpu_stages(
     stages, threads = wanted(config), config.ingest.fetch_threads
     short, long = decode_sides(config)
     line: list[Stage] = [
-        FindVideos(store, config.tenant, keep=keep_data, threads=threads),
+        FindVideos(
+            store,
+            config.tenant,
+            keep=keep_data,
+            threads=threads,
+            max_seconds=config.imaging.live_video_seconds,
+        ),
         Decode(
             GuardedDecoder(config.imaging),
             short_side=max(short, least_side),

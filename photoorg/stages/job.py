@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import chain, islice
@@ -23,12 +23,12 @@ from photoorg.config import PhotoOrgConfig
 from photoorg.errors import NotFoundError
 from photoorg.models import SourceFile
 from photoorg.space import EmbeddingSpace
-from photoorg.stages.companions import pair_videos
+from photoorg.stages.companions import missing_videos, pair_videos
 from photoorg.stages.ingest import stage_versions, wanted
 from photoorg.stages.pairs import pair_photos
 from photoorg.stages.parts import INGEST, REJECTS
 from photoorg.stages.plan import IngestPlan
-from photoorg.store.catalog import Catalog, photos, runs, spaces
+from photoorg.store.catalog import Catalog, indexes, photos, runs, spaces
 from photoorg.store.catalog.listing import Listing
 from photoorg.store.layout import run_dir
 from photoorg.store.objects import ObjectStore
@@ -50,6 +50,7 @@ class IngestSummary:
     `new` the files this invocation worked on, `images_per_second` those over `seconds`. The video
     of a live photo is a further file of its still's photo, so it counts among the duplicates:
     `live_videos` of them. `waiting_videos` of the rejects are such videos without their still.
+    `behind` names further spaces that the library is moving between, which lack the new photos.
     """
 
     files: int
@@ -64,6 +65,7 @@ class IngestSummary:
     dry_run: bool = False
     live_videos: int = 0
     waiting_videos: int = 0
+    behind: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON form."""
@@ -115,8 +117,8 @@ class IngestJob:
         parts.
         """
         intent = self._intent(uris)
-        unfinished = [] if force else self._unfinished(intent)
-        waiting = {uri for work in unfinished for uri in _uris(work.run, range(work.parts))}
+        waiting: set[str] = set()
+        unfinished = [] if force else self._unfinished(intent, waiting)
         fresh = self._fresh(listing, uris, waiting, force=force)
         new = self._new_run(_first(fresh, limit), intent, plan, dry_run=dry_run)
         if not listing.files:
@@ -142,7 +144,10 @@ class IngestJob:
         keys = work.run.read_part(part, name=KEYS)
         stored = self._config.ingest.originals == "copy"
         with self._catalog.tenant(self._config.tenant) as tx:
-            photos.copy_part(tx, work.run_id, part, table, rejects, keys=keys, stored=stored)
+            missing = missing_videos(tx, self._store, rejects) if stored else set()
+            photos.copy_part(
+                tx, work.run_id, part, table, rejects, keys=keys, stored=stored, missing=missing
+            )
 
     def load_committed(self, work: Work) -> None:
         """Load the parts a killed job committed but did not get to load."""
@@ -168,6 +173,14 @@ class IngestJob:
         count = pair_photos(self._catalog, tenant, run_ids) if run_ids else 0
         return count + pair_videos(self._catalog, tenant)
 
+    def behind(self) -> tuple[str, ...]:
+        """Names of the spaces, beside the job's own, that serve or are to."""
+        if self._space is None:
+            return ()
+        with self._catalog.tenant(self._config.tenant) as tx:
+            coming = indexes.live_spaces(tx, statuses=indexes.COMING)
+        return tuple(space.name for space in coming if space.id != self._space.id)
+
     def _intent(self, uris: Sequence[str]) -> dict[str, Any]:
         return {
             "sources": sorted(uris),
@@ -176,7 +189,8 @@ class IngestJob:
             "originals": self._config.ingest.originals,
         }
 
-    def _unfinished(self, intent: dict[str, Any]) -> list[Work]:
+    def _unfinished(self, intent: dict[str, Any], uris: set[str]) -> list[Work]:
+        """Runs to go on with; the files of all of them are added to `uris`."""
         prefix = run_dir(self._config.tenant, INGEST, "")
         found = []
         for run in find_runs(self._store, prefix):
@@ -186,7 +200,11 @@ class IngestJob:
             done = set(run.parts())
             todo = tuple(n for n in range(info["parts"]) if n not in done)
             log.info("Going on with run %s: %d parts to do.", info["run"], len(todo))
-            waiting = sum(1 for _ in _uris(run, todo))
+            waiting = 0
+            for part in range(info["parts"]):
+                names = run.read_part(part, name=KEYS)["uri"].to_pylist()
+                uris.update(names)
+                waiting += 0 if part in done else len(names)
             found.append(Work(info["run"], run, todo, info["parts"], info["files"], waiting))
         return found
 
@@ -225,11 +243,6 @@ class IngestJob:
         info = {"run": run_id, "intent": intent, "parts": parts, "files": count}
         run.write_json("run.json", info)
         return Work(run_id, run, tuple(range(parts)), parts, count, count)
-
-
-def _uris(run: Run, parts: Iterable[int]) -> Iterator[str]:
-    for part in parts:
-        yield from run.read_part(part, name=KEYS)["uri"].to_pylist()
 
 
 def _keys(files: Sequence[SourceFile], part: int) -> pa.Table:

@@ -1,7 +1,8 @@
 """Stored photos into another space: what is to do, what is done, and how a part is embedded.
 
 A run is named by the index version it leads to. It has numbered key files; a part is done when its
-vectors are committed. A killed run goes on where it stopped, with the same version.
+vectors are committed. A killed run goes on where it stopped, with the same version. Where a version
+is whole already, a run embeds what it lacks.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from photoorg.encoders.base import Encoder
 from photoorg.encoders.crops import encode_photos, short_side
 from photoorg.errors import DecodeError
 from photoorg.imaging.guard import GuardedDecoder
-from photoorg.index.photo_ids import as_keys, comparable
-from photoorg.models import Rejection, Rgb
+from photoorg.index.manifest import NAME
+from photoorg.index.photo_ids import contains, names_of
+from photoorg.models import IndexVersion, Rejection, Rgb
 from photoorg.space import EmbeddingSpace
 from photoorg.stages.parts import REJECTS
 from photoorg.stages.publish import Publisher, new_version
@@ -65,7 +67,9 @@ class ReembedJob:
         self._catalog = catalog
         self._space = space
         self._tenant = config.tenant
-        self.version = self._unfinished() or new_version()
+        unfinished = self._unfinished()
+        self._going_on = unfinished is not None
+        self.version = unfinished or new_version()
         self._run = Run(store, run_dir(self._tenant, REEMBED, self.version))
         self._vectors = Run(store, vectors_dir(self._tenant, space.id, self.version))
 
@@ -76,6 +80,25 @@ class ReembedJob:
         """
         Publisher(self._store, self._tenant, self._space, self.version).begin(self._catalog)
         self._run.write_json(INFO, {"space": self._space.id, "version": self.version})
+
+    def standing(self) -> IndexVersion | None:
+        """The version of the space that serves, or waits to; None if a new one is to be built.
+
+        That is so where there is none, and where a killed run goes on.
+        """
+        if self._going_on:
+            return None
+        with self._catalog.tenant(self._tenant) as tx:
+            found = indexes.serving(tx, self._space.id)
+        if found is None or found[0].status not in ("active", "shadow"):
+            return None
+        whole = self._store.exists(f"{found[0].location.rstrip('/')}/{NAME}")
+        return found[0] if whole else None
+
+    def join(self, version: str) -> None:
+        """Note that what is embedded now is for a version that is whole already."""
+        info = {"space": self._space.id, "version": self.version, "joins": version}
+        self._run.write_json(INFO, info)
 
     def todo(self) -> list[int]:
         """Parts to embed now: those left over, or else those of photos that lack a vector.
@@ -114,8 +137,8 @@ class ReembedJob:
         known = self._known()
         with self._catalog.tenant(self._tenant) as tx:
             for chunk in _chunks(originals.live(tx), 10_000):
-                names = comparable(as_keys([photo_id for photo_id, _ in chunk]))
-                here = _contains(known, names)
+                names = names_of([photo_id for photo_id, _ in chunk])
+                here = contains(known, names)
                 yield from (row for row, has in zip(chunk, here, strict=True) if not has)
 
     def _known(self) -> NDArray[np.bytes_]:
@@ -123,13 +146,13 @@ class ReembedJob:
         found: list[NDArray[np.bytes_]] = [np.zeros(0, "S32")]
         for run in find_runs(self._store, vectors_dir(self._tenant, self._space.id, "")):
             for part in run.parts():
-                found.append(_names(run.read_part(part)["photo_id"].to_pylist()))
+                found.append(names_of(run.read_part(part)["photo_id"].to_pylist()))
         for part in self._run.parts(REJECTS):
-            found.append(_names(self._run.read_part(part, name=REJECTS)["key"].to_pylist()))
+            found.append(names_of(self._run.read_part(part, name=REJECTS)["key"].to_pylist()))
         with self._catalog.tenant(self._tenant) as tx:
             seq = 0
             while events := delta.since(tx, self._space.id, seq):
-                found.append(_names([e.photo_id for e in events if e.op == "add"]))
+                found.append(names_of([e.photo_id for e in events if e.op == "add"]))
                 seq = events[-1].seq
         return np.sort(np.concatenate(found))
 
@@ -248,17 +271,6 @@ class ReembedParts:
 def _rejects(failed: Sequence[Rejection]) -> pa.Table:
     columns = [[getattr(why, f.name) for why in failed] for f in schema.REJECTS]
     return pa.table(columns, schema=schema.with_version(schema.REJECTS))
-
-
-def _names(photo_ids: Sequence[str]) -> NDArray[np.bytes_]:
-    return comparable(as_keys(photo_ids)) if photo_ids else np.zeros(0, "S32")
-
-
-def _contains(sorted_n: NDArray[np.bytes_], wanted_m: NDArray[np.bytes_]) -> NDArray[np.bool_]:
-    if not len(sorted_n):
-        return np.zeros(len(wanted_m), bool)
-    at = np.minimum(np.searchsorted(sorted_n, wanted_m), len(sorted_n) - 1)
-    return np.asarray(sorted_n[at] == wanted_m)
 
 
 def _chunks(items: Iterator[tuple[str, str]], size: int) -> Iterator[list[tuple[str, str]]]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from photoorg import schema
-from photoorg.index.photo_ids import as_keys, comparable
+from photoorg.index.photo_ids import as_keys, comparable, contains
 from photoorg.space import EmbeddingSpace
 from photoorg.store.catalog import Transaction, delta, photos
 from photoorg.store.layout import vectors_dir
@@ -21,6 +21,7 @@ Keys = NDArray[np.uint8]
 Halves = NDArray[np.float16]
 LIVE = "live"
 CHANGES = "changes"
+SOURCES = "sources.json"
 ROWS = 100_000
 Source = tuple[str, int, str]
 """A vector file: the run's folder, the part's number, its family."""
@@ -29,8 +30,8 @@ Source = tuple[str, int, str]
 class VectorSnapshot:
     """What an index version is to hold, frozen at one position of the delta log.
 
-    The live photos and the vectors of the log are written to a scratch folder, so that every
-    worker of a build sees the same moment without asking the catalog.
+    The live photos, the vectors of the log and the list of vector files are written to a scratch
+    folder, so that every worker of a build sees the same moment without asking the catalog.
     """
 
     def __init__(self, store: ObjectStore, tenant: str, space: EmbeddingSpace, scratch: str):
@@ -38,6 +39,7 @@ class VectorSnapshot:
         self._tenant = tenant
         self._space = space
         self._scratch = Run(store, scratch)
+        self._sorted: NDArray[np.bytes_] | None = None
 
     def take(self, tx: Transaction) -> tuple[int, int]:
         """Freeze it; returns the position in the delta log and the number of live photos.
@@ -52,22 +54,23 @@ class VectorSnapshot:
             self._scratch.write_part(number, table, name=LIVE)
             live += len(ids)
         self._write_changes(tx, seq)
+        self._scratch.write_json(SOURCES, {"sources": self._list()})
         return seq, live
 
     def sources(self) -> list[Source]:
-        """Every file of vectors, oldest run first, the changes of the log last."""
-        prefix = vectors_dir(self._tenant, self._space.id, "")
-        runs = find_runs(self._store, prefix.rstrip("/"))
-        stored = [(run.directory, part, "part") for run in runs for part in run.parts()]
-        changed = self._scratch.parts(CHANGES)
-        return stored + [(self._scratch.directory, part, CHANGES) for part in changed]
+        """Every file of vectors there was, oldest run first, the changes of the log last."""
+        found = self._scratch.read_json(SOURCES)
+        assert found is not None, "a snapshot is taken before it is read"
+        return [
+            (str(directory), int(part), str(kind)) for directory, part, kind in found["sources"]
+        ]
 
     def batches(self, sources: Iterable[Source]) -> Iterator[tuple[Keys, Halves]]:
         """Keys [n, 32] and float16 vectors [n, space.width] of the live photos in the files."""
         live = self._live()
         for directory, part, family in sources:
             keys, x_nd = self._read(directory, part, family)
-            mask = _contains(live, comparable(keys))
+            mask = contains(live, comparable(keys))
             if mask.any():
                 yield keys[mask], x_nd[mask]
 
@@ -79,6 +82,13 @@ class VectorSnapshot:
     def discard(self) -> None:
         """Remove the scratch folder."""
         self._scratch.delete()
+
+    def _list(self) -> list[Source]:
+        prefix = vectors_dir(self._tenant, self._space.id, "")
+        runs = find_runs(self._store, prefix.rstrip("/"))
+        stored = [(run.directory, part, "part") for run in runs for part in run.parts()]
+        changed = self._scratch.parts(CHANGES)
+        return stored + [(self._scratch.directory, part, CHANGES) for part in changed]
 
     def _write_changes(self, tx: Transaction, head: int) -> None:
         seq = number = 0
@@ -95,17 +105,27 @@ class VectorSnapshot:
                 return
 
     def _live(self) -> NDArray[np.bytes_]:
-        parts = self._scratch.parts(LIVE)
-        if not parts:
-            return np.zeros(0, "S32")
-        ids = [self._scratch.read_part(n, LIVE)["photo_id"].to_pylist() for n in parts]
-        return np.sort(np.concatenate([comparable(as_keys(chunk)) for chunk in ids]))
+        """The live photos, sorted; read once, however many groups of files are asked for."""
+        if self._sorted is None:
+            keys = [
+                comparable(as_keys(self._scratch.read_part(n, LIVE)["photo_id"].to_pylist()))
+                for n in self._scratch.parts(LIVE)
+            ]
+            self._sorted = np.sort(np.concatenate(keys)) if keys else np.zeros(0, "S32")
+        return self._sorted
 
     def _read(self, directory: str, part: int, family: str) -> tuple[Keys, Halves]:
-        table = Run(self._store, directory).read_part(part, name=family)
-        schema.require_space(table.schema, self._space, f"{directory} part {part}")
-        flat = table["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        return as_keys(table["photo_id"].to_pylist()), flat.reshape(len(table), self._space.width)
+        return read_vectors(Run(self._store, directory), part, self._space, family)
+
+
+def read_vectors(
+    run: Run, part: int, space: EmbeddingSpace, family: str = "part"
+) -> tuple[Keys, Halves]:
+    """Keys [n, 32] and vectors [n, space.width] of a part; SpaceMismatchError."""
+    table = run.read_part(part, name=family)
+    schema.require_space(table.schema, space, f"{run.directory} part {part}")
+    flat = table["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return as_keys(table["photo_id"].to_pylist()), flat.reshape(len(table), space.width)
 
 
 def vector_table(
@@ -116,13 +136,6 @@ def vector_table(
     halves = pa.array(np.ascontiguousarray(x_nw, np.float16).ravel())
     vectors = pa.FixedSizeListArray.from_arrays(halves, space.width)
     return pa.table([pa.array(photo_ids, pa.string()), vectors], schema=target)
-
-
-def _contains(sorted_n: NDArray[np.bytes_], wanted_m: NDArray[np.bytes_]) -> NDArray[np.bool_]:
-    if not len(sorted_n):
-        return np.zeros(len(wanted_m), bool)
-    at = np.minimum(np.searchsorted(sorted_n, wanted_m), len(sorted_n) - 1)
-    return np.asarray(sorted_n[at] == wanted_m)
 
 
 def _chunks(ids: Iterator[str], size: int) -> Iterator[list[str]]:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import EllipsisType
 
 from photoorg.curation_config import MigrationConfig
-from photoorg.errors import ConflictError, IndexNotReadyError, InputError, NotFoundError
+from photoorg.errors import (
+    ConflictError,
+    IndexNotReadyError,
+    InputError,
+    NotFoundError,
+    PhotoOrgError,
+)
 from photoorg.models import IndexVersion
 from photoorg.space import EmbeddingSpace, Kind
+from photoorg.stages.coverage import Coverage, Gap
 from photoorg.store.catalog import (
     Catalog,
     Transaction,
@@ -26,7 +35,10 @@ from photoorg.store.catalog import (
 from photoorg.store.catalog.reports import Holder
 from photoorg.store.catalog.switches import Action, Switch
 
+log = logging.getLogger(__name__)
 POLL_S = 0.25
+LOOKS = 5
+"""How often a version is looked over anew where photos keep coming."""
 Place = tuple[str, str]
 """(space id, version)"""
 
@@ -44,7 +56,8 @@ class Versions:
     """The versions of one tenant's indexes, and which of them serves.
 
     Changes of what serves exclude one another: of two that began from the same state, the first to
-    commit wins and the other is a ConflictError.
+    commit wins and the other is a ConflictError. `coverage` looks a version over before it serves;
+    jobs that activate what they just made of the one before do without.
     """
 
     def __init__(
@@ -52,12 +65,14 @@ class Versions:
         catalog: Catalog,
         tenant: str,
         config: MigrationConfig,
+        coverage: Coverage | None = None,
         *,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._catalog = catalog
         self._tenant = tenant
         self._config = config
+        self._coverage = coverage
         self._sleep = sleep
 
     def state(self, space_id: str | None = None) -> State:
@@ -85,15 +100,20 @@ class Versions:
 
         Asks the slots to hold it, waits until all report that they do, then switches in one
         transaction. A version of another space needs a comparison that passed its gates, unless
-        `force`. IndexNotReadyError if slots are not ready in time, ConflictError if another switch
-        was faster or the gates did not pass. `basis` is the last switch that the caller knows of
-        (left out: the last one now).
+        `force`, and must hold every photo; one of the same space must hold all that are found now.
+        IndexNotReadyError if slots are not ready in time, ConflictError if another switch was
+        faster, the gates did not pass or photos are lacking. `basis` is the last switch that the
+        caller knows of (left out: the last one now).
         """
         target = self.find(version, space_id)
         return self._change(target, "cutover", actor, force=force, wait_s=wait_s, basis=basis)
 
     def rollback(self, *, actor: str, kind: Kind = "image", wait_s: float | None = None) -> Switch:
-        """Let serve again what served before the last switch; NotFoundError if that is gone."""
+        """Let serve again what served before the last switch; NotFoundError if that is gone.
+
+        It is not held up by photos that came only to what served since: their number is
+        `lacking` of the switch.
+        """
         with self._catalog.tenant(self._tenant) as tx:
             last = switches.last(tx, kind)
             if last is None or last.from_space is None or last.from_version is None:
@@ -102,7 +122,14 @@ class Versions:
                     fix="`photoorg index list` shows the versions there are.",
                 )
             target = _find(tx, last.from_version, last.from_space)
-        return self._change(target, "rollback", actor, force=True, wait_s=wait_s)
+            if target.status == "deleted":
+                space = _space(tx, target.space_id)
+                raise NotFoundError(
+                    f"Version {target.version}, which served before, was removed since.",
+                    fix=f"`photoorg reembed --space {space.name}` makes another of its space.",
+                )
+        done = self._change(target, "rollback", actor, force=True, wait_s=wait_s, look=False)
+        return self._counted(done, target)
 
     def canary(
         self, version: str, share: float, *, actor: str, wait_s: float | None = None
@@ -126,6 +153,7 @@ class Versions:
                 _require_usable(target)
                 indexes.want(tx, target.space_id, target.version)
         if share:
+            self._look_over(target)
             self._wait(target, self._limit(wait_s))
         with self._catalog.tenant(self._tenant) as tx:
             delta.lock(tx)
@@ -147,29 +175,91 @@ class Versions:
         force: bool,
         wait_s: float | None,
         basis: Switch | EllipsisType | None = ...,
+        look: bool = True,
     ) -> Switch:
+        limit_s = self._limit(wait_s)
         _require_usable(target)
         with self._catalog.tenant(self._tenant) as tx:
             kind = _space(tx, target.space_id).kind
+            _require_change(tx, target, kind)
             basis = switches.last(tx, kind) if basis is ... else basis
             self._require_gates(tx, target, kind, force=force)
             indexes.want(tx, target.space_id, target.version)
-        self._wait(target, self._limit(wait_s))
+        self._wait(target, limit_s)
+        for _ in range(LOOKS):
+            seen = self._look_over(target) if look else None
+            with self._catalog.tenant(self._tenant) as tx:
+                delta.lock(tx)
+                switches.lock(tx)
+                last = switches.last(tx, kind)
+                if last != basis:
+                    assert last is not None, "the history only grows"
+                    raise ConflictError(
+                        f"Version {last.to_version} of {last.to_space} was made to serve "
+                        f"meanwhile, by {last.actor}.",
+                        fix="Look at `photoorg index list` and decide again.",
+                    )
+                unready = self._unready(tx, target)
+                if unready:
+                    raise _not_ready(target, unready)
+                if not self._moved(tx, target, seen):
+                    return self._switch(tx, target, kind, action, actor)
+        raise ConflictError(
+            f"Photos keep coming while version {target.version} is looked over.",
+            fix="Wait until the ingest that is running has ended.",
+            retryable=True,
+        )
+
+    def _look_over(self, target: IndexVersion) -> Gap | None:
+        """What it was found to hold; ConflictError if photos are lacking."""
+        if self._coverage is None:
+            return None
+        serving = self._serving(target)
+        same = serving is not None and serving.space_id == target.space_id
+        found = self._coverage.gap(target, against=serving if same else None)
+        if found.photo_ids:
+            raise self._lacking(target, found, same=same)
+        return found
+
+    def _lacking(self, target: IndexVersion, found: Gap, *, same: bool) -> ConflictError:
         with self._catalog.tenant(self._tenant) as tx:
-            delta.lock(tx)
-            switches.lock(tx)
-            last = switches.last(tx, kind)
-            if last != basis:
-                assert last is not None, "the history only grows"
-                raise ConflictError(
-                    f"Version {last.to_version} of {last.to_space} was made to serve meanwhile, "
-                    f"by {last.actor}.",
-                    fix="Look at `photoorg index list` and decide again.",
-                )
-            unready = self._unready(tx, target)
-            if unready:
-                raise _not_ready(target, unready)
-            return self._switch(tx, target, kind, action, actor)
+            name = _space(tx, target.space_id).name
+        lacking, wanted = len(found.photo_ids), found.wanted
+        which = "photos that are found now" if same else "photos"
+        fix = "Build one that has them: `photoorg index build`, which then serves."
+        if not same:
+            fix = f"Run `photoorg reembed --space {name}` again: it adds those, and no others."
+        return ConflictError(
+            f"Version {target.version} lacks {lacking} of {wanted} {which}.", fix=fix
+        )
+
+    def _moved(self, tx: Transaction, target: IndexVersion, seen: Gap | None) -> bool:
+        if seen is None or self._coverage is None:
+            return False
+        return self._coverage.moved(tx, target.space_id, seen.mark)
+
+    def _serving(self, target: IndexVersion) -> IndexVersion | None:
+        with self._catalog.tenant(self._tenant) as tx:
+            default = spaces.get_default(tx, _space(tx, target.space_id).kind)
+            found = indexes.active(tx, default.id) if default is not None else None
+        return None if found is None else found[0]
+
+    def _counted(self, done: Switch, target: IndexVersion) -> Switch:
+        """With the number of photos that were found before and are not now."""
+        if self._coverage is None or done.from_version is None or done.from_space is None:
+            return done
+        try:
+            before = self.find(done.from_version, done.from_space)
+            lacking = len(self._coverage.gap(target, against=before).photo_ids)
+        except PhotoOrgError as error:  # it serves already: this is only to tell
+            log.warning("what %s lacks cannot be told: %s", target.version, error)
+            return done
+        if not lacking:
+            return done
+        log.warning("%d photos found before are not in version %s", lacking, target.version)
+        with self._catalog.tenant(self._tenant) as tx:
+            switches.note_lacking(tx, done.switch_id, lacking)
+        return replace(done, lacking=lacking)
 
     def _switch(
         self, tx: Transaction, target: IndexVersion, kind: Kind, action: Action, actor: str
@@ -212,7 +302,11 @@ class Versions:
             )
 
     def _limit(self, wait_s: float | None) -> float:
-        return self._config.preload_timeout_s if wait_s is None else wait_s
+        if wait_s is None:
+            return self._config.preload_timeout_s
+        if not 0.0 <= wait_s < math.inf:
+            raise InputError(f"Slots cannot be waited for {wait_s:g} s.", fix="Give 0 or more.")
+        return wait_s
 
     def _wait(self, target: IndexVersion, limit_s: float) -> None:
         end = time.monotonic() + limit_s
@@ -272,6 +366,15 @@ def _require_usable(target: IndexVersion) -> None:
         raise ConflictError(
             f"Index version {target.version!r} is {target.status} and cannot serve.",
             fix="Choose one that is shadow or deprecated (`photoorg index list`).",
+        )
+
+
+def _require_change(tx: Transaction, target: IndexVersion, kind: Kind) -> None:
+    default = spaces.get_default(tx, kind)
+    if default is not None and default.id == target.space_id and target.status == "active":
+        raise ConflictError(
+            f"Index version {target.version!r} serves already.",
+            fix="`photoorg index list` shows the others.",
         )
 
 

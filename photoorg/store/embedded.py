@@ -37,7 +37,11 @@ PORT = 5432
 SOCKET_MAX = 107 if os.uname().sysname == "Linux" else 103
 START_S = 120
 LEAVE_S = 20
-SETTINGS = ("-c", "max_connections=200", "-c", "listen_addresses=")
+SETTINGS = (
+    *("-c", "max_connections=200", "-c", "listen_addresses="),
+    # A catalog of a million photos is looked into at random places; most questions are short.
+    *("-c", "shared_buffers=512MB", "-c", "random_page_cost=1.1", "-c", "jit=off"),
+)
 
 
 @contextmanager

@@ -138,7 +138,8 @@ def explain(error: Refusal, bucket: str, key: str, place: Place) -> PhotoOrgErro
     if error.code in WRONG_SECRET:
         return StorageError(
             f"{server} does not accept the access key or its secret ({error.code}).",
-            fix="Correct access_key and secret_key (PHOTOORG_STORAGE__ACCESS_KEY and so on).",
+            fix="Correct access_key and secret_key of the section storage, or of source for photos"
+            " that are read (PHOTOORG_STORAGE__ACCESS_KEY, PHOTOORG_SOURCE__ACCESS_KEY and so on).",
         )
     if error.code in EXPIRED:
         return StorageError(

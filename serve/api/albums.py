@@ -22,22 +22,21 @@ from serve.api.album_models import (
     SceneView,
 )
 from serve.api.models import PHOTO_ID
-from serve.auth import TenantOf
-from serve.organised import ACTOR, Organised
+from serve.api.paging import Cursor, Limit
+from serve.auth import TenantOf, actor_of
+from serve.organised import Organised
 from serve.problems import responses
 
-Cursor = Annotated[str | None, Query(description="next_cursor of the page before.")]
 PhotoCursor = Annotated[
     str | None, Query(pattern=PHOTO_ID, description="next_cursor of the page before.")
 ]
-Limit = Annotated[int, Query(ge=1, le=500)]
 Id = Annotated[int, Path(ge=1, le=2**63 - 1)]
 
 
 def clusters_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
     """Routes under /v1/clusters."""
     router = APIRouter(prefix="/v1/clusters", tags=["albums"])
-    tenant_dep = Depends(tenant_of)
+    tenant_dep, actor_dep = Depends(tenant_of), Depends(actor_of)
 
     @router.get(
         "",
@@ -61,9 +60,9 @@ def clusters_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
             **responses(503),
         },
     )
-    async def picture(tenant: str = tenant_dep) -> Response:
+    async def picture(tenant: str = tenant_dep, actor: str = actor_dep) -> Response:
         """A PNG; photos that look alike are close."""
-        data = await organised.scenes(tenant, lambda s: s.map())
+        data = await organised.scenes(tenant, actor, lambda s: s.map())
         return Response(data, media_type="image/png", headers={"Cache-Control": "no-store"})
 
     @router.get(
@@ -100,7 +99,7 @@ def clusters_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
 def albums_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
     """Routes under /v1/albums."""
     router = APIRouter(prefix="/v1/albums", tags=["albums"])
-    tenant_dep = Depends(tenant_of)
+    tenant_dep, actor_dep = Depends(tenant_of), Depends(actor_of)
 
     @router.get(
         "",
@@ -127,11 +126,13 @@ def albums_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
         response_model=AlbumView,
         responses=responses(404, 422, 503),
     )
-    async def create(body: AlbumBody, tenant: str = tenant_dep) -> AlbumView:
+    async def create(
+        body: AlbumBody, tenant: str = tenant_dep, actor: str = actor_dep
+    ) -> AlbumView:
         """Empty, or with photos."""
         return AlbumView.of(
             await organised.catalog(
-                tenant, lambda tx: albums.create(tx, body.name, body.photo_ids, actor=ACTOR)
+                tenant, lambda tx: albums.create(tx, body.name, body.photo_ids, actor=actor)
             )
         )
 
@@ -141,9 +142,9 @@ def albums_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
         response_model=AlbumPage,
         responses=responses(503),
     )
-    async def suggest(tenant: str = tenant_dep) -> AlbumPage:
+    async def suggest(tenant: str = tenant_dep, actor: str = actor_dep) -> AlbumPage:
         """Earlier suggestions without an answer are replaced; refused ones do not come back."""
-        made = await organised.scenes(tenant, lambda s: s.suggest())
+        made = await organised.scenes(tenant, actor, lambda s: s.suggest())
         return AlbumPage(albums=[AlbumView.of(a) for a in made], next_cursor=None)
 
     @router.get(
@@ -162,11 +163,13 @@ def albums_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
         response_model=AlbumView,
         responses=responses(404, 422, 503),
     )
-    async def rename(album_id: Id, body: AlbumPatch, tenant: str = tenant_dep) -> AlbumView:
+    async def rename(
+        album_id: Id, body: AlbumPatch, tenant: str = tenant_dep, actor: str = actor_dep
+    ) -> AlbumView:
         """The name before is in the audit log."""
         return AlbumView.of(
             await organised.catalog(
-                tenant, lambda tx: albums.rename(tx, album_id, body.name, ACTOR)
+                tenant, lambda tx: albums.rename(tx, album_id, body.name, actor)
             )
         )
 
@@ -176,9 +179,9 @@ def albums_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
         summary="Delete an album, not its photos",
         responses=responses(404, 422, 503),
     )
-    async def delete(album_id: Id, tenant: str = tenant_dep) -> None:
+    async def delete(album_id: Id, tenant: str = tenant_dep, actor: str = actor_dep) -> None:
         """Restored by /restore. A suggested album is refused and not suggested again."""
-        await organised.catalog(tenant, lambda tx: albums.delete(tx, album_id, ACTOR))
+        await organised.catalog(tenant, lambda tx: albums.delete(tx, album_id, actor))
 
     @router.post(
         "/{album_id}/restore",
@@ -187,10 +190,10 @@ def albums_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
         response_model=AlbumView,
         responses=responses(404, 422, 503),
     )
-    async def restore(album_id: Id, tenant: str = tenant_dep) -> AlbumView:
+    async def restore(album_id: Id, tenant: str = tenant_dep, actor: str = actor_dep) -> AlbumView:
         """Under a new id, with those of its photos that are still there."""
         return AlbumView.of(
-            await organised.catalog(tenant, lambda tx: albums.restore(tx, album_id, ACTOR))
+            await organised.catalog(tenant, lambda tx: albums.restore(tx, album_id, actor))
         )
 
     @router.post(
@@ -199,11 +202,13 @@ def albums_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
         response_model=AlbumView,
         responses=responses(404, 422, 503),
     )
-    async def accept(album_id: Id, body: AcceptBody, tenant: str = tenant_dep) -> AlbumView:
+    async def accept(
+        album_id: Id, body: AcceptBody, tenant: str = tenant_dep, actor: str = actor_dep
+    ) -> AlbumView:
         """It is the user's own from then on."""
         return AlbumView.of(
             await organised.catalog(
-                tenant, lambda tx: albums.accept(tx, album_id, ACTOR, body.name)
+                tenant, lambda tx: albums.accept(tx, album_id, actor, body.name)
             )
         )
 
@@ -228,11 +233,13 @@ def albums_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
         response_model=AlbumView,
         responses=responses(404, 422, 503),
     )
-    async def add(album_id: Id, body: PhotosBody, tenant: str = tenant_dep) -> AlbumView:
+    async def add(
+        album_id: Id, body: PhotosBody, tenant: str = tenant_dep, actor: str = actor_dep
+    ) -> AlbumView:
         """Photos that are in it already stay."""
         return AlbumView.of(
             await organised.catalog(
-                tenant, lambda tx: albums.add(tx, album_id, body.photo_ids, ACTOR)
+                tenant, lambda tx: albums.add(tx, album_id, body.photo_ids, actor)
             )
         )
 
@@ -242,11 +249,13 @@ def albums_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
         response_model=AlbumView,
         responses=responses(404, 422, 503),
     )
-    async def remove(album_id: Id, body: PhotosBody, tenant: str = tenant_dep) -> AlbumView:
+    async def remove(
+        album_id: Id, body: PhotosBody, tenant: str = tenant_dep, actor: str = actor_dep
+    ) -> AlbumView:
         """The photos themselves stay in the library."""
         return AlbumView.of(
             await organised.catalog(
-                tenant, lambda tx: albums.remove(tx, album_id, body.photo_ids, ACTOR)
+                tenant, lambda tx: albums.remove(tx, album_id, body.photo_ids, actor)
             )
         )
 

@@ -6,17 +6,18 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from photoorg import __version__
 from photoorg.config import SearchConfig, ServeConfig
 from photoorg.search.service import SearchService
-from serve.api.health import health_router
+from serve.api.health import Others, health_router
 from serve.api.models import Problem
 from serve.api.photos import photos_router
 from serve.api.search import search_router
-from serve.auth import TenantOf
+from serve.api.strict import known_parameters
+from serve.auth import SameMachine, TenantOf, is_loopback
 from serve.metrics import Metrics
 from serve.middleware import Requests
 from serve.ports import Fetcher, Health, Photos, Uploads
@@ -37,6 +38,7 @@ def create_app(
     serve: ServeConfig,
     search: SearchConfig,
     metrics: Metrics | None = None,
+    others: Others | None = None,
     lifespan: Lifespan | None = None,
     send_request_id: bool = True,
     routers: Sequence[APIRouter] = (),
@@ -44,7 +46,8 @@ def create_app(
     """The application over its parts; `lifespan` starts and stops what runs beside it.
 
     `send_request_id` False where the server around it puts X-Request-ID into responses; `routers`
-    are further parts of the interface, such as curation_routers.
+    are further parts of the interface, such as curation_routers. `others` gives the metrics of the
+    application's other processes.
     """
     metrics = metrics or Metrics()
     app = FastAPI(
@@ -54,17 +57,18 @@ def create_app(
         lifespan=lifespan or _nothing,
     )
     install(app)
-    app.include_router(
-        search_router(service, tenant_of, metrics, default_k=search.default_k, max_k=search.max_k)
-    )
-    app.include_router(
+    strict = [Depends(known_parameters)]
+    for router in (
+        search_router(service, tenant_of, metrics, default_k=search.default_k, max_k=search.max_k),
         photos_router(
             photos, uploads, fetcher, tenant_of, uploads_at_once=serve.max_uploads_at_once
-        )
-    )
-    for router in routers:
-        app.include_router(router)
-    app.include_router(health_router(health, uploads, metrics))
+        ),
+        *routers,
+    ):
+        app.include_router(router, dependencies=strict)
+    app.include_router(health_router(health, uploads, metrics, others))
+    if is_loopback(serve.host) and not serve.allow_public:
+        app.add_middleware(SameMachine)
     app.add_middleware(
         Requests,
         metrics=metrics,

@@ -13,6 +13,8 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
 from photoorg.errors import InputError, UnsupportedMediaError
+from serve.api.faults import tell
+from serve.api.strict import require_known
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -39,16 +41,20 @@ async def json_body(request: Request, model: type[M]) -> M:
 
 
 @asynccontextmanager
-async def form(request: Request, *, fields: int = 8) -> AsyncIterator[FormData]:
-    """The multipart form, its temporary files gone afterwards; InputError if it is malformed."""
+async def form(request: Request, *names: str) -> AsyncIterator[FormData]:
+    """The multipart form, its temporary files gone afterwards.
+
+    InputError if it is malformed or has a field that is none of `names`.
+    """
     try:
-        data = await request.form(max_files=1, max_fields=fields)
+        data = await request.form(max_files=1, max_fields=len(names) + 8)
     except HTTPException as error:
         told = str(error.detail).rstrip(".")
         raise InputError(
             f"The form cannot be read: {told}.", fix="Send multipart/form-data as browsers do."
         ) from None
     try:
+        require_known(data, names, "form field")
         yield data
     finally:
         await data.close()
@@ -57,7 +63,12 @@ async def form(request: Request, *, fields: int = 8) -> AsyncIterator[FormData]:
 async def file_of(data: FormData, *names: str) -> tuple[bytes, str]:
     """Bytes and file name of the first of the named parts; InputError if there is none or empty."""
     part = next((data[name] for name in names if name in data), None)
-    if not isinstance(part, UploadFile):
+    if part is not None and not isinstance(part, UploadFile):
+        raise InputError(
+            f"The form's field {names[0]!r} is no file.",
+            fix="Attach the image as a file, with a name.",
+        )
+    if part is None:
         raise InputError(f"The form has no file called {names[0]!r}.", fix="Attach the image.")
     content = await part.read()
     if not content:
@@ -73,7 +84,9 @@ def field(data: FormData, name: str, model: type[M]) -> M | None:
     try:
         return model.model_validate(json.loads(str(text)))
     except ValidationError as error:
-        raise InputError(f"{name}: {explain(error)}") from None
+        raise InputError(
+            f"{name}: {explain(error)}", fix="/docs shows what the field takes."
+        ) from None
     except ValueError:
         raise InputError(
             f"{name} is not valid JSON.", fix="/docs shows what the field takes."
@@ -88,7 +101,9 @@ def number(data: FormData, name: str) -> int | None:
     try:
         return int(str(text))
     except ValueError:
-        raise InputError(f"{name} must be a whole number.") from None
+        raise InputError(
+            f"{name} must be a whole number.", fix="/docs shows what the field takes."
+        ) from None
 
 
 def text_of(data: FormData, name: str) -> str | None:
@@ -98,13 +113,8 @@ def text_of(data: FormData, name: str) -> str | None:
 
 
 def explain(error: ValidationError) -> str:
-    """Every fault with the path of its field."""
-    return "; ".join(_line(e) for e in error.errors())
-
-
-def _line(error: Mapping[str, Any]) -> str:
-    where = ".".join(str(p) for p in error["loc"])
-    return f"{where}: {error['msg']}" if where else str(error["msg"])
+    """The first faults with the paths of their fields."""
+    return tell(error.errors())
 
 
 def request_body(**content: type[BaseModel] | dict[str, Any]) -> dict[str, Any]:
@@ -125,7 +135,8 @@ def inline(model: type[BaseModel]) -> dict[str, Any]:
         schema = _cut(model.__name__, defs[model.__name__])
     # A model that holds itself cannot be written out to the end.
     inner = {name: _cut(name, found) for name, found in defs.items()}
-    return _resolved(schema, inner)
+    resolved: dict[str, Any] = _resolved(schema, inner)
+    return resolved
 
 
 def _cut(name: str, schema: Any) -> Any:

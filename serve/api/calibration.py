@@ -9,10 +9,9 @@ from pydantic import BaseModel, Field
 
 from photoorg.store.catalog.thresholds import Change
 from serve.api.models import Body
-from serve.auth import TenantOf
+from serve.auth import TenantOf, actor_of
 from serve.problems import responses
 
-ACTOR = "api"
 SearchName = Literal["search.image", "search.text", "search.image.floor", "search.text.floor"]
 Cosine = Annotated[float, Field(ge=-1, le=1)]
 
@@ -26,8 +25,8 @@ class Calibration(Protocol):
     async def change(self, tenant: str, values: dict[str, float | None], actor: str) -> Change:
         """Set values (None: remove)."""
 
-    async def undo(self, tenant: str, actor: str) -> Change:
-        """Take the last change back."""
+    async def undo(self, tenant: str, token: str | None, actor: str) -> Change:
+        """Take a change back (None: the last one); NotFoundError, ConflictError."""
 
 
 class Thresholds(BaseModel):
@@ -45,6 +44,12 @@ class CutoffsBody(Body):
     )
 
 
+class UndoBody(Body):
+    """Which change to take back."""
+
+    undo_token: str | None = Field(None, description="Of a change; null: the last one.")
+
+
 class ThresholdChange(BaseModel):
     """One value, before and after; null: not set."""
 
@@ -57,18 +62,19 @@ class ThresholdsChanged(BaseModel):
 
     space: str
     changes: dict[str, ThresholdChange]
+    undo_token: str | None = Field(description="Takes it back; null where nothing changed.")
 
     @classmethod
     def of(cls, done: Change) -> ThresholdsChanged:
         """The view of a change."""
         told = {n: ThresholdChange(before=old, after=new) for n, (old, new) in done.values.items()}
-        return cls(space=done.space_id, changes=told)
+        return cls(space=done.space_id, changes=told, undo_token=done.token)
 
 
 def calibration_router(calibration: Calibration, tenant_of: TenantOf) -> APIRouter:
     """Routes under /v1/calibration."""
     router = APIRouter(prefix="/v1/calibration", tags=["calibration"])
-    tenant_dep = Depends(tenant_of)
+    tenant_dep, actor_dep = Depends(tenant_of), Depends(actor_of)
 
     @router.get(
         "",
@@ -87,19 +93,24 @@ def calibration_router(calibration: Calibration, tenant_of: TenantOf) -> APIRout
         response_model=ThresholdsChanged,
         responses=responses(404, 422, 503),
     )
-    async def change(body: CutoffsBody, tenant: str = tenant_dep) -> ThresholdsChanged:
-        """They count within half a minute, until the next index build fits them anew."""
+    async def change(
+        body: CutoffsBody, tenant: str = tenant_dep, actor: str = actor_dep
+    ) -> ThresholdsChanged:
+        """They count within half a minute, until an index build (no compaction) fits them anew."""
         values: dict[str, float | None] = {str(n): v for n, v in body.cutoffs.items()}
-        return ThresholdsChanged.of(await calibration.change(tenant, values, ACTOR))
+        return ThresholdsChanged.of(await calibration.change(tenant, values, actor))
 
     @router.post(
         "/undo",
-        summary="Take the last change of thresholds back",
+        summary="Take a change of thresholds back",
         response_model=ThresholdsChanged,
-        responses=responses(404, 503),
+        responses=responses(404, 409, 422, 503),
     )
-    async def undo(tenant: str = tenant_dep) -> ThresholdsChanged:
+    async def undo(
+        body: UndoBody | None = None, tenant: str = tenant_dep, actor: str = actor_dep
+    ) -> ThresholdsChanged:
         """Whoever made it. To undo twice is to have it again."""
-        return ThresholdsChanged.of(await calibration.undo(tenant, ACTOR))
+        token = None if body is None else body.undo_token
+        return ThresholdsChanged.of(await calibration.undo(tenant, token, actor))
 
     return router

@@ -21,10 +21,10 @@ from serve.api.dedup_models import (
     UndoBody,
     UndoneView,
 )
-from serve.auth import TenantOf
+from serve.api.paging import Cursor, Limit
+from serve.auth import TenantOf, actor_of
 from serve.problems import responses
 
-ACTOR = "api"
 Confidence = Annotated[float, Query(ge=0, le=1)]
 
 
@@ -71,7 +71,7 @@ class Dedup(Protocol):
 def dedup_router(dedup: Dedup, tenant_of: TenantOf) -> APIRouter:
     """Routes under /v1/dedup."""
     router = APIRouter(prefix="/v1/dedup", tags=["dedup"])
-    tenant_dep = Depends(tenant_of)
+    tenant_dep, actor_dep = Depends(tenant_of), Depends(actor_of)
 
     @router.get(
         "/suggestions",
@@ -84,8 +84,8 @@ def dedup_router(dedup: Dedup, tenant_of: TenantOf) -> APIRouter:
         confidence_min: Confidence = 0.0,
         kind: Kind | None = None,
         status: Status = "open",
-        cursor: Annotated[str | None, Query(description="next_cursor of the page before.")] = None,
-        limit: Annotated[int, Query(ge=1, le=500)] = 100,
+        cursor: Cursor = None,
+        limit: Limit = 100,
     ) -> Suggestions:
         """Each with the photo to keep, why that one, and what was found about the others."""
         groups, following = await dedup.page(
@@ -109,7 +109,9 @@ def dedup_router(dedup: Dedup, tenant_of: TenantOf) -> APIRouter:
         response_model=Resolved,
         responses=responses(404, 422, 503),
     )
-    async def resolve(body: ResolveBody, tenant: str = tenant_dep) -> Resolved:
+    async def resolve(
+        body: ResolveBody, tenant: str = tenant_dep, actor: str = actor_dep
+    ) -> Resolved:
         """A merge moves the others to the trash and their albums, tags and words to the keeper."""
         done = await dedup.resolve(
             tenant,
@@ -117,7 +119,7 @@ def dedup_router(dedup: Dedup, tenant_of: TenantOf) -> APIRouter:
             body.action,
             keeper_id=body.keep_photo_id,
             distinct=body.not_duplicates,
-            actor=ACTOR,
+            actor=actor,
         )
         return Resolved.of(done)
 
@@ -127,9 +129,9 @@ def dedup_router(dedup: Dedup, tenant_of: TenantOf) -> APIRouter:
         response_model=UndoneView,
         responses=responses(404, 422, 503),
     )
-    async def undo(body: UndoBody, tenant: str = tenant_dep) -> UndoneView:
+    async def undo(body: UndoBody, tenant: str = tenant_dep, actor: str = actor_dep) -> UndoneView:
         """Photos and metadata are as before, except what was changed since by somebody."""
-        return UndoneView.of(await dedup.undo(tenant, body.undo_token, actor=ACTOR))
+        return UndoneView.of(await dedup.undo(tenant, body.undo_token, actor=actor))
 
     @router.get(
         "/preview",

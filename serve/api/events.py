@@ -21,13 +21,11 @@ from serve.api.event_models import (
     RenameBody,
     SplitBody,
 )
-from serve.auth import TenantOf
+from serve.api.paging import Cursor, Limit
+from serve.auth import TenantOf, actor_of
 from serve.problems import responses
 
-ACTOR = "api"
 Number = Annotated[int, Path(ge=1, le=2**63 - 1)]
-Cursor = Annotated[str | None, Query(description="next_cursor of the page before.")]
-Limit = Annotated[int, Query(ge=1, le=500)]
 ShowHome = Annotated[bool, Query(description="Also tell which events are at home, and where.")]
 
 
@@ -61,7 +59,7 @@ class Events(Protocol):
 def events_router(events: Events, tenant_of: TenantOf) -> APIRouter:
     """Routes under /v1/events."""
     router = APIRouter(prefix="/v1/events", tags=["events"])
-    tenant_dep = Depends(tenant_of)
+    tenant_dep, actor_dep = Depends(tenant_of), Depends(actor_of)
 
     @router.get(
         "",
@@ -102,9 +100,11 @@ def events_router(events: Events, tenant_of: TenantOf) -> APIRouter:
         response_model=EventsUndone,
         responses=responses(404, 422, 503),
     )
-    async def undo(decision_id: Number, tenant: str = tenant_dep) -> EventsUndone:
+    async def undo(
+        decision_id: Number, tenant: str = tenant_dep, actor: str = actor_dep
+    ) -> EventsUndone:
         """Photos and names are as they were; the latest change to the same photos goes first."""
-        changed = await events.undo(tenant, ACTOR, decision_id)
+        changed = await events.undo(tenant, actor, decision_id)
         return EventsUndone(undone=decision_id, events=changed)
 
     @router.post(
@@ -113,9 +113,11 @@ def events_router(events: Events, tenant_of: TenantOf) -> APIRouter:
         response_model=EventChanged,
         responses=responses(404, 422, 503),
     )
-    async def merge(body: MergeBody, tenant: str = tenant_dep) -> EventChanged:
+    async def merge(
+        body: MergeBody, tenant: str = tenant_dep, actor: str = actor_dep
+    ) -> EventChanged:
         """The first one stays, and takes the first name that any of them has."""
-        return _changed(await events.change(tenant, ACTOR, "merge", body.event_ids))
+        return _changed(await events.change(tenant, actor, "merge", body.event_ids))
 
     @router.post(
         "/move",
@@ -123,9 +125,11 @@ def events_router(events: Events, tenant_of: TenantOf) -> APIRouter:
         response_model=EventChanged,
         responses=responses(404, 422, 503),
     )
-    async def move(body: MoveBody, tenant: str = tenant_dep) -> EventChanged:
+    async def move(
+        body: MoveBody, tenant: str = tenant_dep, actor: str = actor_dep
+    ) -> EventChanged:
         """They stay there when events are detected again."""
-        return _changed(await events.change(tenant, ACTOR, "move", body.photo_ids, body.event_id))
+        return _changed(await events.change(tenant, actor, "move", body.photo_ids, body.event_id))
 
     @router.get(
         "/{event_id}",
@@ -151,11 +155,13 @@ def events_router(events: Events, tenant_of: TenantOf) -> APIRouter:
         response_model=EventChanged,
         responses=responses(404, 422, 503),
     )
-    async def split(event_id: Number, body: SplitBody, tenant: str = tenant_dep) -> EventChanged:
+    async def split(
+        event_id: Number, body: SplitBody, tenant: str = tenant_dep, actor: str = actor_dep
+    ) -> EventChanged:
         """Answers with the new event; the two stay apart when events are detected again."""
         return _changed(
             await events.change(
-                tenant, ACTOR, "split", event_id, at=body.at, photo_ids=body.photo_ids or ()
+                tenant, actor, "split", event_id, at=body.at, photo_ids=body.photo_ids or ()
             )
         )
 
@@ -165,9 +171,11 @@ def events_router(events: Events, tenant_of: TenantOf) -> APIRouter:
         response_model=EventChanged,
         responses=responses(404, 422, 503),
     )
-    async def rename(event_id: Number, body: RenameBody, tenant: str = tenant_dep) -> EventChanged:
+    async def rename(
+        event_id: Number, body: RenameBody, tenant: str = tenant_dep, actor: str = actor_dep
+    ) -> EventChanged:
         """The name stays with the event when events are detected again."""
-        return _changed(await events.change(tenant, ACTOR, "rename", event_id, body.title))
+        return _changed(await events.change(tenant, actor, "rename", event_id, body.title))
 
     return router
 

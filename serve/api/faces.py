@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query
 
 from photoorg.store.catalog import Transaction, consent, faces_of_people, people
 from photoorg.store.catalog.consent import TENANT, Withdrawn
+from serve.api.paging import Cursor, Limit
 from serve.api.people_models import (
     ClusterBody,
     ConsentBody,
@@ -21,18 +22,15 @@ from serve.api.people_models import (
     PersonPage,
     PersonView,
 )
-from serve.auth import TenantOf
-from serve.organised import ACTOR, Organised
+from serve.auth import TenantOf, actor_of
+from serve.organised import Organised
 from serve.problems import responses
-
-Cursor = Annotated[str | None, Query(description="next_cursor of the page before.")]
-Limit = Annotated[int, Query(ge=1, le=500)]
 
 
 def faces_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
     """Routes under /v1/faces."""
     router = APIRouter(prefix="/v1/faces", tags=["people"])
-    tenant_dep = Depends(tenant_of)
+    tenant_dep, actor_dep = Depends(tenant_of), Depends(actor_of)
 
     @router.get(
         "/consent",
@@ -50,14 +48,16 @@ def faces_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
         response_model=ConsentState,
         responses=responses(422, 503),
     )
-    async def say(body: ConsentBody, tenant: str = tenant_dep) -> ConsentState:
+    async def say(
+        body: ConsentBody, tenant: str = tenant_dep, actor: str = actor_dep
+    ) -> ConsentState:
         """Withdrawing deletes faces, embeddings, assignments and persons left without a face."""
         user = body.user or TENANT
         gone = Withdrawn(0, 0)
         if body.agreed:
-            await organised.catalog(tenant, lambda tx: consent.agree(tx, user, ACTOR))
+            await organised.catalog(tenant, lambda tx: consent.agree(tx, user, actor))
         else:
-            gone = await organised.withdraw(tenant, user)
+            gone = await organised.withdraw(tenant, user, actor)
         state = await organised.catalog(tenant, _state)
         return state.model_copy(
             update={"deleted_faces": gone.faces, "deleted_persons": gone.persons}
@@ -87,11 +87,13 @@ def faces_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
         response_model=PersonView,
         responses=responses(404, 422, 503),
     )
-    async def label(body: LabelBody, tenant: str = tenant_dep) -> PersonView:
+    async def label(
+        body: LabelBody, tenant: str = tenant_dep, actor: str = actor_dep
+    ) -> PersonView:
         """The name is the person's and stays through every later grouping."""
         return PersonView.of(
             await organised.catalog(
-                tenant, lambda tx: people.rename(tx, body.person_id, body.name, ACTOR)
+                tenant, lambda tx: people.rename(tx, body.person_id, body.name, actor)
             )
         )
 
@@ -116,10 +118,12 @@ def faces_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
         response_model=GroupingView,
         responses=responses(422, 503),
     )
-    async def cluster(body: ClusterBody, tenant: str = tenant_dep) -> GroupingView:
+    async def cluster(
+        body: ClusterBody, tenant: str = tenant_dep, actor: str = actor_dep
+    ) -> GroupingView:
         """Answers when it is done; for very many faces run `photoorg people cluster` instead."""
         summary = await organised.people(
-            tenant, lambda p: p.place_new() if body.new else p.cluster()
+            tenant, actor, lambda p: p.place_new() if body.new else p.cluster()
         )
         return GroupingView(**summary.to_dict())
 
@@ -129,10 +133,10 @@ def faces_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
         summary="Say that two faces are one person, or two",
         responses=responses(404, 422, 503),
     )
-    async def link(body: LinkBody, tenant: str = tenant_dep) -> None:
+    async def link(body: LinkBody, tenant: str = tenant_dep, actor: str = actor_dep) -> None:
         """Kept for ever; the next grouping obeys."""
         await organised.people(
-            tenant, lambda p: p.link(body.first.key(), body.second.key(), same=body.same)
+            tenant, actor, lambda p: p.link(body.first.key(), body.second.key(), same=body.same)
         )
 
     return router

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
+
 from fastapi import APIRouter, Response
 
 from photoorg.errors import PhotoOrgError
 from serve.api.models import Alive, CheckView, Ready
-from serve.metrics import CONTENT_TYPE, Metrics
+from serve.metrics import CONTENT_TYPE, Metrics, Snapshot
 from serve.ports import Health, Uploads
 from serve.problems import responses
 
+Others = Callable[[], Awaitable[Sequence[Snapshot]]]
 
-def health_router(health: Health, uploads: Uploads, metrics: Metrics) -> APIRouter:
-    """Routes for the operator; none of them needs a tenant."""
+
+def health_router(
+    health: Health, uploads: Uploads, metrics: Metrics, others: Others | None = None
+) -> APIRouter:
+    """Routes for the operator; none of them needs a tenant.
+
+    `others` asks for the metrics of the application's other processes.
+    """
     router = APIRouter(prefix="/v1", tags=["operation"])
 
     @router.get(
@@ -54,11 +63,15 @@ def health_router(health: Health, uploads: Uploads, metrics: Metrics) -> APIRout
         },
     )
     async def scrape() -> Response:
-        """Of the replica that answers."""
+        """Of every process of the application, whichever answers; `replica` tells them apart.
+
+        Those of the others are up to five seconds old. Sum over `replica` for the whole.
+        """
         try:
             metrics.queue.set(await uploads.depth())
         except PhotoOrgError:
             metrics.queue.set(float("nan"))
-        return Response(metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+        text = metrics.text(await others() if others is not None else ())
+        return Response(text, headers={"Content-Type": CONTENT_TYPE})
 
     return router

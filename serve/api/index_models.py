@@ -21,7 +21,9 @@ class IndexView(BaseModel):
     version: str
     space_id: str
     status: IndexStatus
-    vectors: int = Field(description="Photos in its shards; what changed since is in the log.")
+    vectors: int = Field(
+        description="In its shards, one of each photo for every view; what changed is in the log."
+    )
     shards: int
     recall_at_10: float | None = Field(description="Measured at build against exact search.")
     created_at: datetime
@@ -49,6 +51,7 @@ class SwitchView(BaseModel):
     to_version: str
     actor: str
     at: datetime
+    lacking: int = Field(description="Photos found before that what serves since does not hold.")
 
     @classmethod
     def of(cls, switch: Switch) -> Self:

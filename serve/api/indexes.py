@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Response
 
 from photoorg.errors import NotFoundError
 from photoorg.stages.versions import State
@@ -23,20 +23,18 @@ from serve.api.index_models import (
     SpaceView,
     SwitchView,
 )
-from serve.auth import TenantOf, user_of
+from serve.api.paging import Cursor, Limit
+from serve.auth import TenantOf, actor_of
 from serve.ports import Indexes
 from serve.problems import responses
 
 Version = Annotated[str, Path(max_length=100, description="Name of an index version.")]
-After = Annotated[str | None, Query(description="next_cursor of the page before.")]
-Limit = Annotated[int, Query(ge=1, le=1000)]
-NOBODY = "http"
 
 
 def indexes_router(indexes: Indexes, tenant_of: TenantOf) -> APIRouter:
     """Routes of an operator; every change is audited with who made it."""
     router = APIRouter(prefix="/v1/admin", tags=["administration"])
-    tenant_dep, user_dep = Depends(tenant_of), Depends(user_of)
+    tenant_dep, actor_dep = Depends(tenant_of), Depends(actor_of)
 
     @router.get(
         "/indexes",
@@ -45,10 +43,10 @@ def indexes_router(indexes: Indexes, tenant_of: TenantOf) -> APIRouter:
         responses=responses(404, 422, 503),
     )
     async def listing(
-        tenant: str = tenant_dep, after: After = None, limit: Limit = 100
+        tenant: str = tenant_dep, cursor: Cursor = None, limit: Limit = 100
     ) -> IndexPage:
         """Newest first, with the default space, the canary and the last switch."""
-        return _page(await indexes.state(tenant), after, limit)
+        return _page(await indexes.state(tenant), cursor, limit)
 
     @router.get(
         "/spaces",
@@ -57,11 +55,11 @@ def indexes_router(indexes: Indexes, tenant_of: TenantOf) -> APIRouter:
         responses=responses(404, 422, 503),
     )
     async def spaces(
-        tenant: str = tenant_dep, after: After = None, limit: Limit = 100
+        tenant: str = tenant_dep, cursor: Cursor = None, limit: Limit = 100
     ) -> SpacePage:
         """Every space the library has, or had, vectors in; oldest first."""
         known = await indexes.spaces(tenant)
-        start = _start([s.id for s in known], after)
+        start = _start([s.id for s in known], cursor)
         shown = known[start : start + limit]
         more = shown[-1].id if start + limit < len(known) else None
         return SpacePage(spaces=[SpaceView.of(s) for s in shown], next_cursor=more)
@@ -70,7 +68,7 @@ def indexes_router(indexes: Indexes, tenant_of: TenantOf) -> APIRouter:
         "/indexes/{version}/compare",
         summary="Compare a version with the one that serves",
         response_model=ComparisonView,
-        responses=responses(404, 422, 503),
+        responses=responses(404, 409, 422, 503),
     )
     async def compare(
         version: Version, body: CompareBody, tenant: str = tenant_dep
@@ -99,11 +97,11 @@ def indexes_router(indexes: Indexes, tenant_of: TenantOf) -> APIRouter:
         responses=responses(404, 409, 422, 503),
     )
     async def activate(
-        version: Version, body: ActivateBody, tenant: str = tenant_dep, user: str = user_dep
+        version: Version, body: ActivateBody, tenant: str = tenant_dep, actor: str = actor_dep
     ) -> SwitchView:
         """Waits until every shard slot holds it; then one transaction switches all of them."""
         done = await indexes.activate(
-            tenant, version, actor=user or NOBODY, force=body.force, wait_s=body.wait_s
+            tenant, version, actor=actor, force=body.force, wait_s=body.wait_s
         )
         return SwitchView.of(done)
 
@@ -114,10 +112,10 @@ def indexes_router(indexes: Indexes, tenant_of: TenantOf) -> APIRouter:
         responses=responses(404, 409, 422, 503),
     )
     async def rollback(
-        body: RollbackBody, tenant: str = tenant_dep, user: str = user_dep
+        body: RollbackBody, tenant: str = tenant_dep, actor: str = actor_dep
     ) -> SwitchView:
         """Undoes the last switch, in the same way."""
-        done = await indexes.rollback(tenant, actor=user or NOBODY, wait_s=body.wait_s)
+        done = await indexes.rollback(tenant, actor=actor, wait_s=body.wait_s)
         return SwitchView.of(done)
 
     @router.put(
@@ -127,10 +125,10 @@ def indexes_router(indexes: Indexes, tenant_of: TenantOf) -> APIRouter:
         responses=responses(404, 409, 422, 503),
     )
     async def canary(
-        version: Version, body: CanaryBody, tenant: str = tenant_dep, user: str = user_dep
+        version: Version, body: CanaryBody, tenant: str = tenant_dep, actor: str = actor_dep
     ) -> CanaryBody:
         """Always the same users; a larger share keeps those who are in it. 0 ends it."""
-        await indexes.canary(tenant, version, body.share, actor=user or NOBODY)
+        await indexes.canary(tenant, version, body.share, actor=actor)
         return body
 
     @router.post(
@@ -140,10 +138,10 @@ def indexes_router(indexes: Indexes, tenant_of: TenantOf) -> APIRouter:
         responses=responses(409, 422, 503),
     )
     async def compact(
-        body: CompactBody, tenant: str = tenant_dep, user: str = user_dep
+        body: CompactBody, tenant: str = tenant_dep, actor: str = actor_dep
     ) -> Compacted:
         """Queries and writes go on; for large libraries run the job `photoorg index compact`."""
-        return Compacted.of(*await indexes.compact(tenant, body.shards, actor=user or NOBODY))
+        return Compacted.of(*await indexes.compact(tenant, body.shards, actor=actor))
 
     return router
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, HttpUrl
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, StrictFloat
 
 from photoorg.models import Hit, Photo, PhotoStatus
 from photoorg.search.filters import Filter
 from photoorg.search.ports import Box, Mode, SearchAnswer
+from photoorg.store.catalog.companions import Companion
 from photoorg.store.catalog.pairs import StoredPair
 from photoorg.views import part_of
 
@@ -57,7 +58,7 @@ class SearchBody(Body):
 
     photo_id: PhotoId | None = None
     bbox: BoxBody | None = Field(None, description="Part of the photo to search for.")
-    vector: list[float] | None = Field(
+    vector: list[StrictFloat] | None = Field(
         None, description="A vector of the library's embedding space.", max_length=65_536
     )
     text: str | None = Field(None, max_length=2_000, description="What to look for, in words.")
@@ -71,8 +72,12 @@ class SearchBody(Body):
 class PhotoAccepted(BaseModel):
     """An upload that is safe on disk. `status` tells how far it is."""
 
-    photo_id: PhotoId
-    status: PhotoStatus
+    photo_id: PhotoId = Field(description="SHA-256 of the bytes: the id of the photo or video.")
+    status: PhotoStatus = Field(
+        description="A live photo's video is queued until its still is there, then ready."
+    )
+    kind: Literal["photo", "live_video"] = "photo"
+    stills: list[PhotoId] = Field([], description="The photos that a live photo's video is of.")
 
 
 class Capture(BaseModel):
@@ -164,7 +169,7 @@ class PhotoView(BaseModel):
     thumbnail: str | None = Field(description="Path of the thumbnail, null if there is none.")
 
     @classmethod
-    def of(cls, photo: Photo) -> PhotoView:
+    def of(cls, photo: Photo) -> Self:
         """The view of a catalog record."""
         exif, hashes, quality = photo.exif, photo.hashes, photo.quality
         return cls(
@@ -194,6 +199,33 @@ class PhotoView(BaseModel):
             and QualityView(**{n: getattr(quality, n) for n in QualityView.model_fields}),
             thumbnail=f"/v1/photos/{photo.photo_id}/thumbnail" if photo.has_thumbnail else None,
         )
+
+
+class LiveVideoView(BaseModel):
+    """The moving half of a live photo."""
+
+    video_id: PhotoId = Field(description="SHA-256 of the video's bytes.")
+    mime: str
+    size: int
+    duration_s: float | None = Field(description="Null where the file does not say.")
+    stored: bool = Field(description="Whether the library holds its bytes, or only its source.")
+
+    @classmethod
+    def of(cls, video: Companion) -> LiveVideoView:
+        """The view of a catalog record."""
+        return cls(
+            video_id=video.companion_id,
+            mime=video.mime,
+            size=video.size,
+            duration_s=video.duration_s,
+            stored=video.stored,
+        )
+
+
+class PhotoDetail(PhotoView):
+    """One photo with what belongs to it."""
+
+    videos: list[LiveVideoView] = Field([], description="The videos of a live photo.")
 
 
 class PhotoPage(BaseModel):

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query
 
 from photoorg.store.catalog import Transaction, faces_of_people, people
+from serve.api.paging import Cursor, Limit
 from serve.api.people_models import (
     FacePage,
     FacesBody,
@@ -23,19 +24,17 @@ from serve.api.people_models import (
     SuggestionPage,
     SuggestionView,
 )
-from serve.auth import TenantOf
-from serve.organised import ACTOR, Organised
+from serve.auth import TenantOf, actor_of
+from serve.organised import Organised
 from serve.problems import responses
 
-Cursor = Annotated[str | None, Query(description="next_cursor of the page before.")]
-Limit = Annotated[int, Query(ge=1, le=500)]
 Id = Annotated[int, Path(ge=1, le=2**63 - 1)]
 
 
 def people_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
     """Routes under /v1/people."""
     router = APIRouter(prefix="/v1/people", tags=["people"])
-    tenant_dep = Depends(tenant_of)
+    tenant_dep, actor_dep = Depends(tenant_of), Depends(actor_of)
 
     @router.get(
         "",
@@ -62,9 +61,13 @@ def people_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
         response_model=PersonView,
         responses=responses(404, 422, 503),
     )
-    async def create(body: NewPersonBody, tenant: str = tenant_dep) -> PersonView:
+    async def create(
+        body: NewPersonBody, tenant: str = tenant_dep, actor: str = actor_dep
+    ) -> PersonView:
         """The faces are the new person's from now on, whoever had them before."""
-        person = await organised.people(tenant, lambda p: p.confirm(body.keys(), None, body.name))
+        person = await organised.people(
+            tenant, actor, lambda p: p.confirm(body.keys(), None, body.name)
+        )
         return await _view(organised, tenant, person)
 
     @router.get(
@@ -89,13 +92,13 @@ def people_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
         summary="Say that two persons are not one",
         responses=responses(404, 422, 503),
     )
-    async def refuse(body: PairBody, tenant: str = tenant_dep) -> None:
+    async def refuse(body: PairBody, tenant: str = tenant_dep, actor: str = actor_dep) -> None:
         """They are never suggested or joined again, unless somebody merges them."""
 
         def work(tx: Transaction) -> None:
             for person in (body.first_id, body.second_id):
                 people.living(tx, person)
-            people.refuse(tx, body.first_id, body.second_id, ACTOR)
+            people.refuse(tx, body.first_id, body.second_id, actor)
 
         await organised.catalog(tenant, work)
 
@@ -115,15 +118,17 @@ def people_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
         response_model=PersonView,
         responses=responses(404, 422, 503),
     )
-    async def change(person_id: Id, body: PersonPatch, tenant: str = tenant_dep) -> PersonView:
+    async def change(
+        person_id: Id, body: PersonPatch, tenant: str = tenant_dep, actor: str = actor_dep
+    ) -> PersonView:
         """Names survive every later grouping."""
 
         def work(tx: Transaction) -> None:
             people.living(tx, person_id)
             if body.name is not None:
-                people.rename(tx, person_id, body.name or None, ACTOR)
+                people.rename(tx, person_id, body.name or None, actor)
             if body.hidden is not None:
-                people.hide(tx, person_id, body.hidden, ACTOR)
+                people.hide(tx, person_id, body.hidden, actor)
 
         await organised.catalog(tenant, work)
         return await _view(organised, tenant, person_id)
@@ -152,9 +157,11 @@ def people_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
         response_model=PersonView,
         responses=responses(404, 422, 503),
     )
-    async def confirm(person_id: Id, body: FacesBody, tenant: str = tenant_dep) -> PersonView:
+    async def confirm(
+        person_id: Id, body: FacesBody, tenant: str = tenant_dep, actor: str = actor_dep
+    ) -> PersonView:
         """They stay the person's through every later grouping."""
-        await organised.people(tenant, lambda p: p.confirm(body.keys(), person_id, None))
+        await organised.people(tenant, actor, lambda p: p.confirm(body.keys(), person_id, None))
         return await _view(organised, tenant, person_id)
 
     @router.post(
@@ -163,9 +170,11 @@ def people_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
         response_model=Removed,
         responses=responses(404, 422, 503),
     )
-    async def remove(person_id: Id, body: FacesBody, tenant: str = tenant_dep) -> Removed:
+    async def remove(
+        person_id: Id, body: FacesBody, tenant: str = tenant_dep, actor: str = actor_dep
+    ) -> Removed:
         """They never come back by themselves."""
-        gone = await organised.people(tenant, lambda p: p.remove(body.keys(), person_id))
+        gone = await organised.people(tenant, actor, lambda p: p.remove(body.keys(), person_id))
         return Removed(removed=gone)
 
     @router.post(
@@ -175,9 +184,13 @@ def people_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
         response_model=PersonView,
         responses=responses(404, 422, 503),
     )
-    async def split(person_id: Id, body: NewPersonBody, tenant: str = tenant_dep) -> PersonView:
+    async def split(
+        person_id: Id, body: NewPersonBody, tenant: str = tenant_dep, actor: str = actor_dep
+    ) -> PersonView:
         """The two persons are strangers from then on."""
-        new = await organised.people(tenant, lambda p: p.split(person_id, body.keys(), body.name))
+        new = await organised.people(
+            tenant, actor, lambda p: p.split(person_id, body.keys(), body.name)
+        )
         return await _view(organised, tenant, new)
 
     @router.post(
@@ -186,10 +199,12 @@ def people_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
         response_model=PersonView,
         responses=responses(404, 422, 503),
     )
-    async def merge(person_id: Id, body: MergeBody, tenant: str = tenant_dep) -> PersonView:
+    async def merge(
+        person_id: Id, body: MergeBody, tenant: str = tenant_dep, actor: str = actor_dep
+    ) -> PersonView:
         """Taken back by un-merging the other person."""
         await organised.catalog(
-            tenant, lambda tx: people.merge(tx, person_id, body.merged_id, ACTOR)
+            tenant, lambda tx: people.merge(tx, person_id, body.merged_id, actor)
         )
         return await _view(organised, tenant, person_id)
 
@@ -199,9 +214,11 @@ def people_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
         response_model=PersonView,
         responses=responses(404, 422, 503),
     )
-    async def unmerge(person_id: Id, tenant: str = tenant_dep) -> PersonView:
+    async def unmerge(
+        person_id: Id, tenant: str = tenant_dep, actor: str = actor_dep
+    ) -> PersonView:
         """With the faces and the name it brought; faces that came since stay with the other."""
-        await organised.catalog(tenant, lambda tx: people.unmerge(tx, person_id, ACTOR))
+        await organised.catalog(tenant, lambda tx: people.unmerge(tx, person_id, actor))
         return await _view(organised, tenant, person_id)
 
     @router.get(

@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 
 from photoorg.errors import OverloadedError
 from serve.api.body import file_of, form, inline, json_body, media_type, request_body, wrong_type
 from serve.api.models import (
     PHOTO_ID,
+    LiveVideoView,
     PairList,
     PairView,
     PhotoAccepted,
+    PhotoDetail,
     PhotoPage,
     PhotoView,
     UrlUpload,
 )
-from serve.auth import TenantOf
+from serve.api.paging import Cursor, Limit
+from serve.auth import TenantOf, actor_of
 from serve.ports import Fetcher, Photos, Uploads
 from serve.problems import responses
 
 Id = Annotated[str, Path(pattern=PHOTO_ID, description="SHA-256 of the photo's bytes in hex.")]
-UPLOAD_FORM = {
+UPLOAD_FORM: dict[str, Any] = {
     "type": "object",
     "required": ["file"],
-    "properties": {"file": {"type": "string", "format": "binary", "description": "The image."}},
+    "properties": {"file": {"type": "string", "format": "binary", "description": "The file."}},
 }
 
 
@@ -40,13 +43,13 @@ def photos_router(
 ) -> APIRouter:
     """Routes under /v1/photos. More than `uploads_at_once` uploads in flight are sent away."""
     router = APIRouter(prefix="/v1/photos", tags=["photos"])
-    tenant_dep = Depends(tenant_of)
+    tenant_dep, actor_dep = Depends(tenant_of), Depends(actor_of)
     room = asyncio.Semaphore(uploads_at_once)
 
     @router.post(
         "",
         status_code=202,
-        summary="Upload a photo, as a file or by URL",
+        summary="Upload a photo or a live photo's video, as a file or by URL",
         response_model=PhotoAccepted,
         responses={
             200: {"model": PhotoAccepted, "description": "The photo was there already."},
@@ -59,7 +62,9 @@ def photos_router(
     ) -> PhotoAccepted:
         """The answer comes when the photo is safe on disk; it is searchable seconds later.
 
-        The same bytes again give the same photo_id and its present status.
+        The same bytes again give the same photo_id and its present status. The video of a live
+        photo may come before its still or after it: the two are joined by the identifier that the
+        camera wrote into both, and a video without one is refused.
         """
         if room.locked():
             raise OverloadedError("Too many uploads at once.", fix="Try again in a second.")
@@ -67,7 +72,12 @@ def photos_router(
             data, filename = await _received(request, fetcher)
             accepted = await uploads.accept(tenant, data, filename)
         response.status_code = 202 if accepted.status in ("queued", "processing") else 200
-        return PhotoAccepted(photo_id=accepted.photo_id, status=accepted.status)
+        return PhotoAccepted(
+            photo_id=accepted.photo_id,
+            status=accepted.status,
+            kind=accepted.kind,
+            stills=list(accepted.stills),
+        )
 
     @router.get(
         "",
@@ -77,8 +87,8 @@ def photos_router(
     )
     async def page(
         tenant: str = tenant_dep,
-        cursor: Annotated[str | None, Query(description="next_cursor of the page before.")] = None,
-        limit: Annotated[int, Query(ge=1, le=500)] = 50,
+        cursor: Cursor = None,
+        limit: Limit = 50,
     ) -> PhotoPage:
         """Follow next_cursor until it is null; photos added meanwhile do not shift the pages."""
         found, following = await photos.page(tenant, after=cursor, limit=limit)
@@ -87,12 +97,14 @@ def photos_router(
     @router.get(
         "/{photo_id}",
         summary="Look at one photo",
-        response_model=PhotoView,
+        response_model=PhotoDetail,
         responses=responses(404, 422, 503),
     )
-    async def get(photo_id: Id, tenant: str = tenant_dep) -> PhotoView:
-        """Metadata, EXIF, hashes, quality, and how far its processing is."""
-        return PhotoView.of(await photos.get(tenant, photo_id))
+    async def get(photo_id: Id, tenant: str = tenant_dep) -> PhotoDetail:
+        """Metadata, EXIF, hashes, quality, its video, and how far its processing is."""
+        photo = await photos.get(tenant, photo_id)
+        videos = [LiveVideoView.of(v) for v in await photos.videos(tenant, photo_id)]
+        return PhotoDetail.of(photo).model_copy(update={"videos": videos})
 
     @router.get(
         "/{photo_id}/thumbnail",
@@ -122,7 +134,10 @@ def photos_router(
         responses=responses(404, 422, 503),
     )
     async def pairs(photo_id: Id, tenant: str = tenant_dep) -> PairList:
-        """Its RAW or JPEG twin, other frames of its burst, the video of a live photo; and why."""
+        """Its RAW or JPEG twin, other frames of its burst, the video of a live photo; and why.
+
+        Of a live photo's video it lists the stills: none while it waits for them.
+        """
         return PairList(pairs=[PairView.of(pair) for pair in await photos.pairs(tenant, photo_id)])
 
     @router.post(
@@ -131,9 +146,9 @@ def photos_router(
         response_model=PhotoView,
         responses=responses(404, 422, 503),
     )
-    async def trash(photo_id: Id, tenant: str = tenant_dep) -> PhotoView:
+    async def trash(photo_id: Id, tenant: str = tenant_dep, actor: str = actor_dep) -> PhotoView:
         """Hidden from the next query on, and restored whole by /restore."""
-        return PhotoView.of(await photos.trash(tenant, photo_id))
+        return PhotoView.of(await photos.trash(tenant, photo_id, actor))
 
     @router.post(
         "/{photo_id}/restore",
@@ -141,9 +156,9 @@ def photos_router(
         response_model=PhotoView,
         responses=responses(404, 422, 503),
     )
-    async def restore(photo_id: Id, tenant: str = tenant_dep) -> PhotoView:
+    async def restore(photo_id: Id, tenant: str = tenant_dep, actor: str = actor_dep) -> PhotoView:
         """Found again from the next query on; a photo that is not in the trash stays as it is."""
-        return PhotoView.of(await photos.restore(tenant, photo_id))
+        return PhotoView.of(await photos.restore(tenant, photo_id, actor))
 
     @router.delete(
         "/{photo_id}",
@@ -151,9 +166,9 @@ def photos_router(
         summary="Delete a photo",
         responses=responses(404, 422, 503),
     )
-    async def delete(photo_id: Id, tenant: str = tenant_dep) -> None:
-        """Gone from the next query on."""
-        await photos.delete(tenant, photo_id)
+    async def delete(photo_id: Id, tenant: str = tenant_dep, actor: str = actor_dep) -> None:
+        """Gone from the next query on. The id of a live photo's video removes that alone."""
+        await photos.delete(tenant, photo_id, actor)
 
     return router
 
@@ -161,7 +176,7 @@ def photos_router(
 async def _received(request: Request, fetcher: Fetcher) -> tuple[bytes, str]:
     kind = media_type(request)
     if kind == "multipart/form-data":
-        async with form(request) as data:
+        async with form(request, *UPLOAD_FORM["properties"]) as data:
             return await file_of(data, "file")
     if kind == "application/json":
         url = str((await json_body(request, UrlUpload)).url)

@@ -11,6 +11,7 @@ from photoorg.curate.rules import RuleBook, parse_rules
 from photoorg.errors import InputError
 from photoorg.store.catalog.anomalies import Anomaly, AnomalyStatus
 from photoorg.store.catalog.rules import RuleRun
+from serve.api.paging import Cursor, Limit
 from serve.api.review_models import (
     AnomalyPage,
     AnomalyView,
@@ -26,12 +27,10 @@ from serve.api.review_models import (
     RulesDone,
     RuleUndone,
 )
-from serve.auth import TenantOf
+from serve.auth import TenantOf, actor_of
 from serve.problems import responses
 
-ACTOR = "api"
 Number = Annotated[int, Path(ge=1, le=2**63 - 1)]
-Limit = Annotated[int, Query(ge=1, le=500)]
 
 
 class Review(Protocol):
@@ -73,7 +72,7 @@ class Review(Protocol):
 def anomalies_router(review: Review, tenant_of: TenantOf) -> APIRouter:
     """Routes under /v1/anomalies."""
     router = APIRouter(prefix="/v1/anomalies", tags=["anomalies"])
-    tenant_dep = Depends(tenant_of)
+    tenant_dep, actor_dep = Depends(tenant_of), Depends(actor_of)
 
     @router.get(
         "",
@@ -84,7 +83,7 @@ def anomalies_router(review: Review, tenant_of: TenantOf) -> APIRouter:
     async def page(
         tenant: str = tenant_dep,
         status: Literal["open", "dismissed"] = "open",
-        cursor: Annotated[str | None, Query(description="next_cursor of the page before.")] = None,
+        cursor: Cursor = None,
         limit: Limit = 50,
     ) -> AnomalyPage:
         """The strangest first. `photoorg anomalies scan` fills the queue."""
@@ -97,9 +96,11 @@ def anomalies_router(review: Review, tenant_of: TenantOf) -> APIRouter:
         response_model=PhotosChanged,
         responses=responses(404, 422, 503),
     )
-    async def dismiss(body: PhotosBody, tenant: str = tenant_dep) -> PhotosChanged:
+    async def dismiss(
+        body: PhotosBody, tenant: str = tenant_dep, actor: str = actor_dep
+    ) -> PhotosChanged:
         """They stay out when the library is scanned again; reopen puts them back."""
-        changed = await review.decide(tenant, body.photo_ids, "dismissed", ACTOR)
+        changed = await review.decide(tenant, body.photo_ids, "dismissed", actor)
         return PhotosChanged(photo_ids=changed)
 
     @router.post(
@@ -108,9 +109,11 @@ def anomalies_router(review: Review, tenant_of: TenantOf) -> APIRouter:
         response_model=PhotosChanged,
         responses=responses(404, 422, 503),
     )
-    async def reopen(body: PhotosBody, tenant: str = tenant_dep) -> PhotosChanged:
+    async def reopen(
+        body: PhotosBody, tenant: str = tenant_dep, actor: str = actor_dep
+    ) -> PhotosChanged:
         """The undo of dismiss."""
-        return PhotosChanged(photo_ids=await review.decide(tenant, body.photo_ids, "open", ACTOR))
+        return PhotosChanged(photo_ids=await review.decide(tenant, body.photo_ids, "open", actor))
 
     return router
 
@@ -118,7 +121,7 @@ def anomalies_router(review: Review, tenant_of: TenantOf) -> APIRouter:
 def rules_router(review: Review, tenant_of: TenantOf) -> APIRouter:
     """Routes under /v1/rules."""
     router = APIRouter(prefix="/v1/rules", tags=["rules"])
-    tenant_dep = Depends(tenant_of)
+    tenant_dep, actor_dep = Depends(tenant_of), Depends(actor_of)
 
     @router.post(
         "/run",
@@ -126,10 +129,10 @@ def rules_router(review: Review, tenant_of: TenantOf) -> APIRouter:
         response_model=RulesDone,
         responses=responses(422, 503),
     )
-    async def run(body: RulesBody, tenant: str = tenant_dep) -> RulesDone:
+    async def run(body: RulesBody, tenant: str = tenant_dep, actor: str = actor_dep) -> RulesDone:
         """Tries them unless dry_run is false. Each run can be taken back."""
         book = parse_rules(body.rules)
-        outcomes = await review.run_rules(tenant, book, ACTOR, dry_run=body.dry_run)
+        outcomes = await review.run_rules(tenant, book, actor, dry_run=body.dry_run)
         return RulesDone(dry_run=body.dry_run, rules=[OutcomeView.of(o) for o in outcomes])
 
     @router.get(
@@ -153,9 +156,9 @@ def rules_router(review: Review, tenant_of: TenantOf) -> APIRouter:
         response_model=RuleUndone,
         responses=responses(404, 422, 503),
     )
-    async def undo(run_id: Number, tenant: str = tenant_dep) -> RuleUndone:
+    async def undo(run_id: Number, tenant: str = tenant_dep, actor: str = actor_dep) -> RuleUndone:
         """Exactly the photos the run changed, where they are still as it left them."""
-        _, photos = await review.undo_rule(tenant, run_id, ACTOR)
+        _, photos = await review.undo_rule(tenant, run_id, actor)
         return RuleUndone(undone=run_id, photos=photos)
 
     return router
@@ -164,7 +167,7 @@ def rules_router(review: Review, tenant_of: TenantOf) -> APIRouter:
 def feedback_router(review: Review, tenant_of: TenantOf) -> APIRouter:
     """Routes /v1/feedback and /v1/clicks."""
     router = APIRouter(prefix="/v1", tags=["feedback"])
-    tenant_dep = Depends(tenant_of)
+    tenant_dep, actor_dep = Depends(tenant_of), Depends(actor_of)
 
     @router.post(
         "/feedback",
@@ -173,9 +176,11 @@ def feedback_router(review: Review, tenant_of: TenantOf) -> APIRouter:
         response_model=Noted,
         responses=responses(404, 422, 503),
     )
-    async def feedback(body: FeedbackBody, tenant: str = tenant_dep) -> Noted:
+    async def feedback(
+        body: FeedbackBody, tenant: str = tenant_dep, actor: str = actor_dep
+    ) -> Noted:
         """Send score and signals as the answer showed them: thresholds are fitted to them."""
-        return Noted(id=await review.feedback(tenant, body, ACTOR))
+        return Noted(id=await review.feedback(tenant, body, actor))
 
     @router.delete(
         "/feedback/{feedback_id}",
@@ -183,9 +188,11 @@ def feedback_router(review: Review, tenant_of: TenantOf) -> APIRouter:
         summary="Withdraw a verdict",
         responses=responses(404, 422, 503),
     )
-    async def withdraw(feedback_id: Number, tenant: str = tenant_dep) -> None:
+    async def withdraw(
+        feedback_id: Number, tenant: str = tenant_dep, actor: str = actor_dep
+    ) -> None:
         """As if it had not been given."""
-        await review.withdraw(tenant, feedback_id, ACTOR)
+        await review.withdraw(tenant, feedback_id, actor)
 
     @router.post(
         "/clicks",
@@ -194,10 +201,10 @@ def feedback_router(review: Review, tenant_of: TenantOf) -> APIRouter:
         response_model=Noted,
         responses=responses(404, 422, 503),
     )
-    async def click(body: ClickBody, tenant: str = tenant_dep) -> Noted:
+    async def click(body: ClickBody, tenant: str = tenant_dep, actor: str = actor_dep) -> Noted:
         """Its position among how many that were shown."""
         if body.position > body.shown:
             raise InputError(f"position {body.position} is beyond the {body.shown} shown.")
-        return Noted(id=await review.click(tenant, body, ACTOR))
+        return Noted(id=await review.click(tenant, body, actor))
 
     return router

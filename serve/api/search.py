@@ -41,7 +41,7 @@ from serve.problems import as_problem, request_id, responses
 
 FILTER = """Which photos may be found, as JSON, such as {"tags": {"any": ["dog"]}}."""
 MODE = "hybrid (words and vectors), keyword or semantic; default hybrid."
-SEARCH_FORM = {
+SEARCH_FORM: dict[str, Any] = {
     "type": "object",
     "required": ["image"],
     "properties": {
@@ -160,7 +160,7 @@ def search_router(
         """
         kind = media_type(request)
         if kind == "multipart/form-data":
-            async with form(request) as data:
+            async with form(request, "file", *SEARCH_FORM["properties"]) as data:
                 image, name = await file_of(data, "image", "file")
                 box, k = field(data, "bbox", BoxBody), number(data, "top_k")
                 where = _filter(text_of(data, "filter"))
@@ -170,7 +170,7 @@ def search_router(
                 tenant,
                 image,
                 k,
-                box=box and box.box(),
+                box=None if box is None else box.box(),
                 where=where,
                 cursor=cursor,
                 cutoff=cutoff,
@@ -240,7 +240,7 @@ async def ask(
     if body.text is not None or not count:
         return "text", await service.by_text(tenant, body.text or "", k, mode=body.mode, **more)
     assert body.photo_id is not None, "checked above"
-    box = body.bbox and body.bbox.box()
+    box = None if body.bbox is None else body.bbox.box()
     return "similar", await service.similar(tenant, body.photo_id, k, box=box, **more)
 
 

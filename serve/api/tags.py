@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Path, Query
 from photoorg.models import PhotoTag
 from photoorg.store.catalog.tags import TagSummary
 from serve.api.models import PHOTO_ID
+from serve.api.paging import Cursor, Limit
 from serve.api.tag_models import (
     Mapped,
     MappingBody,
@@ -18,10 +19,9 @@ from serve.api.tag_models import (
     TagSummaryView,
     TagView,
 )
-from serve.auth import TenantOf
+from serve.auth import TenantOf, actor_of
 from serve.problems import responses
 
-ACTOR = "api"
 Id = Annotated[str, Path(pattern=PHOTO_ID, description="SHA-256 of the photo's bytes in hex.")]
 Label = Annotated[str, Query(min_length=1, description="The tag.")]
 
@@ -54,7 +54,7 @@ class Tags(Protocol):
 def tags_router(tags: Tags, tenant_of: TenantOf) -> APIRouter:
     """Routes of tags; every change is written to the audit log."""
     router = APIRouter(prefix="/v1", tags=["tags"])
-    tenant_dep = Depends(tenant_of)
+    tenant_dep, actor_dep = Depends(tenant_of), Depends(actor_of)
 
     @router.get(
         "/tags",
@@ -65,8 +65,8 @@ def tags_router(tags: Tags, tenant_of: TenantOf) -> APIRouter:
     async def page(
         tenant: str = tenant_dep,
         category: Annotated[str | None, Query(description="Only of this category.")] = None,
-        cursor: Annotated[str | None, Query(description="next_cursor of the page before.")] = None,
-        limit: Annotated[int, Query(ge=1, le=500)] = 100,
+        cursor: Cursor = None,
+        limit: Limit = 100,
     ) -> TagPage:
         """With their categories and how many photos have them."""
         found, following = await tags.page(tenant, after=cursor, limit=limit, category=category)
@@ -78,9 +78,11 @@ def tags_router(tags: Tags, tenant_of: TenantOf) -> APIRouter:
         response_model=Mapped,
         responses=responses(404, 422, 503),
     )
-    async def map_category(body: MappingBody, tenant: str = tenant_dep) -> Mapped:
+    async def map_category(
+        body: MappingBody, tenant: str = tenant_dep, actor: str = actor_dep
+    ) -> Mapped:
         """On every photo, at once; no photo is looked at again."""
-        before, now = await tags.map_category(tenant, ACTOR, body.label, body.category)
+        before, now = await tags.map_category(tenant, actor, body.label, body.category)
         return Mapped(label=body.label, before=before, category=now)
 
     @router.delete(
@@ -89,9 +91,11 @@ def tags_router(tags: Tags, tenant_of: TenantOf) -> APIRouter:
         response_model=Mapped,
         responses=responses(404, 422, 503),
     )
-    async def unmap_category(label: Label, tenant: str = tenant_dep) -> Mapped:
+    async def unmap_category(
+        label: Label, tenant: str = tenant_dep, actor: str = actor_dep
+    ) -> Mapped:
         """The category its maker gave it; nothing changes if it was never mapped."""
-        before, now = await tags.map_category(tenant, ACTOR, label, None)
+        before, now = await tags.map_category(tenant, actor, label, None)
         return Mapped(label=label, before=before, category=now)
 
     @router.get(
@@ -110,9 +114,11 @@ def tags_router(tags: Tags, tenant_of: TenantOf) -> APIRouter:
         response_model=PhotoTags,
         responses=responses(404, 422, 503),
     )
-    async def add(photo_id: Id, body: TagBody, tenant: str = tenant_dep) -> PhotoTags:
+    async def add(
+        photo_id: Id, body: TagBody, tenant: str = tenant_dep, actor: str = actor_dep
+    ) -> PhotoTags:
         """It stays, whatever machines find later. Putting it on twice changes nothing."""
-        found = await tags.add(tenant, ACTOR, photo_id, body.label, body.category)
+        found = await tags.add(tenant, actor, photo_id, body.label, body.category)
         return PhotoTags(tags=[TagView.of(t) for t in found])
 
     @router.delete(
@@ -121,9 +127,11 @@ def tags_router(tags: Tags, tenant_of: TenantOf) -> APIRouter:
         response_model=PhotoTags,
         responses=responses(404, 422, 503),
     )
-    async def remove(photo_id: Id, label: Label, tenant: str = tenant_dep) -> PhotoTags:
+    async def remove(
+        photo_id: Id, label: Label, tenant: str = tenant_dep, actor: str = actor_dep
+    ) -> PhotoTags:
         """No machine puts it on again; POST does, and lets machines again."""
-        found = await tags.remove(tenant, ACTOR, photo_id, label)
+        found = await tags.remove(tenant, actor, photo_id, label)
         return PhotoTags(tags=[TagView.of(t) for t in found])
 
     return router

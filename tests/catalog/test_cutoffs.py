@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from photoorg.config import SearchConfig, StorageConfig
+from photoorg.config import SearchConfig, StorageConfig, parse
 from photoorg.models import Rgb
 from photoorg.search.catalog import CatalogQueries
 from photoorg.search.tuning import limits_of
 from photoorg.space import EmbeddingSpace
 from photoorg.stages.cutoffs import Fitted, apply, fit_search
 from photoorg.stages.vectors import vector_table
-from photoorg.store.catalog import Catalog, photos, spaces, thresholds
+from photoorg.store.catalog import Catalog, delta, photos, spaces, thresholds
 from photoorg.store.layout import vectors_dir
 from photoorg.store.objects import ObjectStore
 from photoorg.store.runs import Run
@@ -109,3 +109,84 @@ def test_a_small_library_gets_none_and_no_encoder_is_opened(catalog: Catalog, li
 
     fitted = fit_search(catalog, store, "a", SPACE, encoder)
     assert fitted == Fitted(SPACE, 20, {}, {}, {})
+
+
+def grow(catalog: Catalog, x_nd: np.ndarray, start: int) -> None:
+    """Uploads of photos with these vectors."""
+    listed = [rows.photo(f"new-{start + n}") for n in range(len(x_nd))]
+    with catalog.tenant("a") as tx:
+        photos.copy_part(tx, f"more-{start}", 0, rows.photos(*listed), rows.rejects())
+        delta.add(tx, SPACE.id, [row["photo_id"] for row in listed], x_nd)
+
+
+def near(x_nd: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Photos like those, but more crowded."""
+    rng = np.random.default_rng(seed)
+    drawn = x_nd[rng.integers(0, len(x_nd), count)] + 0.3 * x_nd[0]
+    return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+
+
+def in_force(catalog: Catalog) -> dict[str, float]:
+    with catalog.tenant("a") as tx:
+        return thresholds.get_all(tx, SPACE.id)
+
+
+def test_a_compaction_keeps_cutoffs_and_fits_them_anew_once_the_library_changed_much(
+    catalog: Catalog, catalog_url, library, tmp_path
+) -> None:
+    from pipelines import build_index, compact
+
+    _, x_nd, _ = library(60)
+    config = parse(
+        {"tenant": "a", "storage": {"root": str(tmp_path)}, "database": {"url": catalog_url}}
+    )
+    build_index.run(config)
+    fitted = in_force(catalog)
+    assert fitted["search.image"] > 0
+    grow(catalog, near(x_nd, 3, 1), 0)
+    few = compact.run(config)
+    assert few["compacted"] and few["came"] == 3 and not few["refitted"]
+    assert in_force(catalog) == fitted, "they are of the library, and stay with it"
+    grow(catalog, near(x_nd, 30, 2), 100)
+    many = compact.run(config)
+    assert many["compacted"] and many["refitted"] and in_force(catalog) != fitted
+    assert not compact.run(config)["refitted"], "once is enough"
+    with catalog.tenant("a") as tx:
+        assert thresholds.fitted_to(tx, SPACE.id)["search.image"] == 93
+
+
+def test_cutoffs_that_people_set_or_took_back_are_left_by_compactions(
+    catalog: Catalog, catalog_url, library, tmp_path
+) -> None:
+    from pipelines import build_index, compact
+
+    _, x_nd, _ = library(60)
+    config = parse(
+        {"tenant": "a", "storage": {"root": str(tmp_path)}, "database": {"url": catalog_url}}
+    )
+    build_index.run(config)
+    with catalog.tenant("a") as tx:
+        thresholds.change(tx, SPACE.id, {"search.image": 0.123}, "api")
+    grow(catalog, near(x_nd, 60, 3), 0)
+    assert not compact.run(config)["refitted"] and in_force(catalog)["search.image"] == 0.123
+    with catalog.tenant("a") as tx:
+        thresholds.change(tx, SPACE.id, {name: None for name in in_force(catalog)}, "api")
+    assert not compact.run(config)["refitted"] and in_force(catalog) == {}
+    build_index.run(config)
+    assert in_force(catalog)["search.image"] > 0
+
+
+def test_a_library_that_was_too_small_gets_cutoffs_when_it_has_grown(
+    catalog: Catalog, catalog_url, library, tmp_path
+) -> None:
+    from pipelines import build_index, compact
+
+    _, x_nd, _ = library(20)
+    config = parse(
+        {"tenant": "a", "storage": {"root": str(tmp_path)}, "database": {"url": catalog_url}}
+    )
+    build_index.run(config)
+    assert in_force(catalog) == {}
+    grow(catalog, near(x_nd, 40, 4), 0)
+    assert compact.run(config, if_due=True)["refitted"]
+    assert in_force(catalog)["search.image"] > 0

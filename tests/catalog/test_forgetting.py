@@ -14,7 +14,7 @@ from photoorg.store.catalog.consent import TENANT
 from photoorg.store.layout import run_dir
 from photoorg.store.objects import ObjectStore
 from photoorg.store.runs import Run
-from tests.catalog.test_people import USER, T, agree, load, portraits, table, who
+from tests.catalog.portraits import USER, T, agree, load, portraits, table, who
 
 pytestmark = pytest.mark.postgres
 

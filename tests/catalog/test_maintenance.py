@@ -13,7 +13,7 @@ from photoorg.store.catalog import Catalog, faces_of_people, people, photos, tra
 from photoorg.store.layout import blob_path, thumb_path
 from photoorg.store.objects import ObjectStore
 from tests.catalog import rows
-from tests.catalog.test_people import SPACE, T, agree, groups, load, portraits
+from tests.catalog.portraits import SPACE, T, agree, groups, load, portraits
 
 pytestmark = pytest.mark.postgres
 CONFIG = PeopleConfig(device="cpu")

@@ -2,82 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
-from photoorg import schema
-from photoorg.curate.catching_up import CatchingUp, place_waiting
-from photoorg.curate.clustering import on_gpu
 from photoorg.curate.people import People
 from photoorg.curation_config import PeopleConfig
 from photoorg.errors import InputError, NotFoundError
 from photoorg.store.catalog import Catalog, audit, consent, faces_of_people, people, photos
 from photoorg.store.catalog.consent import TENANT
 from tests.catalog import rows
-from tests.unit.curate.faces import unit
+from tests.catalog.portraits import (
+    SPACE,
+    USER,
+    T,
+    agree,
+    face,
+    key,
+    load,
+    persons,
+    portraits,
+    vectors,
+    who,
+)
 
 pytestmark = pytest.mark.postgres
-T, SPACE, USER = "a", "space-1", "owner"
-DIM = 128
-
-
-def vectors(person: int, count: int, seed: int = 0, within: float = 0.7) -> np.ndarray:
-    """Embeddings of one person: pairs have a cosine of about `within`."""
-    centre = unit(np.random.default_rng(1000 + person).standard_normal((1, DIM)))
-    noise = unit(np.random.default_rng([seed, person]).standard_normal((count, DIM)))
-    return unit(np.sqrt(within) * centre + np.sqrt(1 - within) * noise)
-
-
-def face(x_d: np.ndarray, box: Sequence[float] = (0.1, 0.2, 0.3, 0.4)) -> dict[str, Any]:
-    return rows.face(0) | {"embedding": x_d.astype(np.float16), "box": list(box)}
-
-
-def table(*made: dict[str, Any], space: str = SPACE, user: str = USER) -> pa.Table:
-    return pa.Table.from_pylist(list(made), schema=schema.photos(("faces",), space, user))
-
-
-def load(catalog: Catalog, run: str, *made: dict[str, Any], **more: str) -> None:
-    with catalog.tenant(T) as tx:
-        photos.copy_part(tx, run, 0, table(*made, **more), rows.rejects())
-
-
-def agree(catalog: Catalog, *users: str) -> None:
-    with catalog.tenant(T) as tx:
-        for user in users or (TENANT, USER):
-            consent.agree(tx, user, "test")
-
-
-def portraits(person: int, count: int, seed: int = 0, name: str = "p") -> list[dict[str, Any]]:
-    """Photos with one face each."""
-    return [
-        rows.photo(f"{name}{person}-{seed}-{i}.jpg", faces=[face(x_d)])
-        for i, x_d in enumerate(vectors(person, count, seed))
-    ]
-
-
-def who(catalog: Catalog) -> dict[str, list[int | None]]:
-    """The persons in each photo, by the name of its file."""
-    with catalog.tenant(T) as tx:
-        found = tx.conn.execute(
-            "SELECT p.filename, array_agg(fp.person_id ORDER BY f.face_no) FROM faces f"
-            " JOIN photos p USING (tenant_id, photo_id)"
-            " LEFT JOIN face_people fp USING (tenant_id, photo_id, face_no) GROUP BY 1"
-        ).fetchall()
-    return dict(found)
-
-
-def groups(catalog: Catalog) -> set[frozenset[str]]:
-    """File names by person."""
-    together: dict[int, set[str]] = {}
-    for name, persons in who(catalog).items():
-        for person in persons:
-            if person is not None:
-                together.setdefault(person, set()).add(name)
-    return {frozenset(names) for names in together.values()}
 
 
 @pytest.fixture
@@ -89,15 +39,6 @@ def found(catalog: Catalog) -> People:
     summary = service.cluster()
     assert (summary.persons, summary.known, summary.unknown) == (2, 10, 0)
     return service
-
-
-def persons(catalog: Catalog, **how: Any) -> list[people.Person]:
-    with catalog.tenant(T) as tx:
-        return people.page(tx, **how)[0]
-
-
-def key(name: str, number: int = 0) -> tuple[str, int]:
-    return rows.photo_id(name), number
 
 
 def test_an_empty_library_has_no_persons(catalog: Catalog) -> None:
@@ -308,78 +249,3 @@ def test_what_people_change_is_in_the_audit_log(catalog: Catalog, found: People)
         audit.record(tx, "x", "y", "z", "0")
         actions = [r[0] for r in tx.conn.execute("SELECT action FROM audit_log ORDER BY audit_id")]
     assert "person.merge" in actions and "people.cluster" in actions
-
-
-def grouped(catalog: Catalog) -> People:
-    """Two persons of six photos each, clustered."""
-    agree(catalog)
-    load(catalog, "r1", *portraits(1, 6), *portraits(2, 6))
-    service = People(catalog, T, PeopleConfig(device="cpu"), "test")
-    service.cluster()
-    return service
-
-
-def waiting(catalog: Catalog) -> int:
-    with catalog.tenant(T) as tx:
-        return faces_of_people.waiting(tx, SPACE)
-
-
-def test_new_faces_wait_until_they_are_placed_and_then_nothing_is_to_do(catalog):
-    service = grouped(catalog)
-    assert waiting(catalog) == 0 and service.place_waiting() is None
-    load(catalog, "r2", *portraits(1, 2, seed=5), *portraits(3, 1, seed=5))
-    assert waiting(catalog) == 3
-    placed = place_waiting(catalog, T, PeopleConfig(device="cpu"))
-    assert placed is not None and placed.persons == 2
-    first = next(g for g in groups(catalog) if "p1-0-0.jpg" in g)
-    assert {"p1-5-0.jpg", "p1-5-1.jpg"} < first and len(groups(catalog)) == 2
-    # The stranger was looked at too: it does not make every later run read all faces again.
-    assert waiting(catalog) == 0 and service.place_waiting() is None
-
-
-def test_faces_found_anew_wait_again_and_keep_their_persons(catalog):
-    grouped(catalog)
-    before = groups(catalog)
-    load(catalog, "r2", *portraits(1, 6), *portraits(2, 6))
-    place_waiting(catalog, T, PeopleConfig(device="cpu"))
-    assert groups(catalog) == before and waiting(catalog) == 0
-
-
-def test_switched_off_nothing_is_placed_by_itself(catalog):
-    agree(catalog)
-    load(catalog, "r1", *portraits(1, 6))
-    assert place_waiting(catalog, T, PeopleConfig(device="cpu", automatic=False)) is None
-    assert waiting(catalog) == 6
-
-
-def test_without_clusters_uploads_make_them_of_few_faces_only(catalog):
-    agree(catalog)
-    load(catalog, "r1", *portraits(1, 6))
-    service = People(catalog, T, PeopleConfig(device="cpu"), "test")
-    assert service.place_waiting(most=5) is None and groups(catalog) == set()
-    assert service.place_waiting(most=6) is not None and len(groups(catalog)) == 1
-
-
-def test_a_failure_to_place_is_logged_and_left_for_later(catalog, caplog):
-    agree(catalog)
-    load(catalog, "r1", *portraits(1, 6))
-    broken = PeopleConfig(device="cuda")  # no cuML here
-    if on_gpu("auto"):
-        pytest.skip("cuML is installed here")
-    assert place_waiting(catalog, T, broken) is None
-    assert "wait for" in caplog.text and waiting(catalog) == 6
-
-
-def test_uploads_are_followed_up_but_not_all_the_time(catalog):
-    agree(catalog)
-    load(catalog, "r1", *portraits(1, 6))
-    now = [100.0]
-    follow = CatchingUp(catalog, PeopleConfig(device="cpu"), clock=lambda: now[0])
-    assert follow.run() == []
-    follow.touched(T)
-    assert follow.run() == [T] and waiting(catalog) == 0 and len(groups(catalog)) == 1
-    load(catalog, "r2", *portraits(1, 2, seed=5))
-    follow.touched(T)
-    assert follow.run() == [] and waiting(catalog) == 2
-    now[0] += 60
-    assert follow.run() == [T] and waiting(catalog) == 0 and follow.run() == []

@@ -10,9 +10,9 @@ import pytest
 
 from photoorg.cli import main
 from photoorg.space import EmbeddingSpace
-from photoorg.store.catalog import Catalog, delta, photos, spaces
+from photoorg.store.catalog import Catalog, delta, photos, spaces, trash
 from tests.catalog import rows
-from tests.catalog.test_people import T, load, portraits
+from tests.catalog.portraits import T, load, portraits
 from tests.unit.curate.faces import made_up
 
 pytestmark = pytest.mark.postgres
@@ -73,8 +73,11 @@ def test_scenes_from_vectors_to_an_album_and_a_map(run, catalog: Catalog, tmp_pa
     with catalog.tenant(T) as tx:
         spaces.register(tx, SPACE)
         spaces.set_default(tx, SPACE.id, "image")
-        photos.copy_part(tx, "run", 0, rows.photos(*map(rows.photo, names)), rows.rejects())
+        listed = [*names, "trashed.jpg", "without-a-vector.jpg"]
+        photos.copy_part(tx, "run", 0, rows.photos(*map(rows.photo, listed)), rows.rejects())
         delta.add(tx, SPACE.id, [rows.photo_id(name) for name in names], x_nd)
+        delta.add(tx, SPACE.id, [rows.photo_id("trashed.jpg")], x_nd[:1])
+        trash.put(tx, [rows.photo_id("trashed.jpg")])
     for method in ("kmeans", "agglomerative", "hdbscan"):
         found = run("scenes", "cluster", "--method", method)
         assert (found["photos"], found["scenes"], found["noise"]) == (22, 2, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,8 @@ class Uploads:
 
     def accept(self, seed: int) -> str:
         """Queue a picture; its id."""
-        return self.library._accept(self.config.tenant, jpeg(seed), f"{seed}.jpg").photo_id
+        accepting = self.library.accept(self.config.tenant, jpeg(seed), f"{seed}.jpg")
+        return asyncio.run(accepting).photo_id
 
     def add(self, *seeds: int) -> list[str]:
         """Upload and process pictures; their ids."""
@@ -84,7 +86,7 @@ class Uploads:
 
     def delete(self, *photo_ids: str) -> None:
         for photo_id in photo_ids:
-            self.library._delete(self.config.tenant, photo_id)
+            asyncio.run(self.library.delete(self.config.tenant, photo_id))
 
     def close(self) -> None:
         self.library.close()

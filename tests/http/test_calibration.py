@@ -54,6 +54,25 @@ async def test_cutoffs_are_set_noted_and_taken_back(library, client):
     assert told == [("api", 4)]
 
 
+async def test_a_change_is_taken_back_by_its_token_unless_it_was_changed_again(library, client):
+    first = {"cutoffs": {"search.image": 0.4}}
+    token = (await client.put("/v1/calibration/search", json=first)).json()["undo_token"]
+    other = {"cutoffs": {"search.text": 0.2}}
+    await client.put("/v1/calibration/search", json=other, headers={"X-User-ID": "ann"})
+    undone = await client.post("/v1/calibration/undo", json={"undo_token": token})
+    assert undone.json()["changes"] == {"search.image": {"before": 0.4, "after": None}}
+    assert await in_force(client) == {"search.text": 0.2}
+    again = (await client.put("/v1/calibration/search", json=first)).json()["undo_token"]
+    await client.put("/v1/calibration/search", json={"cutoffs": {"search.image": 0.5}})
+    refused = await client.post("/v1/calibration/undo", json={"undo_token": again})
+    assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+    unknown = await client.post("/v1/calibration/undo", json={"undo_token": "made up"})
+    assert unknown.status_code == 404
+    with library.tenant(T) as tx:
+        told = tx.conn.execute("SELECT DISTINCT actor FROM audit_log ORDER BY actor").fetchall()
+    assert told == [("ann",), ("api",)]
+
+
 @pytest.mark.parametrize(
     "body",
     [{}, {"cutoffs": {}}, {"cutoffs": {"search.image": 2}}, {"cutoffs": {"duplicate.accept": 0}}],

@@ -41,7 +41,7 @@ async def api(catalog: Catalog, world: World) -> AsyncIterator[httpx.AsyncClient
         routers=[dedup_router(dedup, fixed_tenant("a"))],
     )
     transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         yield client
     dedup.close()
 

@@ -68,6 +68,7 @@ async def test_the_connection_goes_to_the_checked_address_and_names_the_host():
         "::ffff:10.0.0.1",
         "::127.0.0.1",
         "64:ff9b::7f00:1",
+        "64:ff9b:1::7f00:1",
         "2002:7f00:1::",
         "nonsense",
     ],

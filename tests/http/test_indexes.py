@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import UTC, datetime
+
 import httpx
 import pytest
 
 from photoorg.config import SearchConfig, ServeConfig, parse
+from photoorg.models import IndexVersion
 from photoorg.search.service import SearchService
-from photoorg.store.catalog import spaces
+from photoorg.store.catalog import indexes, photos, spaces
 from photoorg.store.objects import ObjectStore
 from serve.administration import Administration
 from serve.api.app import create_app
 from serve.api.indexes import indexes_router
 from serve.auth import fixed_tenant
+from tests.catalog import rows
 from tests.fakes.http import FakeFetcher, FakeHealth, FakeLibrary
 from tests.fakes.search import MUTE, SPACE, FakeEmbedder, FakePhotos, photo_id
 from tests.unit.search.test_slots import NAMES, T, add, build, delete
@@ -35,36 +40,36 @@ async def client(tmp_path, catalog):
     shadow(catalog, store, "m1", space=MUTE)
     with catalog.tenant(T) as tx:
         spaces.set_default(tx, SPACE.id, "image")
-    indexes = Administration(config, catalog, store)
-    photos = FakePhotos()
+    administration = Administration(config, catalog, store)
+    fakes = FakePhotos()
     app = create_app(
-        SearchService(FakeEmbedder(), [], photos, SearchConfig()),
-        FakeLibrary(photos, []),
-        FakeLibrary(photos, []),
+        SearchService(FakeEmbedder(), [], fakes, SearchConfig()),
+        FakeLibrary(fakes, []),
+        FakeLibrary(fakes, []),
         FakeFetcher(),
         FakeHealth(),
         tenant_of=fixed_tenant(T),
         serve=ServeConfig(),
         search=SearchConfig(),
-        routers=[indexes_router(indexes, fixed_tenant(T))],
+        routers=[indexes_router(administration, fixed_tenant(T))],
     )
     headers = {"X-User-ID": "ann"}
     async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app), base_url="http://test", headers=headers
+        transport=httpx.ASGITransport(app), base_url="http://localhost", headers=headers
     ) as client:
         yield client
-    indexes.close()
+    administration.close()
 
 
 async def test_versions_and_spaces_are_listed_in_pages(client):
     first = (await client.get("/v1/admin/indexes", params={"limit": 1})).json()
-    second = (await client.get("/v1/admin/indexes", params={"after": first["next_cursor"]})).json()
+    second = (await client.get("/v1/admin/indexes", params={"cursor": first["next_cursor"]})).json()
     named = {v["version"]: v["status"] for v in first["indexes"] + second["indexes"]}
     assert named == {"v1": "active", "m1": "shadow"} and second["next_cursor"] is None
     assert first["default_space"] == SPACE.id and first["canary"] is None
     found = (await client.get("/v1/admin/spaces")).json()["spaces"]
     assert {s["id"] for s in found} == {SPACE.id, MUTE.id}
-    lost = await client.get("/v1/admin/indexes", params={"after": "nonsense"})
+    lost = await client.get("/v1/admin/indexes", params={"cursor": "nonsense"})
     assert lost.status_code == 404
 
 
@@ -126,9 +131,73 @@ async def test_compaction_and_resharding_over_http(client, catalog):
         ("POST", "/v1/admin/indexes/compact", {"shards": 0}, 422),
         ("GET", "/v1/admin/indexes/m1/comparison.png", None, 404),
         ("POST", "/v1/admin/indexes/v1/compare", {}, 422),
+        ("POST", "/v1/admin/indexes/v1/activate", {}, 409),
+        ("POST", "/v1/admin/indexes/m1/activate", {"force": True, "wait_s": -1}, 422),
+        ("POST", "/v1/admin/indexes/m1/activate", {"force": True, "wait_s": "long"}, 422),
+        ("POST", "/v1/admin/indexes/half/activate", {"force": True}, 409),
+        ("POST", "/v1/admin/indexes/half/compare", {}, 409),
+        ("PUT", "/v1/admin/indexes/half/canary", {"share": 0.5}, 409),
+        ("PUT", "/v1/admin/indexes/v1/canary", {"share": 0.5}, 409),
+        ("PUT", "/v1/admin/indexes/nothing/canary", {"share": 0.5}, 404),
+        ("POST", "/v1/admin/indexes/nothing/compare", {}, 404),
+        ("POST", "/v1/admin/indexes/theirs/activate", {"force": True}, 404),
+        ("POST", "/v1/admin/indexes/theirs/compare", {}, 404),
+        ("GET", "/v1/admin/indexes/theirs/comparison.png", None, 404),
+        ("POST", f"/v1/admin/indexes/{'x' * 101}/activate", {}, 422),
+        ("GET", "/v1/admin/indexes/rollback", None, 405),
     ],
 )
-async def test_what_cannot_be_is_a_problem(client, method, path, body, status):
+async def test_what_cannot_be_is_a_problem(client, catalog, method, path, body, status):
+    """`half` is being built; `theirs` is another tenant's."""
+    when = datetime.now(UTC)
+    with catalog.tenant(T) as tx:
+        half = IndexVersion(T, MUTE.id, "half", "building", "nowhere", 0, 0, when)
+        indexes.create(tx, half, 0)
+    with catalog.tenant("other") as tx:
+        spaces.register(tx, SPACE)
+        theirs = IndexVersion("other", SPACE.id, "theirs", "shadow", "elsewhere", 1, 1, when)
+        indexes.create(tx, theirs, 0)
     answer = await client.request(method, path, json=body)
-    assert answer.status_code == status
+    assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["detail"]
+    listed = (await client.get("/v1/admin/indexes")).json()
+    assert listed["default_space"] == SPACE.id and listed["last_switch"] is None
+    assert "theirs" not in {v["version"] for v in listed["indexes"]}
+
+
+async def test_photos_that_a_version_lacks_are_counted(client, catalog, tmp_path):
+    store = ObjectStore(str(tmp_path / "store"), parse({}).storage)
+    table = rows.photos(*(rows.photo(f"file:///{n}.jpg", n) for n in NAMES))
+    with catalog.tenant(T) as tx:
+        photos.copy_part(tx, "run", 0, table, rows.rejects())
+    shadow(catalog, store, "m3", NAMES[:50], space=MUTE)
+    refused = await client.post("/v1/admin/indexes/m3/activate", json={"force": True})
+    assert refused.status_code == 409
+    assert "lacks 10 of 60 photos" in refused.json()["detail"]
+    assert "photoorg reembed" in refused.json()["fix"]
+
+
+async def test_of_two_cutovers_at_once_one_is_told_of_the_other(client, catalog, tmp_path):
+    store = ObjectStore(str(tmp_path / "store"), parse({}).storage)
+    shadow(catalog, store, "m4", space=MUTE)
+    both = await asyncio.gather(
+        *(
+            client.post(f"/v1/admin/indexes/{name}/activate", json={"force": True})
+            for name in ("m1", "m4", "m1", "m4")
+        )
+    )
+    codes = sorted(answer.status_code for answer in both)
+    assert set(codes) <= {200, 409} and 200 in codes
+    serving = (await client.get("/v1/admin/indexes")).json()
+    active = [v["version"] for v in serving["indexes"] if v["status"] == "active"]
+    assert active == [serving["last_switch"]["to_version"]]
+
+
+async def test_a_rollback_to_what_was_removed_says_so(client, catalog):
+    await client.post("/v1/admin/indexes/m1/activate", json={"force": True})
+    with catalog.tenant(T) as tx:
+        indexes.set_status(tx, SPACE.id, "v1", "deleted")
+    answer = await client.post("/v1/admin/indexes/rollback", json={})
+    assert answer.status_code == 404 and "was removed" in answer.json()["detail"]
+    assert (await client.get("/v1/admin/indexes")).json()["default_space"] == MUTE.id

@@ -243,11 +243,14 @@ async def test_a_photo_deleted_while_it_is_processed_stays_deleted(
     assert not store.exists(thumb_path(T, accepted.photo_id))
 
 
-async def test_deleting_removes_row_blob_and_thumbnail(library, ingestor, store):
+async def test_deleting_removes_row_blob_and_thumbnail(library, ingestor, store, catalog):
     accepted = await library.accept(T, jpeg("new"), "a.jpg")
     ingestor.step()
-    await library.delete(T, accepted.photo_id)
+    await library.delete(T, accepted.photo_id, "ann")
     assert list(store.list(f"{T}/")) == []
+    with catalog.tenant(T) as tx:
+        told = tx.conn.execute("SELECT actor, action, entity_id FROM audit_log").fetchall()
+    assert told == [("ann", "photo.delete", accepted.photo_id)]
     with pytest.raises(NotFoundError):
         await library.delete(T, accepted.photo_id)
 

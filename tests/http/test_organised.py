@@ -20,7 +20,7 @@ from serve.auth import fixed_tenant
 from serve.organised import Organised
 from serve.problems import install
 from tests.catalog import rows
-from tests.catalog.test_people import T, agree, load, portraits
+from tests.catalog.portraits import T, agree, load, portraits
 from tests.unit.curate.faces import made_up
 
 pytestmark = pytest.mark.postgres
@@ -41,7 +41,7 @@ def app(catalog: Catalog, tmp_path) -> FastAPI:
 @pytest.fixture
 async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         yield client
 
 
@@ -109,7 +109,7 @@ async def test_people_are_put_right_over_http(client, catalog):
     apart = await client.post(f"/v1/people/{small}/unmerge")
     assert apart.json()["faces"] == 4
     merges = (await client.get(f"/v1/people/{big}/merges")).json()["merges"]
-    assert merges[0]["undone_by"] == "http"
+    assert merges[0]["undone_by"] == "api"
     made = await client.post("/v1/people", json={**faces("p1-0-2.jpg"), "name": "Cy"})
     assert made.json()["faces"] == 1
     link = {

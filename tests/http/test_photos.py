@@ -18,7 +18,12 @@ async def test_an_upload_is_accepted_under_the_hash_of_its_bytes(client, world):
     data = jpeg("new")
     answer = await client.post("/v1/photos", files={"file": ("IMG_1.jpg", data)})
     assert answer.status_code == 202
-    assert answer.json() == {"photo_id": hashlib.sha256(data).hexdigest(), "status": "queued"}
+    assert answer.json() == {
+        "photo_id": hashlib.sha256(data).hexdigest(),
+        "status": "queued",
+        "kind": "photo",
+        "stills": [],
+    }
     assert world.library.accepted == [(data, "IMG_1.jpg")]
 
 

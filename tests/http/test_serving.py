@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import re
+import shutil
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -14,8 +19,14 @@ from photoorg.config import ServeConfig, parse
 from photoorg.errors import ConfigError
 from serve.app import AppArgs, application, build
 from serve.auth import is_loopback, require_private
-from serve.environment import LOOPBACK_HAPROXY, serve_environment, wants_haproxy
-from serve.run import claim_port
+from serve.environment import (
+    QUIET_PORTS,
+    free_port,
+    haproxy_script,
+    serve_environment,
+    wants_haproxy,
+)
+from serve.run import claim_port, why_not
 
 # A named space: "auto" would ask the catalog, and start one.
 NAMED = {"space": "builtin"}
@@ -42,6 +53,11 @@ def test_everything_is_one_deployment_unless_it_is_placed_apart():
     assert names(application(config)) == {"ingress", "embedder", "shard-0", "shard-1", "shard-2"}
 
 
+def test_several_processes_that_count_have_a_board_for_their_metrics():
+    for serve in ({"ingress_replicas": 2}, {"ingestor": APART}):
+        assert "metrics" in names(application(parse({"encoder": NAMED, "serve": serve})))
+
+
 def test_every_deployment_has_bounded_queues():
     config = parse(
         {"encoder": NAMED, "serve": {"shard": APART, "embedder": APART, "ingestor": APART}}
@@ -51,7 +67,7 @@ def test_every_deployment_has_bounded_queues():
     for value in app._bound_deployment.init_args:
         parts = value if isinstance(value, list) else [value]
         bound += [p._bound_deployment for p in parts if hasattr(p, "_bound_deployment")]
-    assert len(bound) == 3 + config.index.shards
+    assert len(bound) == 4 + config.index.shards
     for deployment in bound:
         assert 0 < deployment.max_queued_requests < 10_000
         assert 0 < deployment.max_ongoing_requests < 10_000
@@ -59,9 +75,17 @@ def test_every_deployment_has_bounded_queues():
 
 def test_the_serve_file_builds_the_application(repo_root, monkeypatch):
     monkeypatch.chdir(repo_root)
+    monkeypatch.setenv("PHOTOORG_ENCODER__SPACE", "builtin")  # "auto" would ask the catalog
     (entry,) = yaml.safe_load(Path("configs/serve.yaml").read_text())["applications"]
     assert entry["import_path"] == "serve.app:build"
     assert "ingress" in names(build(AppArgs(**entry["args"])))
+
+
+def test_the_serve_file_names_the_variables_that_serving_would_set(repo_root, tmp_path):
+    told = dict(re.findall(r"(RAY_\w+)=(\d+)", (repo_root / "configs/serve.yaml").read_text()))
+    values = serve_environment(ServeConfig(haproxy=False), tmp_path)
+    assert told.pop("RAY_SERVE_ENABLE_HA_PROXY") == "1"
+    assert told and told == {name: values[name] for name in told}
 
 
 def test_ray_can_see_the_type_of_the_builders_arguments():
@@ -69,7 +93,8 @@ def test_ray_can_see_the_type_of_the_builders_arguments():
 
 
 def test_settings_are_laid_over_the_file():
-    assert "ingestor" in names(build(AppArgs(settings={"serve": {"ingestor": APART}})))
+    settings = {"encoder": NAMED, "serve": {"ingestor": APART}}
+    assert "ingestor" in names(build(AppArgs(settings=settings)))
     with pytest.raises(ConfigError, match=r"serve\.nonsense"):
         build(AppArgs(settings={"serve": {"nonsense": 1}}))
 
@@ -106,7 +131,7 @@ def test_haproxy_gets_files_and_ports_of_its_own(tmp_path):
 
 def test_haproxy_is_kept_on_this_machine(tmp_path):
     script, config = tmp_path / "haproxy", tmp_path / "a b.cfg"
-    script.write_text(LOOPBACK_HAPROXY.format(haproxy="/bin/echo"))
+    script.write_text(haproxy_script("/bin/echo", loopback=True))
     config.write_text("    bind :9101\n  bind *:8404\n    bind 10.0.0.1:80\n")
     done = subprocess.run(
         ["sh", str(script), "-db", "-f", str(config), "-dR", "-sf", "1"],
@@ -118,6 +143,45 @@ def test_haproxy_is_kept_on_this_machine(tmp_path):
     assert config.read_text().split() == [
         *("bind", "127.0.0.1:9101", "bind", "127.0.0.1:8404", "bind", "10.0.0.1:80")
     ]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="HAProxy is used on Linux only")
+@pytest.mark.parametrize("loopback", [False, True])
+def test_haproxy_ends_with_the_process_that_started_it(tmp_path, loopback):
+    script, config = tmp_path / "haproxy", tmp_path / "a.cfg"
+    config.touch()
+    script.write_text(haproxy_script(shutil.which("tail"), loopback=loopback))
+    proxy = subprocess.Popen(
+        [sys.executable, "-c", PROXY, "sh", str(script), "-f", str(config)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    child = psutil.Process(int(proxy.stdout.readline()))
+    while child.name() != "tail":
+        time.sleep(0.01)
+    proxy.kill()
+    proxy.wait()
+    proxy.stdout.close()
+    psutil.wait_procs([child], timeout=30)
+    assert not child.is_running()
+
+
+PROXY = """
+import subprocess, sys, time
+print(subprocess.Popen(sys.argv[1:]).pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_why_a_deployment_failed_is_the_sentence_and_not_the_traceback():
+    told = """Traceback (most recent call last):
+  File "parts.py", line 1, in open
+photoorg.errors.EncoderUnavailableError: The file a.onnx is not in /models. Put it there.
+Traceback (most recent call last):
+RuntimeError: replica failed
+"""
+    assert why_not(told) == "The file a.onnx is not in /models. Put it there."
+    assert why_not("ValueError: nothing of ours") is None
 
 
 def test_port_0_takes_a_free_one_and_a_taken_one_is_a_sentence():
@@ -140,3 +204,11 @@ def test_serving_never_imports_the_jobs():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_ports_are_taken_from_where_no_connection_gets_one():
+    ports = {free_port() for _ in range(20)}
+    assert len(ports) > 1 and all(port in QUIET_PORTS for port in ports)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        assert other.getsockname()[1] not in QUIET_PORTS

@@ -1,5 +1,7 @@
 """The index build job, in this process and on a real local Ray cluster."""
 
+import pickle
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,8 @@ from photoorg import schema
 from photoorg.config import PhotoOrgConfig, parse
 from photoorg.errors import IndexNotReadyError, NotFoundError
 from photoorg.index.manifest import NAME, IndexManifest
+from photoorg.index.planning import plan
+from photoorg.index.training import train_version
 from photoorg.space import EmbeddingSpace
 from photoorg.stages.vectors import VectorSnapshot, vector_table
 from photoorg.store.catalog import Catalog, delta, indexes, photos, spaces
@@ -117,6 +121,54 @@ def test_the_snapshot_holds_logged_vectors_and_no_deleted_photo(tmp_path, catalo
     np.testing.assert_allclose(found[names[0]].astype(np.float32), changed[0], atol=1e-3)
     snapshot.discard()
     assert list(store.list("default/scratch")) == []
+
+
+class CountingStore(ObjectStore):
+    """Counts how often each vector file is read."""
+
+    def __init__(self, config: PhotoOrgConfig) -> None:
+        super().__init__(config.storage.root, config.storage)
+        self.reads: Counter[str] = Counter()
+
+    def read(self, path: str) -> bytes:
+        self.reads.update([path] if "/vectors/" in path else [])
+        return super().read(path)
+
+
+def test_vector_files_are_read_once_however_many_shards_there_are(tmp_path, catalog, catalog_url):
+    from pipelines.build_index import Build, SlotBuilder, Splitter
+
+    config = configured(tmp_path, catalog_url, flat_below=100, shards=4)
+    names, x_nd = filled(config, catalog, 600)
+    store = CountingStore(config)
+    with catalog.tenant(config.tenant) as tx:
+        photos.delete(tx, names[5])
+        changed = np.array(x_nd[:2][::-1])
+        delta.add(tx, SPACE.id, names[:2], changed)
+    build = Build(config, SPACE, "v1", store=store)
+    with catalog.tenant(config.tenant) as tx:
+        _, live = build.snapshot.take(tx)
+    # What comes later is no part of the snapshot, also where a worker starts late.
+    late = Run(store, vectors_dir(config.tenant, SPACE.id, "run-9"))
+    late.write_part(0, vector_table(SPACE, names[:1], x_nd[7:8]))
+    splitter = Splitter(config, SPACE, "v1", 600, 1.0, store=store)
+    drawn = splitter(pa.table({"part": [0]}))
+    files = [p for p in store.list(f"{config.tenant}/vectors") if "run-9" not in p]
+    assert store.reads == dict.fromkeys(files, 1) and len(files) == 2
+    sample = pickle.loads(drawn["sample"][0].as_py())
+    assert len(sample) == live == 599
+    store.delete_prefix(f"{config.tenant}/vectors")
+    trained = train_version(sample, plan(live, SPACE.dim, config.index))
+    builder = SlotBuilder(config, SPACE, "v1", trained, store=store)
+    built = builder(pa.table({"part": [0, 1, 2, 3]}))["built"].to_pylist()
+    assert sum(pickle.loads(b).info.rows for b in built) == 599
+    found = {
+        k.tobytes().hex(): x
+        for s in range(4)
+        for k, v in build.pieces.of_slot(s)
+        for k, x in zip(k, v, strict=True)
+    }
+    np.testing.assert_allclose(found[names[0]].astype(np.float32), changed[0], atol=1e-3)
 
 
 def test_nothing_to_index_is_said(tmp_path, catalog, catalog_url):

@@ -181,6 +181,43 @@ def test_an_upload_is_found_seconds_later_and_a_deleted_photo_no_more(server):
     eventually(lambda: two in ids(found(server, one)), "the photo is back")
 
 
+def test_neighbours_that_are_remembered_are_never_those_of_yesterday(server):
+    """Everybody looks at `hot`; what was found for it must go with every change."""
+    hot, near, far = (upload(server, jpeg(n)) for n in (30, 31, 32))
+    eventually(lambda: all(ready(server, i) for i in (hot, near, far)), "all are processed")
+    before = remembered(server)
+    seen = [ids(found(server, hot)) for _ in range(3)]
+    assert seen[0] == seen[1] == seen[2] >= {near, far}
+    eventually(lambda: remembered(server) > before, "it was asked before")
+    assert server.client.delete(f"/v1/photos/{near}").status_code == 204
+    assert near not in ids(found(server, hot)) and near not in ids(found(server, hot))
+    new = upload(server, jpeg(33))
+    eventually(lambda: new in ids(found(server, hot)), "an upload is found")
+    assert server.client.post(f"/v1/photos/{far}/trash").status_code == 200
+    assert far not in ids(found(server, hot))
+    assert server.client.post(f"/v1/photos/{far}/restore").status_code == 200
+    eventually(lambda: far in ids(found(server, hot)), "a photo comes back from the trash")
+    space = found(server, hot)["space"]
+    cutoffs = {"cutoffs": {"search.image": 0.9999, "search.image.floor": 0.9999}}
+    assert server.client.put("/v1/calibration/search", json=cutoffs).status_code == 200
+    auto = {"top_k": 50, "cutoff": "auto"}
+
+    def strict() -> bool:
+        answer = server.client.get(f"/v1/photos/{hot}/similar", params=auto).json()
+        assert answer["space"] == space
+        return not answer["results"]
+
+    eventually(strict, "a new cutoff counts within half a minute")
+    assert server.client.post("/v1/calibration/undo").status_code == 200
+
+
+def remembered(server: Server) -> float:
+    """How often neighbours came out of memory."""
+    lines = server.client.get("/v1/metrics").text.splitlines()
+    name = "photoorg_neighbour_cache_requests"
+    return sum(float(x.split()[-1]) for x in lines if x.startswith(name) and 'outcome="hit"' in x)
+
+
 def test_many_clients_at_once_all_get_their_answer(server):
     one = upload(server, jpeg(1))
     eventually(lambda: ready(server, one), "it is processed")

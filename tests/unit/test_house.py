@@ -29,11 +29,13 @@ def test_importing_loads_nothing_heavy(module, repo_root):
     assert (done.stdout.strip(), done.returncode) == ("", 0), done.stderr
 
 
-def test_every_module_of_the_library_imports_without_anything_heavy(repo_root):
+@pytest.mark.parametrize("package", ["photoorg", "pipelines"])
+def test_every_module_imports_without_anything_heavy(package, repo_root):
+    """Jobs too: Ray reads its settings, the token among them, when it is imported."""
     modules = [
         ".".join(path.relative_to(repo_root).with_suffix("").parts)
         for path in sources(repo_root)
-        if path.is_relative_to(repo_root / "photoorg") and path.stem not in ("__main__", "__init__")
+        if path.is_relative_to(repo_root / package) and path.stem not in ("__main__", "__init__")
     ]
     script = (
         f"import importlib, sys\nfor name in {modules!r}: importlib.import_module(name)\n"

@@ -51,9 +51,30 @@ def test_a_cluster_that_was_named_keeps_its_own_settings(monkeypatch: pytest.Mon
     assert "RAY_AUTH_MODE" not in os.environ and "RAY_AUTH_TOKEN" not in os.environ
 
 
+def test_a_cluster_that_was_named_is_joined_and_none_is_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
+    daemon = LateDaemon(1)
+    local_ray.connect(daemon.init, daemon.shutdown, cpus=2)
+    (settings,) = daemon.started
+    assert "address" not in settings and "num_cpus" not in settings
+
+
+def test_a_cluster_that_does_not_answer_is_an_error_that_names_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def init(**_: Any) -> None:
+        raise ConnectionError("nobody is there")
+
+    monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
+    with pytest.raises(ResourceError, match=r"ray://head:10001.*nobody is there"):
+        local_ray.connect(init, lambda: None, cpus=2)
+
+
 def test_a_late_daemon_is_given_another_try() -> None:
     daemon = LateDaemon(3)
-    local_ray.start(daemon.init, daemon.shutdown, cpus=2)
+    local_ray.connect(daemon.init, daemon.shutdown, cpus=2)
     assert daemon.shut == 2
     assert [s["num_cpus"] for s in daemon.started] == [2, 2, 2]
 
@@ -61,7 +82,7 @@ def test_a_late_daemon_is_given_another_try() -> None:
 def test_a_daemon_that_never_comes_is_an_error_that_says_what_to_do() -> None:
     daemon = LateDaemon(99)
     with pytest.raises(ResourceError, match="the daemon is late") as caught:
-        local_ray.start(daemon.init, daemon.shutdown, cpus=2)
+        local_ray.connect(daemon.init, daemon.shutdown, cpus=2)
     assert "RAY_ADDRESS" in str(caught.value)
     assert len(daemon.started) == daemon.shut == local_ray.ATTEMPTS
 
@@ -76,7 +97,7 @@ def test_only_the_line_about_the_log_level_is_kept_off_stderr(
         raise Exception("no luck")
 
     with pytest.raises(ResourceError):
-        local_ray.start(init, lambda: None, cpus=2)
+        local_ray.connect(init, lambda: None, cpus=2)
     os.write(2, b"afterwards\n")
     told = capfd.readouterr().err.splitlines()
     assert sorted(told) == sorted(["the disk is full", "and slow"] * 3 + ["afterwards"])

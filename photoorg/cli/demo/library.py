@@ -238,10 +238,6 @@ def _mirrored(image: Image.Image, rng: random.Random) -> Image.Image:
     return ImageOps.mirror(image)
 
 
-def _tilted(image: Image.Image, rng: random.Random) -> Image.Image:
-    return crop(image.rotate(rng.uniform(3, 6), Image.Resampling.BICUBIC), 0.1, 0.1, 0.9, 0.9)
-
-
 FORMATS = {".jpg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF"}
 STORED = {
     3: Transpose.ROTATE_180,

@@ -68,7 +68,10 @@ def get(tx: Transaction, album_id: int) -> Album:
         values = {"tenant": tx.tenant, "album": album_id}
         found = cursor.execute(sql.encode(), values).fetchone()
     if found is None:
-        raise NotFoundError(f"There is no album {album_id}.", fix="List the albums there are.")
+        raise NotFoundError(
+            f"There is no album {album_id}.",
+            fix="`photoorg scenes suggest-albums` and GET /v1/albums show those there are.",
+        )
     return found
 
 

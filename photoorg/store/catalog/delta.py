@@ -129,6 +129,33 @@ def waiting(tx: Transaction, space_id: str, seq: int) -> tuple[int, int]:
     return int(row[0]), int(row[1])
 
 
+def last_words(tx: Transaction, space_id: str, seq: int) -> tuple[list[str], list[str]]:
+    """Photos that, by the log after event `seq`, are in the space now, and those that went.
+
+    A photo that came (with a vector in the space) and went counts by what happened last.
+    """
+    rows = tx.conn.execute(
+        "SELECT DISTINCT ON (photo_id) encode(photo_id, 'hex'), op FROM delta_log"
+        " WHERE tenant_id = %s AND seq > %s AND (space_id = %s OR space_id IS NULL)"
+        " AND op IN ('add', 'delete') ORDER BY photo_id, seq DESC",
+        [tx.tenant, seq, space_id],
+    ).fetchall()
+    came = [photo_id for photo_id, op in rows if op == "add"]
+    return came, [photo_id for photo_id, op in rows if op == "delete"]
+
+
+def elsewhere(tx: Transaction, space_id: str, seq: int) -> int:
+    """How many photos came after event `seq` to other spaces, and not to this one."""
+    row = tx.conn.execute(
+        "SELECT count(*) FROM (SELECT photo_id FROM delta_log"
+        " WHERE tenant_id = %s AND seq > %s AND op = 'add'"
+        " GROUP BY photo_id HAVING NOT bool_or(space_id = %s)) AS other",
+        [tx.tenant, seq, space_id],
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 def head(tx: Transaction) -> int:
     """The number of the tenant's last event, 0 if there was none."""
     row = tx.conn.execute(

@@ -191,6 +191,11 @@ def assign(tx: Transaction, assigned: Sequence[Assigned]) -> None:
 def replace_clusters(tx: Transaction, space_id: str, clusters: Sequence[StoredCluster]) -> None:
     """The clusters of the newest clustering instead of those before."""
     tx.conn.execute("DELETE FROM face_clusters WHERE tenant_id = %s", [tx.tenant])
+    add_clusters(tx, space_id, clusters)
+
+
+def add_clusters(tx: Transaction, space_id: str, clusters: Sequence[StoredCluster]) -> None:
+    """Further clusters beside those of the newest clustering."""
     with tx.conn.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO face_clusters (tenant_id, cluster_no, space_id, origin_id, centroid,"
@@ -236,6 +241,11 @@ def set_covers(tx: Transaction, covers: Iterable[tuple[int, str, int]]) -> None:
 def replace_suggestions(tx: Transaction, found: Iterable[tuple[int, int, float]]) -> None:
     """The suggestions of the newest clustering instead of those before."""
     tx.conn.execute("DELETE FROM person_suggestions WHERE tenant_id = %s", [tx.tenant])
+    add_suggestions(tx, found)
+
+
+def add_suggestions(tx: Transaction, found: Iterable[tuple[int, int, float]]) -> None:
+    """Further suggestions beside those of the newest clustering."""
     with tx.conn.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO person_suggestions (tenant_id, first_id, second_id, similarity)"

@@ -10,7 +10,7 @@ from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
-from photoorg.errors import CatalogError
+from photoorg.errors import CatalogError, InputError, PhotoOrgError
 
 URL_SHAPE = "postgresql://user:password@host:5432/database"
 
@@ -42,16 +42,20 @@ def check_url(url: str) -> None:
 
 @contextmanager
 def explained(url: str) -> Iterator[None]:
-    """Turn what psycopg raises in the block into CatalogError."""
+    """Turn what psycopg raises in the block into CatalogError, or InputError for bad text."""
     try:
         yield
-    except (psycopg.Error, PoolTimeout, PoolClosed, TooManyRequests) as error:
+    except (psycopg.Error, PoolTimeout, PoolClosed, TooManyRequests, UnicodeEncodeError) as error:
         raise explain(error, url) from error
 
 
-def explain(error: Exception, url: str) -> CatalogError:
-    """The CatalogError for an error of psycopg or its pool."""
+def explain(error: Exception, url: str) -> PhotoOrgError:
+    """The CatalogError for an error of psycopg or its pool; InputError for text it cannot hold."""
     where = place(url)
+    if isinstance(error, psycopg.DataError) and "NUL" in str(error):
+        return InputError("Text may not hold NUL characters.", fix="Take them out.")
+    if isinstance(error, UnicodeEncodeError):
+        return InputError("Text may not hold halves of characters (surrogates).", fix="Mend it.")
     if isinstance(error, PoolTimeout | TooManyRequests):
         return CatalogError(
             f"All connections to {where} are busy.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from psycopg import errors
@@ -12,8 +13,10 @@ from photoorg.space import EmbeddingSpace, Kind
 from photoorg.store.catalog import delta
 from photoorg.store.catalog.connection import Transaction
 
-LIVE = ("building", "shadow", "active", "deprecated")
+LIVE: tuple[IndexStatus, ...] = ("building", "shadow", "active", "deprecated")
 """Versions that still have a use: photos that come or go must reach them."""
+COMING: tuple[IndexStatus, ...] = ("building", "shadow", "active")
+"""Those of them that serve, or are meant to."""
 LOCK_CLASS = 0x696E6478  # "indx"
 COLUMNS = (
     "tenant_id, space_id, version, status, location, vectors, shards, created_at, recall_at_10"
@@ -101,13 +104,15 @@ def want(tx: Transaction, space_id: str, version: str, *, wanted: bool = True) -
         raise _missing(space_id, version)
 
 
-def live_spaces(tx: Transaction, kind: Kind = "image") -> list[EmbeddingSpace]:
+def live_spaces(
+    tx: Transaction, kind: Kind = "image", statuses: Sequence[IndexStatus] = LIVE
+) -> list[EmbeddingSpace]:
     """Spaces with a version that still has a use: new photos need a vector in each of them."""
     rows = tx.conn.execute(
         "SELECT description FROM spaces s WHERE tenant_id = %s AND kind = %s AND EXISTS ("
         " SELECT FROM index_versions v WHERE v.tenant_id = s.tenant_id"
         " AND v.space_id = s.space_id AND v.status = ANY(%s)) ORDER BY created_at, space_id",
-        [tx.tenant, kind, list(LIVE)],
+        [tx.tenant, kind, list(statuses)],
     )
     return [EmbeddingSpace.from_dict(description) for (description,) in rows]
 

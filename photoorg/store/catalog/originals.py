@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from photoorg.store.catalog.connection import Transaction
+from photoorg.store.catalog.keys import photo_key
 from photoorg.store.catalog.photos import LIVE
 
 
@@ -28,3 +29,13 @@ def live_count(tx: Transaction) -> int:
     ).fetchone()
     assert row is not None
     return int(row[0])
+
+
+def still_live(tx: Transaction, photo_ids: Sequence[str]) -> set[str]:
+    """Those of the photos that can be found now."""
+    rows = tx.conn.execute(
+        "SELECT encode(photo_id, 'hex') FROM photos"
+        " WHERE tenant_id = %s AND status = ANY(%s) AND photo_id = ANY(%s)",
+        [tx.tenant, list(LIVE), [photo_key(i) for i in photo_ids]],
+    )
+    return {photo_id for (photo_id,) in rows}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -41,14 +41,15 @@ def copy_part(
     *,
     keys: pa.Table | None = None,
     stored: bool = False,
+    missing: Collection[str] = (),
     face_space: str = "",
 ) -> None:
     """Load one committed part of a run: schema.PHOTOS and schema.REJECTS; once, however often.
 
     Two loads of the same part wait for each other and the second does nothing. `keys` are the
     part's schema.KEYS, from which rejected files get the etag that lets a later run skip them;
-    `stored` says that the originals were copied to layout.blob_path; `face_space` is the id of
-    the space of the faces' embeddings.
+    `stored` says that the originals were copied to layout.blob_path, but for the `missing` videos
+    of live photos; `face_space` is the id of the space of the faces' embeddings.
     """
     tx.conn.execute(
         "INSERT INTO runs (tenant_id, run_id) VALUES (%s, %s) ON CONFLICT DO NOTHING",
@@ -65,7 +66,16 @@ def copy_part(
     )
     loading.upsert_rejects(tx, rejects, run_id=run_id, part=part, etags=etags)
     uris = [*photos["uri"].to_pylist(), *rejects["key"].to_pylist()]
-    companions.load(tx, rejects, run_id=run_id, part=part, etags=etags, uris=uris, stored=stored)
+    companions.load(
+        tx,
+        rejects,
+        run_id=run_id,
+        part=part,
+        etags=etags,
+        uris=uris,
+        stored=stored,
+        missing=missing,
+    )
 
 
 def get(tx: Transaction, photo_id: str) -> Photo | None:

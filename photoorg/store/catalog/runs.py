@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -46,18 +46,18 @@ COUNT = """
 SELECT count(*) FILTER (WHERE p.uri_key = s.uri_key),
        count(*) FILTER (WHERE p.uri_key <> s.uri_key)
 FROM photo_sources s JOIN photos p USING (tenant_id, photo_id)
-WHERE s.tenant_id = %(tenant)s AND {which_source}
+WHERE s.tenant_id = %(tenant)s AND s.uri_key IN (SELECT uri_key FROM staged_uris)
 """
 COUNT_REJECTS = """
 SELECT count(*), count(*) FILTER (WHERE r.code = %(live)s) FROM rejects r
-WHERE r.tenant_id = %(tenant)s AND {which_reject}
+WHERE r.tenant_id = %(tenant)s AND r.uri_key IN (SELECT uri_key FROM staged_uris)
 """
 COUNT_VIDEOS = """
-SELECT count(*) FROM companion_sources s WHERE s.tenant_id = %(tenant)s AND {which_source}
+SELECT count(*) FROM companion_sources s
+WHERE s.tenant_id = %(tenant)s AND s.uri_key IN (SELECT uri_key FROM staged_uris)
     AND NOT EXISTS (SELECT FROM rejects r
         WHERE r.tenant_id = s.tenant_id AND r.uri_key = s.uri_key)
 """
-LISTED = "IN (SELECT uri_key FROM staged_uris)"
 
 
 def loaded_parts(tx: Transaction, run_id: str) -> set[int]:
@@ -66,6 +66,15 @@ def loaded_parts(tx: Transaction, run_id: str) -> set[int]:
         "SELECT part FROM run_parts WHERE tenant_id = %s AND run_id = %s", [tx.tenant, run_id]
     )
     return {part for (part,) in rows}
+
+
+def count_loaded(tx: Transaction) -> int:
+    """How many parts were ever loaded: it grows with every part that brings photos."""
+    row = tx.conn.execute(
+        "SELECT count(*) FROM run_parts WHERE tenant_id = %s", [tx.tenant]
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def totals(tx: Transaction, uris: Iterable[str]) -> Totals:
@@ -80,14 +89,8 @@ def totals_of_keys(tx: Transaction, keys: Iterable[bytes]) -> Totals:
     tx.conn.execute("ANALYZE staged_uris")
     distinct = tx.conn.execute("SELECT count(DISTINCT uri_key) FROM staged_uris").fetchone()
     assert distinct is not None
-    found = _count(tx, f"s.uri_key {LISTED}", f"r.uri_key {LISTED}", {})
+    found = _count_staged(tx)
     return replace(found, missing=int(distinct[0]) - found.files)
-
-
-def totals_of_runs(tx: Transaction, run_ids: Sequence[str]) -> Totals:
-    """What the files came to that these runs were the last to deal with."""
-    which = "run_id = ANY(%(runs)s)"
-    return _count(tx, f"s.{which}", f"r.{which}", {"runs": list(run_ids)})
 
 
 def _tables(keys: Iterable[bytes]) -> Iterator[pa.Table]:
@@ -96,17 +99,11 @@ def _tables(keys: Iterable[bytes]) -> Iterator[pa.Table]:
         yield pa.table({"uri_key": hex_column(chunk)})
 
 
-def _count(
-    tx: Transaction, which_source: str, which_reject: str, values: dict[str, object]
-) -> Totals:
-    values = {"tenant": tx.tenant, "live": LIVE_VIDEO, **values}
-    query = COUNT.format(which_source=which_source).encode()
-    found = tx.conn.execute(query, values).fetchone()
-    rejects = COUNT_REJECTS.format(which_reject=which_reject).encode()
-    rejected = tx.conn.execute(rejects, values).fetchone()
-    videos = tx.conn.execute(
-        COUNT_VIDEOS.format(which_source=which_source).encode(), values
-    ).fetchone()
+def _count_staged(tx: Transaction) -> Totals:
+    values = {"tenant": tx.tenant, "live": LIVE_VIDEO}
+    found = tx.conn.execute(COUNT, values).fetchone()
+    rejected = tx.conn.execute(COUNT_REJECTS, values).fetchone()
+    videos = tx.conn.execute(COUNT_VIDEOS, values).fetchone()
     assert found is not None and rejected is not None and videos is not None
     return Totals(
         photos=int(found[0]),

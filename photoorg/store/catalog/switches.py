@@ -9,13 +9,16 @@ from typing import Literal
 from photoorg.store.catalog.connection import Transaction
 
 LOCK_CLASS = 0x73776974  # "swit"
-COLUMNS = "switch_id, action, from_space, from_version, to_space, to_version, actor, at"
+COLUMNS = "switch_id, action, from_space, from_version, to_space, to_version, actor, at, lacking"
 Action = Literal["cutover", "rollback"]
 
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """One change of what serves; `from_space` and `from_version` are None for the first."""
+    """One change of what serves; `from_space` and `from_version` are None for the first.
+
+    `lacking` photos that were found before it are not found since.
+    """
 
     switch_id: int
     action: Action
@@ -25,6 +28,7 @@ class Switch:
     to_version: str
     actor: str
     at: datetime
+    lacking: int = 0
 
 
 def lock(tx: Transaction) -> None:
@@ -48,6 +52,14 @@ def record(
     ).fetchone()
     assert row is not None
     return int(row[0])
+
+
+def note_lacking(tx: Transaction, switch_id: int, lacking: int) -> None:
+    """Note how many photos a change has lost from sight."""
+    tx.conn.execute(
+        "UPDATE switches SET lacking = %s WHERE tenant_id = %s AND switch_id = %s",
+        [lacking, tx.tenant, switch_id],
+    )
 
 
 def last(tx: Transaction, kind: str = "image") -> Switch | None:

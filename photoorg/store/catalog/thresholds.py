@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from photoorg.errors import ConflictError, NotFoundError
 from photoorg.store.catalog import audit
@@ -21,6 +22,11 @@ SELECT entity_id, detail->>'name', (detail->>'before')::float8, (detail->>'after
 FROM audit_log
 WHERE tenant_id = %s AND entity = 'space' AND action = %s AND detail->>'change' = %s
 ORDER BY audit_id
+"""
+SET_AT = """
+SELECT DISTINCT ON (detail->>'name') detail->>'name', detail->>'photos' FROM audit_log
+WHERE tenant_id = %s AND entity = 'space' AND entity_id = %s AND action = %s
+ORDER BY detail->>'name', audit_id DESC
 """
 
 
@@ -66,10 +72,24 @@ def remove(tx: Transaction, space_id: str, name: str) -> bool:
     return bool(tx.conn.execute(sql, [tx.tenant, space_id, name]).rowcount)
 
 
+def fitted_to(tx: Transaction, space_id: str) -> dict[str, int | None]:
+    """How many photos the library had when each name was last set; None where people set it."""
+    rows = tx.conn.execute(SET_AT, [tx.tenant, space_id, ACTION])
+    return {str(name): None if count is None else int(count) for name, count in rows}
+
+
 def change(
-    tx: Transaction, space_id: str, values: Mapping[str, float | None], actor: str
+    tx: Transaction,
+    space_id: str,
+    values: Mapping[str, float | None],
+    actor: str,
+    *,
+    photos: int | None = None,
 ) -> Change:
-    """Put values in force (None: back to the configured one); the audit log keeps those before."""
+    """Put values in force (None: back to the configured one); the audit log keeps those before.
+
+    `photos` is the size of the library that they were fitted to.
+    """
     before = get_all(tx, space_id)
     changed = {n: (before.get(n), v) for n, v in values.items() if before.get(n) != v}
     token = uuid.uuid4().hex if changed else None
@@ -78,7 +98,9 @@ def change(
             remove(tx, space_id, name)
         else:
             put(tx, space_id, name, new)
-        detail = {"name": name, "before": old, "after": new, "change": token}
+        detail: dict[str, Any] = {"name": name, "before": old, "after": new, "change": token}
+        if photos is not None:
+            detail["photos"] = photos
         audit.record(tx, actor, ACTION, "space", space_id, detail)
     return Change(space_id, changed, token)
 

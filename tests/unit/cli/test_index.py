@@ -60,7 +60,7 @@ def test_an_empty_library_lists_nothing_and_refuses_in_sentences(tmp_path, catal
 
     status, listed = run("index", "list")
     assert (status, listed["indexes"], listed["default_space"]) == (0, [], None)
-    assert run("spaces", "list") == (0, {"spaces": [], "next": None})
+    assert run("spaces", "list") == (0, {"spaces": [], "next_cursor": None})
     for words in (
         ("index", "activate", "nothing"),
         ("index", "rollback"),

@@ -42,9 +42,14 @@ def test_a_turned_crop_agrees_and_says_how_it_is_turned(turn):
     assert compose(found.turn, turn) == 0
 
 
-def test_crops_that_overlap_only_in_part_agree():
-    left, right = CAT.crop((0, 0, 300, 300)), CAT.crop((140, 0, 451, 300))
-    assert aligned(ready(left), ready(right)).agreement > 0.75
+def test_crops_agree_that_share_most_of_the_smaller_one():
+    left, right = CAT.crop((0, 0, 300, 300)), CAT.crop((90, 0, 451, 300))
+    assert aligned(ready(left), ready(right)).agreement > 0.8
+
+
+def test_crops_that_each_show_something_else_do_not_agree():
+    left, right = CAT.crop((0, 0, 300, 300)), CAT.crop((190, 0, 451, 300))
+    assert aligned(ready(left), ready(right)).agreement < 0.4
 
 
 def test_parts_that_do_not_overlap_do_not_agree():

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from photoorg.curate.anomalies import measure, neighbours, queue
+from photoorg.curate.anomalies import measure, neighbours, queue, tail_share
 from photoorg.curate.anomaly_review import findings
 
 
@@ -61,3 +61,49 @@ def test_half_a_library_of_black_photos_hides_no_stranger_and_makes_none():
     x = np.concatenate([black, clustered(300), np.eye(32, dtype=np.float32)[[0]]])
     found = queue(measure(*neighbours(x, 10)), 20)
     assert 600 in found and not (found < 300).any()
+
+
+def planted(n: int, strangers: int, seed: int, noise: float) -> np.ndarray:
+    """A library of groups, and photos that are each of a world of their own, at the end."""
+    rng = np.random.default_rng([seed, 1])
+    away = rng.standard_normal((strangers, 64))
+    x = np.concatenate([clustered(n, 64, seed, noise), away.astype(np.float32)])
+    return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.mark.parametrize("noise", [0.1, 0.3, 0.6])
+@pytest.mark.parametrize(("n", "strangers"), [(40, 1), (280, 6), (1500, 30)])
+def test_planted_strangers_are_shown_and_hardly_anything_else(n, strangers, noise):
+    shown, right = 0, 0
+    for seed in range(4):
+        found = queue(measure(*neighbours(planted(n, strangers, seed, noise), 10)), n)
+        shown, right = shown + len(found), right + int((found >= n).sum())
+    assert right >= 0.9 * 4 * strangers and right >= 0.8 * shown
+
+
+@pytest.mark.parametrize("n", [25, 60, 280, 1500])
+@pytest.mark.parametrize("noise", [0.05, 0.3, 1.0])
+def test_of_a_library_without_strangers_one_photo_in_a_hundred_is_shown_at_most(n, noise):
+    shown = [
+        len(queue(measure(*neighbours(clustered(n, 64, seed, noise), 10)), n)) for seed in range(8)
+    ]
+    assert sum(shown) <= max(2, 0.01 * 8 * n)
+
+
+def test_events_of_few_photos_are_no_strangers_to_a_library_of_such():
+    """Their tenth neighbour is of another event: density alone would show every second photo."""
+    rng = np.random.default_rng(4)
+    events = np.repeat(rng.standard_normal((60, 64)), rng.integers(3, 8, 60), axis=0)
+    x = events + 0.3 * rng.standard_normal(events.shape)
+    x = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+    assert len(queue(measure(*neighbours(x, 10)), 1000)) <= 0.01 * len(x)
+
+
+def test_the_tail_is_told_from_the_values_themselves():
+    rng = np.random.default_rng(0)
+    share = tail_share(rng.standard_normal(20_000))
+    assert (share <= 0.1).mean() == pytest.approx(0.1, rel=0.15)
+    assert 0.0 < (share <= 0.01).mean() <= 0.01  # a normal tail falls off faster: on the safe side
+    heavy = tail_share(rng.exponential(size=20_000))
+    assert (heavy <= 0.001).mean() == pytest.approx(0.001, rel=0.6)
+    assert (tail_share(np.full(50, 3.0)) > 0.1).all()

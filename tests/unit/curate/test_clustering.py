@@ -167,3 +167,19 @@ def test_births_beside_the_nearest_clusters_are_those_of_all_pairs(monkeypatch):
 
 def test_distance_and_cosine_say_the_same():
     assert cosine(euclidean(0.3)) == pytest.approx(0.3)
+
+
+def test_a_graph_in_parts_is_clustered_as_all_pairs_are(monkeypatch):
+    """No part that nothing connects with the others becomes one large cluster."""
+    draw = np.random.default_rng(1)
+    motifs = draw.standard_normal((6, 48))
+    events = 0.8 * motifs[draw.integers(0, 6, 60)] + 0.6 * draw.standard_normal((60, 48))
+    sizes = draw.lognormal(0, 1, 60)
+    event_n = draw.choice(60, 2_500, p=sizes / sizes.sum())
+    spread_n = draw.uniform(0.2, 0.6, 60)[event_n, None]
+    x_nd = unit(events[event_n] + spread_n * draw.standard_normal((len(event_n), 48)))
+    all_pairs = Hdbscan(5, 3, device="cpu").fit(x_nd)
+    monkeypatch.setattr(density, "DENSE_ROWS", 10)
+    graph = Hdbscan(5, 3, device="cpu").fit(x_nd)
+    assert all_pairs.clusters > 30 and graph.clusters > 30
+    assert adjusted_rand_score(all_pairs.labels_n, graph.labels_n) > 0.9

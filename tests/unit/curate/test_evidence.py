@@ -59,7 +59,8 @@ def test_poor_hashes_say_nothing():
 
 def test_nearer_means_surer_and_another_shot_means_less_sure():
     near = FITTED.confidence(pair(SAME, SAME | {"pdq": flipped(4)}, 0.95))
-    far = FITTED.confidence(pair(SAME, SAME | {"pdq": flipped(50)}, 0.6))
+    further = {"pdq": flipped(50), "phash": b"\x0f" * 6 + b"\xf0" * 2}
+    far = FITTED.confidence(pair(SAME, SAME | further, 0.6))
     shot = {"camera": 7, "taken": 100.0}
     other = pair(SAME | shot, SAME | shot | {"taken": 101.0, "pdq": flipped(4)}, 0.95)
     assert near[0] > 0.8 > far[0]

@@ -101,3 +101,24 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
     bad.write_bytes(b"\xff\xfe rules: [")
     with pytest.raises(PhotoOrgError, match="bad"):
         read_rules(bad)
+
+
+@pytest.mark.parametrize("number", [".nan", ".inf", "-.inf"])
+def test_bounds_are_numbers_that_can_be_compared(tmp_path, number):
+    file = tmp_path / "rules.yaml"
+    file.write_text(f"{{name: a, when: {{field: quality, below: {number}}}, then: archive}}")
+    with pytest.raises(InputError, match="finite"):
+        read_rules(file)
+
+
+@pytest.mark.parametrize("text", ["", "just words", "7"])
+def test_a_file_without_rules_says_so(tmp_path, text):
+    file = tmp_path / "rules.yaml"
+    file.write_text(text)
+    with pytest.raises(InputError, match="no rules"):
+        read_rules(file)
+
+
+def test_a_folder_is_no_file_of_rules(tmp_path):
+    with pytest.raises(InputError, match=r"cannot be read: Is a directory"):
+        read_rules(tmp_path)

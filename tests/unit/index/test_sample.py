@@ -69,3 +69,20 @@ def test_vectors_that_are_not_finite_are_never_drawn() -> None:
     sample = Sample(10, DIM)
     sample.add(KEYS[:10], x)
     assert len(sample) == 9
+
+
+@given(st.integers(1, 40), st.integers(1, 7))
+def test_parts_that_look_at_a_share_of_the_photos_merge_to_the_same_sample(
+    size: int, parts: int
+) -> None:
+    merged = Sample(size, DIM)
+    offered = 0
+    for part in np.array_split(np.arange(N), parts):
+        sample = Sample(size, DIM, share=0.5)
+        sample.add(KEYS[part], X[part])
+        offered += len(sample)
+        merged.merge(sample)
+    assert drawn(merged) == drawn(of([np.arange(N)], size))
+    everything = Sample(N, DIM, share=0.5)
+    everything.add(KEYS, X)
+    assert 0.35 * N < len(everything) < 0.65 * N and offered <= len(everything)

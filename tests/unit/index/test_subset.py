@@ -6,6 +6,8 @@ import threading
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from photoorg.config import IndexConfig
 from photoorg.index.build import build_local
@@ -13,7 +15,7 @@ from photoorg.index.delta import Delta
 from photoorg.index.photo_ids import comparable, hex_ids
 from photoorg.index.shard import Shard, open_shard
 from photoorg.index.slot import ShardSlot
-from photoorg.index.subset import AllowedPhotos, Subset
+from photoorg.index.subset import AllowedLists, AllowedPhotos, Subset
 from photoorg.store.catalog.delta import DeltaEvent
 from tests.unit.index.vectors import clustered, keys, space
 
@@ -105,3 +107,21 @@ def test_threads_that_ask_at_once_share_one_set(shard):
         thread.join()
     assert len(answers) == 8 and len(set(answers)) == 1
     assert allowed.memory_bytes() > 0
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.integers(0, 30), min_size=1, max_size=300).filter(any),
+    st.integers(1, 5),
+    st.integers(1, 2_000),
+    st.integers(0, 1_000),
+)
+def test_the_lists_taken_are_the_nearest_that_hold_enough(counts, least, enough, seed):
+    counts_l = np.array(counts)
+    near_l = np.random.default_rng(seed).permutation(len(counts)).astype(np.float32)
+    taken = AllowedLists(counts_l).near(near_l, least, enough)
+    holding = [i for i in np.argsort(-near_l) if counts_l[i]]
+    assert taken.tolist() == holding[: len(taken)]
+    if len(taken) < len(holding):
+        assert len(taken) >= least and counts_l[taken].sum() >= enough
+        assert len(taken) == least or counts_l[taken[:-1]].sum() < enough

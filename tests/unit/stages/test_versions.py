@@ -271,3 +271,42 @@ def test_a_slot_behind_the_trimmed_log_loads_the_version_anew(library, store, ma
         assert delta.trim(tx, delta.head(tx)) > 0
     assert found([slot], "new", 1, seq=head(library)) == ["new"]
     assert isinstance(slot, LocalSlot)
+
+
+@pytest.mark.parametrize("wait_s", [-1.0, float("nan"), float("inf")])
+def test_slots_are_not_waited_for_without_end(library, store, versions, wait_s):
+    shadow(library, store, "v2")
+    with pytest.raises(InputError, match="waited for"):
+        versions.activate("v2", actor="ann", wait_s=wait_s)
+    assert serving(library) == "v1"
+
+
+def test_what_serves_already_is_no_cutover_and_keeps_the_way_back(library, store, versions):
+    shadow(library, store, "v2")
+    versions.activate("v2", actor="ann")
+    with pytest.raises(ConflictError, match="serves already"):
+        versions.activate("v2", actor="ann")
+    assert versions.rollback(actor="ann").to_version == "v1"
+
+
+def test_what_was_removed_since_cannot_be_rolled_back_to(library, store, versions):
+    shadow(library, store, "v2")
+    versions.activate("v2", actor="ann")
+    with library.tenant(T) as tx:
+        indexes.set_status(tx, SPACE.id, "v1", "deleted")
+    with pytest.raises(NotFoundError, match=r"removed since.*photoorg reembed --space"):
+        versions.rollback(actor="ann")
+    assert serving(library) == "v2"
+
+
+def test_versions_of_other_tenants_are_unknown(library, store, versions):
+    shadow(library, store, "v2")
+    theirs = Versions(library, "other", CONFIG)
+    for attempt in (
+        lambda: theirs.activate("v2", actor="bob", force=True),
+        lambda: theirs.rollback(actor="bob"),
+        lambda: theirs.canary("v2", 0.5, actor="bob"),
+    ):
+        with pytest.raises(NotFoundError):
+            attempt()
+    assert serving(library) == "v1"
