@@ -222,7 +222,7 @@ class SearchService:
             page = await self._pages.by_vector(q, k, position)
         else:
             page = await self._pages.by_words(q, k, position)
-        if not page.hits and text and asked is None and not space.has_text and position is None:
+        if not page.hits and words and asked is None and not space.has_text and position is None:
             raise _no_text(space)
         return _answer(page, q, start, mode, notes)
 

@@ -52,9 +52,10 @@ def explained(url: str) -> Iterator[None]:
 def explain(error: Exception, url: str) -> PhotoOrgError:
     """The CatalogError for an error of psycopg or its pool; InputError for text it cannot hold."""
     where = place(url)
-    if isinstance(error, psycopg.DataError) and "NUL" in str(error):
+    said = str(error) if isinstance(error, psycopg.DataError) else ""
+    if "NUL" in said or "\\u0000" in said:  # as text, and inside of JSON
         return InputError("Text may not hold NUL characters.", fix="Take them out.")
-    if isinstance(error, UnicodeEncodeError):
+    if isinstance(error, UnicodeEncodeError) or "surrogate" in said:
         return InputError("Text may not hold halves of characters (surrogates).", fix="Mend it.")
     if isinstance(error, PoolTimeout | TooManyRequests):
         return CatalogError(
