@@ -197,6 +197,7 @@ class LocalSlot:
             with _logged(f"slot {self.number} could not look for changes of {tenant}"):
                 self._refresh_tenant(tenant)
                 self._report(tenant)
+        self._evict()  # spares were loaded, and changes came
 
     async def _in_thread(self, work: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
@@ -362,7 +363,11 @@ class LocalSlot:
         if missed and version is not None and spare is None:
             self._swap(tenant, place, version)
 
-    def _evict(self, keep: Key) -> None:
+    def _evict(self, keep: Key | None = None) -> None:
+        """Let go of what was used least lately until the budget is kept.
+
+        What was used last stays, however large: dropping it would only mean loading it again.
+        """
         with self._guard:
             sizes = {
                 key: sum(shards.memory_bytes for shards in place.held())
@@ -370,7 +375,7 @@ class LocalSlot:
                 if place.shards is not None
             }
             total = sum(sizes.values())
-            for key in sorted(sizes, key=lambda key: self._places[key].used):
+            for key in sorted(sizes, key=lambda key: self._places[key].used)[:-1]:
                 if total <= self._budget:
                     return
                 if key != keep:
