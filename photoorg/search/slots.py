@@ -19,6 +19,7 @@ from typing import TypeVar
 import numpy as np
 
 from photoorg.config import IndexConfig, SearchConfig
+from photoorg.index.devices import Devices
 from photoorg.models import IndexVersion
 from photoorg.search.allowed import AllowedSets
 from photoorg.search.batching import Batcher
@@ -26,13 +27,12 @@ from photoorg.search.live import LiveShards, load_shards
 from photoorg.search.place import Place
 from photoorg.search.ports import EVERYTHING, Scope, SlotAnswer, Vector
 from photoorg.space import EmbeddingSpace
-from photoorg.store.catalog import Catalog, Transaction, delta, indexes, reports, spaces, trash
+from photoorg.store.catalog import Catalog, delta, indexes, reports, spaces, trash
 from photoorg.store.objects import ObjectStore
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 Key = tuple[str, str]
-EVENTS_AT_ONCE = 10_000
 MEND_S = 30.0
 """How often a shard that was damaged is looked at again."""
 REPORT_S = 2.0
@@ -61,6 +61,7 @@ class LocalSlot:
     Changes since it was built are applied before every query that asks for them (`seq`), and by a
     background thread that also looks for new versions: those are loaded beside the old one and
     swapped in, so that no query waits. A tenant without an index is searched in its changes alone.
+    Shards are searched on `devices`, where there are some, with the same results.
 
     Versions the catalog marks as wanted are held beside those that serve, and every few seconds the
     slot reports what it holds: a cutover waits for that and then takes effect with the first query
@@ -79,6 +80,7 @@ class LocalSlot:
         search: SearchConfig,
         budget_bytes: int,
         threads: int = 2,
+        devices: Devices | None = None,
     ) -> None:
         self.number, self.count = number, count
         self.replica = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
@@ -88,6 +90,7 @@ class LocalSlot:
         self._index = index
         self._poll_s = search.delta_poll_ms / 1000
         self._budget = budget_bytes
+        self._devices = devices
         self._allowed = AllowedSets(catalog, search.filter_memory_mb * 1_000_000)
         self._places: dict[Key, Place] = {}
         self._said: dict[str, tuple[float, frozenset[tuple[str, str]]]] = {}
@@ -127,7 +130,9 @@ class LocalSlot:
         """A sentence on what is loaded."""
         loaded = [p.shards for p in self._places.values() if p.shards is not None]
         megabytes = sum(s.memory_bytes for s in loaded) / 1e6
-        return f"slot {self.number} of {self.count}: {len(loaded)} indexes, {megabytes:.0f} MB"
+        gpus = f"; {self._devices.status()}" if self._devices is not None else ""
+        name = f"slot {self.number} of {self.count}"
+        return f"{name}: {len(loaded)} indexes, {megabytes:.0f} MB{gpus}"
 
     def start(self) -> None:
         """Begin to watch for changes and new versions."""
@@ -252,7 +257,7 @@ class LocalSlot:
         if spare is None or spare.version != wanted[0].version:
             spare = self._load(tenant, place, wanted)
         with self._catalog.tenant(tenant) as tx:
-            for events in _events(tx, place.space.id, spare.seq):
+            for events in delta.runs(tx, place.space.id, spare.seq):
                 spare.apply(events)
         with place.lock:
             place.spare = spare
@@ -304,7 +309,7 @@ class LocalSlot:
         """Load the new version beside the old, bring it up to date, then change the pointer."""
         fresh = self._load(tenant, place, version[:2])
         with self._catalog.tenant(tenant) as tx:
-            for events in _events(tx, place.space.id, fresh.seq):
+            for events in delta.runs(tx, place.space.id, fresh.seq):
                 fresh.apply(events)
         with place.lock:
             old, place.shards = place.shards, fresh
@@ -328,6 +333,7 @@ class LocalSlot:
             slots=self.count,
             config=self._index,
             hidden=hidden,
+            devices=self._devices,
         )
 
     def _catch_up(
@@ -343,7 +349,7 @@ class LocalSlot:
                 return
             start, spare = shards.seq, place.spare
             with self._catalog.tenant(tenant) as tx:
-                for events in _events(tx, place.space.id, shards.seq):
+                for events in delta.runs(tx, place.space.id, shards.seq):
                     shards.apply(events)
                 missed = delta.floor(tx) > start
                 version = indexes.serving(tx, place.space.id)
@@ -352,7 +358,7 @@ class LocalSlot:
                 if version is None or spare is None or spare.version != version[0].version:
                     spare = None
                 else:
-                    for events in _events(tx, place.space.id, spare.seq):
+                    for events in delta.runs(tx, place.space.id, spare.seq):
                         spare.apply(events)
             shards.seq = max(shards.seq, seq or 0)
             if version is not None and spare is not None:
@@ -382,12 +388,6 @@ class LocalSlot:
         while not self._stopped.wait(self._poll_s):
             self.refresh()
         self._leave()
-
-
-def _events(tx: Transaction, space_id: str, seq: int) -> Iterator[list[delta.DeltaEvent]]:
-    while events := delta.since(tx, space_id, seq, EVENTS_AT_ONCE):
-        yield events
-        seq = events[-1].seq
 
 
 @contextmanager
