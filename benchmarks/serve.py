@@ -23,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -105,6 +105,8 @@ def library(root: Path, url: str, n: int) -> tuple[list[str], IndexManifest]:
     ids = [hashlib.sha256(f"photo {number}".encode()).hexdigest() for number in range(n)]
     location = f"{TENANT}/indexes/{SPACE.id}/v1"
     folder = root / "store" / location
+    if (root / f"{n}.made").exists():
+        return ids, IndexManifest.read(folder)
     manifest = build_local(blocks(ids), folder, SPACE, config.index, version="v1")
     now = datetime.now(UTC)
     version = IndexVersion(TENANT, SPACE.id, "v1", "shadow", location, n, SHARDS, now)
@@ -119,6 +121,7 @@ def library(root: Path, url: str, n: int) -> tuple[list[str], IndexManifest]:
             spaces.set_default(tx, SPACE.id, "image")
             indexes.create(tx, version, 0)
             indexes.activate(tx, SPACE.id, "v1")
+    (root / f"{n}.made").touch()
     print(
         f"{n} photos, index {manifest.kind} {manifest.factory}, recall@10 "
         f"{manifest.recall_at_10:.3f}",
@@ -235,10 +238,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", choices=["ours", "defaults", "limit"], help="one side alone")
+    parser.add_argument("--folder", help="keep the library here, for the next run of equal --n")
     args = parser.parse_args()
     found: dict[str, dict[str, float]] = {}
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
-        root = Path(name)
+    with ExitStack() as stack:
+        temporary = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        root = Path(args.folder or stack.enter_context(temporary))
+        root.mkdir(exist_ok=True)
         root.chmod(0o755)
         with embedded(root / "postgres") as url:
             ids, manifest = library(root, url, args.n)
