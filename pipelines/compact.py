@@ -9,7 +9,6 @@ import logging
 import pickle
 import sys
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -18,7 +17,6 @@ from photoorg.config import PhotoOrgConfig
 from photoorg.errors import NotFoundError, PhotoOrgError, StorageError
 from photoorg.index.manifest import IndexManifest, ShardInfo
 from photoorg.models import IndexVersion
-from photoorg.registry import load
 from photoorg.space import EmbeddingSpace
 from photoorg.stages.compaction import Compaction, Waiting, waiting
 from photoorg.stages.cutoffs import refit
@@ -27,6 +25,7 @@ from photoorg.store.catalog import Catalog, spaces
 from photoorg.store.objects import ObjectStore
 from photoorg.store.opening import open_catalog
 from pipelines import build_index
+from pipelines.entry import Entry
 from pipelines.ray_data import Pool, connect, numbers, stream, through
 
 log = logging.getLogger(__name__)
@@ -44,7 +43,7 @@ class SlotFolder:
         shards: int,
         version: str,
     ) -> None:
-        store = ObjectStore(config.storage.root, config.storage)
+        store = ObjectStore(config.storage)
         self._work = Compaction(config, store, space, old, shards=shards, version=version)
 
     def __call__(self, slots: pa.Table) -> pa.Table:
@@ -118,7 +117,7 @@ def _folded(
     found: Waiting,
     shards: int | None,
 ) -> IndexManifest:
-    store = ObjectStore(config.storage.root, config.storage)
+    store = ObjectStore(config.storage)
     work = Compaction(config, store, space, found.version, shards=shards)
     work.publisher.begin(catalog, since=found.delta_seq)
     try:
@@ -157,11 +156,7 @@ def _rebuilt(
     return build_index.shadow(config, catalog, space)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m pipelines.compact`: the same command as `photoorg index compact`."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    return int(load("photoorg.cli:main")(["index", "compact", *given]))
-
+main = Entry("index", "compact")
 
 if __name__ == "__main__":
     sys.exit(main())

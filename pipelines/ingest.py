@@ -17,7 +17,6 @@ import pyarrow as pa
 from photoorg.config import PhotoOrgConfig
 from photoorg.curate.catching_up import place_waiting
 from photoorg.encoders.settling import settled
-from photoorg.registry import load
 from photoorg.stages.consenting import consented
 from photoorg.stages.decode import Fetch
 from photoorg.stages.ingest import (
@@ -39,6 +38,7 @@ from photoorg.store.layout import run_dir
 from photoorg.store.objects import ObjectStore
 from photoorg.store.opening import open_catalog
 from photoorg.store.runs import Run
+from pipelines.entry import Entry
 
 Progress = Callable[[int, int, float], None]
 """Called with files done, files in all and seconds since the start."""
@@ -48,7 +48,7 @@ class FusedWorker:
     """Whole parts, keys to commit, in one actor; `models` are those that are open already."""
 
     def __init__(self, config: PhotoOrgConfig, run_id: str, models: Models | None = None) -> None:
-        store = ObjectStore(config.storage.root, config.storage)
+        store = ObjectStore(config.storage)
         models = models or open_models(config)
         self._keys = Run(store, run_dir(config.tenant, INGEST, run_id))
         self._ingest = FusedIngest(config, store, models)
@@ -69,7 +69,7 @@ class DecodeWorker:
     """Keys of a part to pixels and measures: everything that needs no model."""
 
     def __init__(self, config: PhotoOrgConfig, run_id: str, least_side: int) -> None:
-        store = ObjectStore(config.storage.root, config.storage)
+        store = ObjectStore(config.storage)
         keep = config.ingest.originals == "copy"
         self._keys = Run(store, run_dir(config.tenant, INGEST, run_id))
         fetch = Fetch(
@@ -99,7 +99,7 @@ class ModelWorker:
 
 def commit_part(table: pa.Table, config: PhotoOrgConfig, run_id: str, made: Made) -> pa.Table:
     """Write a finished part; its rows must be exactly the part's keys."""
-    store = ObjectStore(config.storage.root, config.storage)
+    store = ObjectStore(config.storage)
     (number,) = set(table["part"].to_pylist())
     keys = Run(store, run_dir(config.tenant, INGEST, run_id)).read_part(number, name=KEYS)
     assert sorted(keys["uri"].to_pylist()) == sorted(table["uri"].to_pylist()), "rows went missing"
@@ -121,7 +121,7 @@ def run(
     """Ingest every file under the sources that is not known yet; see IngestJob for what resumes."""
     started = time.monotonic()
     config = _with_stages(config, stages)
-    store = ObjectStore(config.storage.root, config.storage)
+    store = ObjectStore(config.storage)
     store.check()
     with open_catalog(config) as catalog:
         config = consented(settled(config, catalog), catalog)
@@ -246,11 +246,7 @@ class Execution:
         return stream(through(vectors, commit_part, {**arguments, "made": self._made}, 0.1))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m pipelines.ingest`: the same command as `photoorg ingest`."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    return int(load("photoorg.cli:main")(["ingest", *given]))
-
+main = Entry("ingest")
 
 if __name__ == "__main__":
     sys.exit(main())
