@@ -49,7 +49,7 @@ def migrating(tmp_path: Path, url: str, **serve: object) -> tuple[Path, str]:
     data["migration"] = {
         "spaces": [space],
         "sample": 1.0,
-        "gates": {"min_queries": 5, "max_latency_ratio": 50.0},
+        "gates": {"min_queries": 5, "max_latency_ratio": 1_000.0},
     }
     path.write_text(yaml.safe_dump(data))
     return path, space

@@ -260,7 +260,7 @@ def test_no_secret_stands_in_a_manifest():
 
 def test_the_guide_names_what_is_there():
     guide = (CLUSTER / "README.md").read_text()
-    for folder in re.findall(r"(?<![\w/])cluster/([\w/-]+)", guide):
+    for folder in re.findall(r"(?<![\w/])cluster/([\w./-]*[\w-])", guide):
         assert (CLUSTER / folder).exists(), folder
     for job in JOBS:
         assert f"`{job}`" in guide
