@@ -111,16 +111,21 @@ def test_filtered_and_very_deep_searches_are_those_of_the_cpu(usual: Version) ->
 @pytest.mark.gpu
 @needs_gpu
 def test_a_slot_finds_the_same_with_and_without_filters(usual: Version) -> None:
-    some = AllowedPhotos(np.frombuffer(bytes.fromhex("".join(sorted(hex_ids(KEYS[::3])))), np.uint8)
-                         .reshape(-1, 32))
+    some = AllowedPhotos(
+        np.frombuffer(bytes.fromhex("".join(sorted(hex_ids(KEYS[::3])))), np.uint8).reshape(-1, 32)
+    )
     answers = []
     for devices in (None, on_gpus()):
         slots = [
             ShardSlot(base, Delta(DIM), slot=n, shards=2)
             for n, base in enumerate(opened(usual, devices))
         ]
-        answers.append([[near.ids for slot in slots for near in slot.nearest(QUERIES, 10)],
-                        [near.ids for slot in slots for near in slot.nearest(QUERIES, 10, allowed=some)]])
+        answers.append(
+            [
+                [near.ids for slot in slots for near in slot.nearest(QUERIES, 10)],
+                [near.ids for slot in slots for near in slot.nearest(QUERIES, 10, allowed=some)],
+            ]
+        )
     (open_cpu, some_cpu), (open_gpu, some_gpu) = answers
     assert overlap(np.array(open_gpu), np.array(open_cpu)) > 0.95
     assert some_gpu == some_cpu
