@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
+import numpy as np
+
 from photoorg.index import faiss_io
 from photoorg.index.base import FloatMatrix, Ids, Index, Mask
 from photoorg.index.device_form import (
@@ -26,6 +28,8 @@ MAX_K = 2_048
 """A GPU gives at most so many candidates, and scans at most so many lists."""
 MORE = 16
 """Candidates asked for beyond twice k where a copy's float16 scores are nearly exact."""
+HIDDEN_SHARE = 0.1
+"""Up to this share of hidden rows candidates come from a GPU, which knows no masks."""
 LOOK_S = 1.0
 """How often what was dropped is freed, and what waits for room is looked at."""
 REST_S, REST_MOST_S = 60.0, 3_600.0
@@ -111,8 +115,10 @@ class DeviceCopy:
 class PinnedSearcher:
     """Candidates from the shard's copy on a GPU, from the CPU where there is none or it cannot.
 
-    The CPU answers filtered searches, those beyond MAX_K, and all while no device has room. Either
-    way candidates are re-scored from the same vectors, so scores are the same.
+    The CPU answers filtered searches, those beyond MAX_K, and all while no device has room. A mask
+    that hides few rows, as of deleted photos, is no filter: the copy is asked for more candidates
+    and the hidden are left out. Candidates are re-scored from the same vectors either way, so
+    scores are the same.
     """
 
     def __init__(
@@ -139,22 +145,45 @@ class PinnedSearcher:
         lists: Ids | None = None,
     ) -> tuple[FloatMatrix, Ids]:
         """See Searcher."""
-        if self.index.exact:
-            count = min(2 * k + MORE, len(self.index))
-        else:
-            count = min(max(wanted, k + MORE), len(self.index))
-        copy = self.copy
-        if copy is not None and allowed is None and lists is None and 0 < count <= MAX_K >= effort:
-            try:
-                rows = copy.candidates(x_nd, count, effort)
-            except FAILURES as error:
-                log.warning("a shard leaves GPU %d: %s", copy.device.number, _reason(error))
-                self.copy = None
-                self._failed(self)
-            else:
-                if rows is not None:
-                    return self.rescorer.best(x_nd, rows, k)
+        found = None
+        if self.copy is not None and lists is None:
+            found = self._there(self.copy, x_nd, k, wanted, effort, allowed)
+        if found is not None:
+            return found
         return self._cpu.best(x_nd, k, wanted=wanted, effort=effort, allowed=allowed, lists=lists)
+
+    def _there(
+        self,
+        copy: DeviceCopy,
+        x_nd: FloatMatrix,
+        k: int,
+        wanted: int,
+        effort: int,
+        allowed: Mask | Any | None,
+    ) -> tuple[FloatMatrix, Ids] | None:
+        """The same from the copy's candidates; None for the CPU to answer."""
+        count = 2 * k + MORE if self.index.exact else max(wanted, k + MORE)
+        if allowed is not None and not isinstance(allowed, np.ndarray):
+            return None
+        hidden = 0 if allowed is None else len(allowed) - int(np.count_nonzero(allowed))
+        if hidden > HIDDEN_SHARE * len(self.index):
+            return None
+        asked = min(count + min(hidden, count), len(self.index))
+        if not 0 < asked <= MAX_K or effort > MAX_K:
+            return None
+        try:
+            rows = copy.candidates(x_nd, asked, effort)
+        except FAILURES as error:
+            log.warning("a shard leaves GPU %d: %s", copy.device.number, _reason(error))
+            self.copy = None
+            self._failed(self)
+            return None
+        if rows is not None and allowed is not None:
+            cut = rows[:, -1] >= 0 if asked < len(self.index) else np.zeros(len(rows), np.bool_)
+            rows[~allowed[rows]] = -1
+            if bool((cut & (np.count_nonzero(rows >= 0, axis=1) < count)).any()):
+                return None
+        return None if rows is None else self.rescorer.best(x_nd, rows, k)
 
     def rest(self) -> None:
         """Stay on the CPU for a while, twice as long as the last time."""
@@ -174,6 +203,7 @@ class Devices:
         self._devices = [Device(n, gpus, budget_bytes) for n in range(gpus.count())]
         self._waiting: weakref.WeakSet[PinnedSearcher] = weakref.WeakSet()
         self._guard = threading.Lock()
+        self._settling = threading.Lock()
         self._changed = threading.Event()
         self._stopped = False
         self._loader = threading.Thread(target=self._load, name="gpu-loader", daemon=True)
@@ -195,13 +225,14 @@ class Devices:
 
     def settle(self) -> None:
         """Free what was dropped, then copy the shards that wait and fit."""
-        for device in self._devices:
-            device.sweep()
-        with self._guard:
-            waiting = list(self._waiting)
-        for searcher in waiting:
-            if searcher.rests_until <= time.monotonic():
-                self._move_in(searcher)
+        with self._settling:
+            for device in self._devices:
+                device.sweep()
+            with self._guard:
+                waiting = list(self._waiting)
+            for searcher in waiting:
+                if searcher.rests_until <= time.monotonic():
+                    self._move_in(searcher)
 
     def status(self) -> str:
         """What is where, in a few words."""
