@@ -28,7 +28,8 @@ from benchmarks.search_peers import K, Matrix
 from photoorg.config import IndexConfig
 from photoorg.index import gpu
 from photoorg.index.build import build_local
-from photoorg.index.devices import Devices, Gpus
+from photoorg.index.device import Gpus
+from photoorg.index.devices import Devices
 from photoorg.index.photo_ids import comparable
 from photoorg.index.shard import Shard, open_shard
 from photoorg.space import EmbeddingSpace

@@ -236,6 +236,22 @@ def test_until_a_thread_has_copied_it_a_shard_is_searched_on_the_cpu(usual: Vers
         devices.close()
 
 
+def test_while_a_device_is_busy_with_a_copy_the_cpu_answers(usual: Version) -> None:
+    gpus = FakeGpus()
+    devices = Devices(gpus, 100 * MB)
+    one = open_shard(*usual, 0, devices=devices)
+    devices.settle()
+    found: list[np.ndarray] = []
+    gpus.while_copying = lambda: found.append(one.search(QUERIES, 10)[1])
+    two = open_shard(*usual, 1, devices=devices)
+    devices.settle()
+    np.testing.assert_array_equal(found, [open_shard(*usual, 0).search(QUERIES, 10)[1]])
+    assert gpus.searches == []
+    two.search(QUERIES, 10)
+    one.search(QUERIES, 10)
+    assert len(gpus.searches) == 2
+
+
 def test_a_dropped_shard_frees_its_memory_for_one_that_waits(
     usual: Version, caplog: pytest.LogCaptureFixture
 ) -> None:
