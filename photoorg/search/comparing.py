@@ -108,7 +108,7 @@ class Comparer:
 
         `golden` are labels by photo id: `average_precision` is taken of the vectors of those photos
         in either space. IndexNotReadyError where nothing serves, ConflictError for a version that
-        is not whole, InputError where `golden` names no photos that both hold.
+        serves itself or is not whole, InputError where `golden` names no photos that both hold.
         """
         with self._catalog.tenant(self._config.tenant) as tx:
             default = spaces.get_default(tx, "image")
@@ -119,7 +119,7 @@ class Comparer:
                     fix="Build one: `photoorg index build`.",
                 )
             if active[0].version == candidate.version:
-                raise InputError(
+                raise ConflictError(
                     f"Version {candidate.version} serves already.",
                     fix="Name another one of `photoorg index list`.",
                 )
