@@ -17,7 +17,6 @@ import pyarrow as pa
 from photoorg.config import PhotoOrgConfig
 from photoorg.curate.catching_up import place_waiting
 from photoorg.encoders.settling import settled
-from photoorg.registry import load
 from photoorg.space import EmbeddingSpace
 from photoorg.stages.consenting import consented
 from photoorg.stages.decode import Fetch
