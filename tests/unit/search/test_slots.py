@@ -265,7 +265,7 @@ def test_shards_are_searched_on_gpus_and_leave_them_with_their_version_and_tenan
     seq = add(catalog, "new", tenant="one")
     assert found([slot], "q", seq=seq, tenant="one") == exact("q", [*NAMES[:30], "new"])
     assert found([slot], "q", tenant="two") == exact("q", NAMES)
-    assert [tenant for tenant, _ in slot._places] == ["two"]
+    assert [tenant for tenant, _ in slot._holdings.serving()] == ["two"]
     devices.settle()
     assert sum(copy.ntotal for copy in gpus.alive) == 60
 
