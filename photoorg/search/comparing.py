@@ -28,7 +28,6 @@ from photoorg.store.catalog.comparisons import DualRead
 from photoorg.store.objects import ObjectStore
 
 K = 10
-EVENTS = 10_000
 MeanAveragePrecision = Callable[[NDArray[np.float32], Sequence[str]], float]
 """mAP@10 of vectors [n, dim] under their labels (photoorg.evaluate.retrieval.score)."""
 
@@ -169,7 +168,7 @@ class Comparer:
             hidden=hidden,
         )
         with self._catalog.tenant(self._config.tenant) as tx:
-            while events := delta.since(tx, space.id, shards.seq, EVENTS):
+            for events in delta.runs(tx, space.id, shards.seq):
                 shards.apply(events)
         return shards
 

@@ -29,7 +29,7 @@ CONFIG: PhotoOrgConfig = parse({"people": {"device": "cpu"}, "scenes": {"device"
 
 @pytest.fixture
 def app(catalog: Catalog, tmp_path) -> FastAPI:
-    store = ObjectStore(str(tmp_path / "store"), StorageConfig())
+    store = ObjectStore(StorageConfig(root=str(tmp_path / "store")))
     organised = Organised(catalog, store, CONFIG)
     app = FastAPI()
     install(app)
