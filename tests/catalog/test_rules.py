@@ -6,14 +6,9 @@ import pytest
 
 from photoorg.curate.rule_runs import Outcome, run_rules, undo_rule
 from photoorg.curate.rules import parse_rules
-<<<<<<< HEAD
 from photoorg.errors import ConflictError, InputError, NotFoundError
-from photoorg.store.catalog import Catalog, photos, rules, trash
-=======
-from photoorg.errors import InputError, NotFoundError
 from photoorg.models import PhotoTag
 from photoorg.store.catalog import Catalog, photos, rules, tags, trash
->>>>>>> users
 from tests.catalog import rows
 
 pytestmark = pytest.mark.postgres
