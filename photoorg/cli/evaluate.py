@@ -73,7 +73,7 @@ def read_embedded(config: PhotoOrgConfig, summary: Any) -> Embedded:
     from photoorg.store.runs import Run
     from photoorg.store.sources import local_file
 
-    store = ObjectStore(config.storage.root, config.storage)
+    store = ObjectStore(config.storage)
     found: dict[str, tuple[Path, NDArray[np.float16]]] = {}
     views = 1
     for run_id in summary.run_ids:
