@@ -19,7 +19,7 @@ from photoorg.encoders.spaces import open_encoder
 from photoorg.errors import InputError
 from photoorg.learn.augment import Augmentation
 from photoorg.learn.contrastive import train_head
-from photoorg.learn.export import export_space
+from photoorg.learn.export import export_space, new_file
 from photoorg.learn.views import FEATURES, JOB, PHOTOS, EmbedViews, read_views
 from photoorg.stages.plan import plan_ingest
 from photoorg.stages.publish import new_version
@@ -58,9 +58,7 @@ def run(config: PhotoOrgConfig, *, name: str, progress: Progress | None = None) 
     after. InputError if the library is too small or the name is taken.
     """
     started = time.monotonic()
-    target = Path(config.models_dir).expanduser() / f"{name}.yaml"
-    if target.exists():
-        raise InputError(f"There is a space {target} already.", fix="Choose another --name.")
+    target = new_file(name, Path(config.models_dir).expanduser())
     store = ObjectStore(config.storage)
     with open_catalog(config) as catalog:
         config = settled(config, catalog)
