@@ -26,7 +26,7 @@ from photoorg.store.objects import ObjectStore
 from photoorg.store.opening import open_catalog
 from pipelines import build_index
 from pipelines.entry import Entry
-from pipelines.ray_data import Pool, connect, numbers, stream, through
+from pipelines.ray_data import connect, numbers, stream, through
 
 log = logging.getLogger(__name__)
 ACTOR = "compaction"
@@ -134,7 +134,6 @@ def _on_the_cluster(
     config: PhotoOrgConfig, space: EmbeddingSpace, found: Waiting, work: Compaction
 ) -> list[ShardInfo]:
     cluster = connect()
-    workers = max(1, min(work.shards, int(cluster.cpus) - 1))
     arguments = {
         "config": config,
         "space": space,
@@ -142,8 +141,9 @@ def _on_the_cluster(
         "shards": work.shards,
         "version": work.version,
     }
-    pool = Pool(workers, min(1.0, (cluster.cpus - 1) / workers))
-    folders = through(numbers(range(work.shards)), SlotFolder, arguments, pool)
+    folders = through(
+        numbers(range(work.shards)), SlotFolder, arguments, cluster.workers(work.shards)
+    )
     return [pickle.loads(row["shard"]) for row in stream(folders)]
 
 

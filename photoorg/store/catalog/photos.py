@@ -44,7 +44,7 @@ def copy_part(
     missing: Collection[str] = (),
     face_space: str = "",
 ) -> None:
-    """Load one committed part of a run: schema.PHOTOS and schema.REJECTS; once, however often.
+    """Load one committed part of a run: schema.PHOTOS and schema.REJECTS; repeating it is harmless.
 
     Two loads of the same part wait for each other and the second does nothing. `keys` are the
     part's schema.KEYS, from which rejected files get the etag that lets a later run skip them;
