@@ -3,8 +3,8 @@
 python -m benchmarks.edits FOLDER [--from PHOTOS] [--photos 60] [--seed 0]
 
 Every photograph becomes a group: itself and edits of random strength. Beside them lie photographs
-in no group: strangers, and other shots (a camera that moved between two exposures, some seconds
-apart by EXIF), which look alike and are no duplicates. truth.csv says who is
+in no group: strangers, other shots (a camera that moved between two exposures, some seconds apart
+by EXIF) and other moments (something moved, left or came), which look alike and are no duplicates. truth.csv says who is
 who. Without --from, sources are the photographs that scikit-image and scikit-learn ship, parts of
 the large ones, and textured pictures made from seeds.
 """
@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
+from benchmarks.moments import moment
 from benchmarks.photos import photograph
 
 LONG_SIDE = 1024
@@ -228,14 +229,15 @@ def write(
     """Write files and truth.csv; (file, group, edit) of each.
 
     Two thirds of the sources become groups of themselves and `edits` edits (every second edit is
-    done twice over), the others strangers; every third group has two other shots beside it. Of the
-    files, `with_exif` carry what a camera writes; an edit carries what its original has, or nothing
+    done twice over), the others strangers; every second group has two other shots beside it, the
+    others two other moments. Of the files, `with_exif` carry what a camera writes; an edit carries what its original has, or nothing
     where no other shot lies beside it.
     """
     target.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     rows: list[tuple[str, str, str]] = []
     names = list(EDITS)
+    before: Image.Image | None = None
     for number, (name, image) in enumerate(sources(folder, photos, seed)):
         at = WHEN + timedelta(hours=number)
         tagged = rng.random() < with_exif
@@ -260,6 +262,16 @@ def write(
                 later = exif(number, at + timedelta(seconds=2 + n)) if tagged else b""
                 if tagged:
                     rows.append(_save(target, f"{name}-shot{n}.jpg", shot, "", "shot", later))
+        elif before is not None:
+            # Numbers of their own, so that all else stays as it is without them.
+            own = np.random.default_rng((seed, number))
+            for n in range(2):
+                another = moment(image, before, own, float(own.random()))
+                if another is not None:
+                    later = exif(number, at + timedelta(seconds=20 + n)) if tagged and n else b""
+                    label = f"{name}-moment{n}-{another[1]}.jpg"
+                    rows.append(_save(target, label, another[0], "", "moment", later))
+        before = image
     with (target / "truth.csv").open("w", newline="") as file:
         out = csv.writer(file)
         out.writerow(["file", "group"])

@@ -32,6 +32,7 @@ from photoorg.search.local import (
     local_reader,
     local_service,
     local_slot,
+    open_devices,
     space_encoders,
 )
 from photoorg.search.ports import Box, ImageQuery, SlotAnswer, SlotQuery, Vector
@@ -105,7 +106,9 @@ class Ingress:
         # Inside one process one slot holds all shards: each slot more is a thread to wake.
         self._local = []
         if not shards:
-            self._local = [self._owned(local_slot(config, self._catalog, self._store, 0, 1))]
+            devices = self._stack.enter_context(open_devices(config))
+            slot = local_slot(config, self._catalog, self._store, 0, 1, devices)
+            self._local = [self._owned(slot)]
         self._slots = [self._remote(handle) for handle in shards] or self._local
         self._ingestor, self._wake = self._ingestor_of(ingestor)
         self._library = self._owned(
@@ -279,7 +282,10 @@ class ShardDeployment:
         self._stack = ExitStack()
         catalog = self._stack.enter_context(open_catalog(config))
         store = ObjectStore(config.storage)
-        self._slot = local_slot(config, catalog, store, number, count)
+        # Ray hides no GPU from those that asked for none.
+        granted = config.serve.shard.num_gpus > 0
+        devices = self._stack.enter_context(open_devices(config)) if granted else None
+        self._slot = local_slot(config, catalog, store, number, count, devices)
         self._slot.start()
 
     async def search(self, query: SlotQuery) -> SlotAnswer:

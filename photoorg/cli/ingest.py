@@ -111,6 +111,8 @@ def _ingest(args: argparse.Namespace, session: Session) -> None:
     lines = rejected(config, summary)
     if lines:
         session.out.note("\n".join(["rejected (all of them: `photoorg rejects`):", *lines]))
+    for name in summary.also:
+        session.out.note(f"The library is moving to {name}: the new photos are in it there, too.")
     for name in summary.behind:
         session.out.note(
             "The library is moving to another space, or has moved: `photoorg reembed --space "

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from photoorg.config import IndexConfig
+from photoorg.index.devices import Devices
 from photoorg.models import IndexVersion
 from photoorg.search.live import LiveShards, load_shards
 from photoorg.search.place import Place
@@ -21,7 +22,6 @@ log = logging.getLogger(__name__)
 Key = tuple[str, str]
 """A tenant and the id of a space."""
 Serving = tuple[IndexVersion, int, int]
-EVENTS_AT_ONCE = 10_000
 MEND_S = 30.0
 """How often a shard that was damaged is looked at again."""
 
@@ -45,6 +45,7 @@ class Holdings:
         *,
         index: IndexConfig,
         budget_bytes: int,
+        devices: Devices | None = None,
     ) -> None:
         self._number, self._count = number, count
         self._catalog = catalog
@@ -52,6 +53,7 @@ class Holdings:
         self._cache_dir = cache_dir
         self._index = index
         self._budget = budget_bytes
+        self._devices = devices
         self._places: dict[Key, Place] = {}
         self._guard = threading.Lock()
 
@@ -190,6 +192,7 @@ class Holdings:
             slots=self._count,
             config=self._index,
             hidden=hidden,
+            devices=self._devices,
         )
 
     def _catch_up(
@@ -250,5 +253,5 @@ def logged(what: str) -> Iterator[None]:
 
 def _apply(tx: Transaction, space_id: str, shards: LiveShards) -> None:
     """Apply every change of the log that the shards do not know yet."""
-    while events := delta.since(tx, space_id, shards.seq, EVENTS_AT_ONCE):
+    for events in delta.runs(tx, space_id, shards.seq):
         shards.apply(events)

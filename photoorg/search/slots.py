@@ -16,6 +16,7 @@ from typing import TypeVar
 import numpy as np
 
 from photoorg.config import IndexConfig, SearchConfig
+from photoorg.index.devices import Devices
 from photoorg.search.allowed import AllowedSets
 from photoorg.search.batching import Batcher
 from photoorg.search.holdings import Holdings, Key, logged
@@ -34,7 +35,8 @@ class LocalSlot:
 
     Changes since an index was built are applied before every query that asks for them (`seq`), and
     by a background thread that also looks for new versions: those are loaded beside the old one
-    and swapped in, so that no query waits.
+    and swapped in, so that no query waits. Shards are searched on `devices`, where there are some,
+    with the same results.
 
     Every few seconds the slot reports what it holds, versions that are wanted included: a cutover
     waits for that and then takes effect with the first query that knows of it, on all slots alike.
@@ -52,12 +54,21 @@ class LocalSlot:
         search: SearchConfig,
         budget_bytes: int,
         threads: int = 2,
+        devices: Devices | None = None,
     ) -> None:
         self.number, self.count = number, count
         self.replica = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._catalog = catalog
+        self._devices = devices
         self._holdings = Holdings(
-            number, count, catalog, store, cache_dir, index=index, budget_bytes=budget_bytes
+            number,
+            count,
+            catalog,
+            store,
+            cache_dir,
+            index=index,
+            budget_bytes=budget_bytes,
+            devices=devices,
         )
         self._allowed = AllowedSets(catalog, search.filter_memory_mb * 1_000_000)
         self._said: dict[str, tuple[float, frozenset[tuple[str, str]]]] = {}
@@ -85,7 +96,9 @@ class LocalSlot:
         """A sentence on what is loaded."""
         loaded = self._holdings.serving()
         megabytes = sum(shards.memory_bytes for shards in loaded.values()) / 1e6
-        return f"slot {self.number} of {self.count}: {len(loaded)} indexes, {megabytes:.0f} MB"
+        gpus = f"; {self._devices.status()}" if self._devices is not None else ""
+        name = f"slot {self.number} of {self.count}"
+        return f"{name}: {len(loaded)} indexes, {megabytes:.0f} MB{gpus}"
 
     def start(self) -> None:
         """Begin to watch for changes and new versions."""
@@ -142,6 +155,10 @@ class LocalSlot:
             above=scope.above,
         )
 
+    def held(self, tenant: str) -> list[reports.Held]:
+        """What the slot reports: the tenant's versions, serving and spare, that are whole."""
+        return self._holdings.whole(tenant)
+
     def refresh(self) -> None:
         """Look once for changes and new versions of everything that is loaded, and report."""
         for tenant in self._holdings.tenants():
@@ -153,7 +170,7 @@ class LocalSlot:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
 
     def _report(self, tenant: str) -> None:
-        held = self._holdings.whole(tenant)
+        held = self.held(tenant)
         names = frozenset((h.space_id, h.version) for h in held)
         when, before = self._said.get(tenant, (0.0, None))
         if names == before and time.monotonic() - when < REPORT_S:

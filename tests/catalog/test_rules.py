@@ -6,7 +6,7 @@ import pytest
 
 from photoorg.curate.rule_runs import Outcome, run_rules, undo_rule
 from photoorg.curate.rules import parse_rules
-from photoorg.errors import InputError, NotFoundError
+from photoorg.errors import ConflictError, InputError, NotFoundError
 from photoorg.store.catalog import Catalog, photos, rules, trash
 from tests.catalog import rows
 
@@ -69,7 +69,7 @@ def test_a_dry_run_tells_what_a_run_does_and_undo_puts_it_back(library, then):
     with library.tenant("a") as tx:
         assert undo_rule(tx, done.run_id, "test") == ("rule", 3)
     assert state(library) == before
-    with library.tenant("a") as tx, pytest.raises(InputError, match="already"):
+    with library.tenant("a") as tx, pytest.raises(ConflictError, match="already"):
         undo_rule(tx, done.run_id, "test")
 
 

@@ -6,7 +6,7 @@ from functools import partial
 import psycopg
 import pytest
 
-from photoorg.errors import CatalogError, InputError, NotFoundError
+from photoorg.errors import CatalogError, ConflictError, NotFoundError
 from photoorg.models import IndexStatus, IndexVersion
 from photoorg.space import EmbeddingSpace
 from photoorg.store.catalog import Catalog, audit, indexes, spaces
@@ -82,7 +82,7 @@ def test_what_cannot_serve_cannot_be_activated(catalog: Catalog) -> None:
     with catalog.tenant("a") as tx:
         indexes.set_status(tx, "s", "2", "deleted")
     for name in ("1", "2"):
-        with pytest.raises(InputError, match="cannot serve"), catalog.tenant("a") as tx:
+        with pytest.raises(ConflictError, match="cannot serve"), catalog.tenant("a") as tx:
             indexes.activate(tx, "s", name)
     for status in ("active", "shadow"):
         with pytest.raises(NotFoundError), catalog.tenant("a") as tx:
@@ -92,7 +92,7 @@ def test_what_cannot_serve_cannot_be_activated(catalog: Catalog) -> None:
 def test_a_version_name_is_given_once(catalog: Catalog) -> None:
     make(catalog, version("1"))
     with catalog.tenant("a") as tx:
-        with pytest.raises(InputError, match="already"):
+        with pytest.raises(ConflictError, match="already"):
             indexes.create(tx, version("1"), 0)
         assert len(indexes.list_versions(tx)) == 1
 

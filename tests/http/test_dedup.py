@@ -59,9 +59,13 @@ async def test_resolve_and_undo(api: httpx.AsyncClient, catalog: Catalog) -> Non
     with catalog.tenant("a") as tx:
         assert sorted(done["removed"]) == trash.ids(tx)
     again = await api.post("/v1/dedup/resolve", json=body)
-    assert (again.status_code, again.json()["code"]) == (422, "input-invalid")
+    assert (again.status_code, again.json()["code"]) == (409, "conflict")
     undone = (await api.post("/v1/dedup/undo", json={"undo_token": done["undo_token"]})).json()
     assert sorted(undone["restored"]) == sorted(done["removed"])
+    twice = await api.post("/v1/dedup/undo", json={"undo_token": done["undo_token"]})
+    assert (twice.status_code, twice.json()["code"]) == (409, "conflict")
+    other = {**body, "keep_photo_id": rows.photo_id("z")}
+    assert (await api.post("/v1/dedup/resolve", json=other)).status_code == 422
     stats = (await api.get("/v1/dedup/stats")).json()
     assert stats["groups"]["open"]["groups"] == 2
 

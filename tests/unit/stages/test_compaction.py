@@ -20,7 +20,8 @@ from photoorg.index.manifest import NAME, IndexManifest
 from photoorg.models import IndexVersion
 from photoorg.search.local import local_slot
 from photoorg.search.ports import SlotQuery
-from photoorg.stages.compaction import Compaction, compact_here, up_to_date, waiting
+from photoorg.stages.compaction import Compaction, up_to_date, waiting
+from photoorg.stages.compaction import compact as compact_now
 from photoorg.stages.versions import Versions
 from photoorg.store.catalog import Catalog, delta, indexes, photos, spaces
 from photoorg.store.objects import ObjectStore
@@ -239,11 +240,11 @@ def files_up_to(size: int) -> Iterator[None]:
 def test_writes_that_the_system_cuts_short_leave_the_old_version(config, library, store, size):
     before = answers(config, library, store)
     with files_up_to(size), pytest.raises(StorageError, match=r"File too large|could not"):
-        compact_here(config, store, library)
+        compact_now(config, store, library, actor="ann")
     assert active(library) == "v1" and answers(config, library, store) == before
     assert {path.split("/")[3] for path in store.list(f"{T}/indexes")} == {"v1"}
-    _, manifest = compact_here(config, store, library)
-    assert active(library) == manifest.version and answers(config, library, store) == before
+    done = compact_now(config, store, library, actor="ann")
+    assert active(library) == done.version and answers(config, library, store) == before
 
 
 def test_an_index_is_up_to_date_until_a_photo_comes_or_goes(config, catalog, store):
