@@ -3,8 +3,8 @@
 python -m benchmarks.gpu_search --json [--n 1000000] [--dim 512] [--shards 4]
 
 The same shards are opened twice, once with devices and once without, and asked the same batches by
-turns with exact FAISS on the CPU; ratios are medians over the turns. Where FAISS sees no GPU there is
-nothing to measure, and the command fails.
+turns with exact FAISS on the CPU; ratios are medians over the turns. Where FAISS sees no GPU there
+is nothing to measure, and the command fails.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from benchmarks.search_peers import K, Matrix
 from photoorg.config import IndexConfig
 from photoorg.index import gpu
 from photoorg.index.build import build_local
-from photoorg.index.devices import Devices, Gpus
+from photoorg.index.device import Gpus
+from photoorg.index.devices import Devices
 from photoorg.index.photo_ids import comparable
 from photoorg.index.shard import Shard, open_shard
 from photoorg.space import EmbeddingSpace

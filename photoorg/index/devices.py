@@ -1,4 +1,4 @@
-"""Devices: GPUs that shards are searched on, each with one stream, one lock and a budget."""
+"""Devices: which shards are searched on which GPU, within a budget of memory."""
 
 from __future__ import annotations
 
@@ -6,18 +6,14 @@ import logging
 import threading
 import time
 import weakref
-from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
-from photoorg.index import faiss_io
+import numpy as np
+
 from photoorg.index.base import FloatMatrix, Ids, Index, Mask
-from photoorg.index.device_form import (
-    device_bytes,
-    device_form,
-    device_parameters,
-    device_queries,
-)
+from photoorg.index.device import FAILURES, Device, DeviceCopy, Gpus, reason
+from photoorg.index.device_form import device_bytes, device_form
 from photoorg.index.rescore import Rescorer
 from photoorg.index.searcher import CpuSearcher, Searcher
 
@@ -26,93 +22,21 @@ MAX_K = 2_048
 """A GPU gives at most so many candidates, and scans at most so many lists."""
 MORE = 16
 """Candidates asked for beyond twice k where a copy's float16 scores are nearly exact."""
+HIDDEN_SHARE = 0.1
+"""Up to this share of hidden rows candidates come from a GPU, which knows no masks."""
 LOOK_S = 1.0
 """How often what was dropped is freed, and what waits for room is looked at."""
 REST_S, REST_MOST_S = 60.0, 3_600.0
 """How long a shard stays away from GPUs after one failed it; doubled each time."""
-FAILURES = (RuntimeError, MemoryError)
-"""What FAISS raises where a GPU has no memory left, or does not know an index."""
-
-
-class Gpus(Protocol):
-    """The layer below: FAISS on GPUs, numbered as this process sees them."""
-
-    def count(self) -> int:
-        """How many there are."""
-
-    def open(self, number: int) -> Any:
-        """Stream and scratch memory of one GPU."""
-
-    def copy(self, index: Any, number: int, opened: Any) -> Any:
-        """A FAISS index in the memory of a GPU; RuntimeError or MemoryError if that fails."""
-
-
-class Device:
-    """One GPU. Its copies share one stream, and FAISS allows one call at a time on it."""
-
-    def __init__(self, number: int, gpus: Gpus, budget: int) -> None:
-        self.number = number
-        self.budget = budget
-        self.used = 0
-        self.shards = 0
-        self._gpus = gpus
-        self._opened: Any = None
-        self._lock = threading.Lock()
-        self._copying = False
-        self._left: deque[tuple[Any, int]] = deque()
-
-    def take(self, source: Index, form: Any, size: int) -> DeviceCopy:
-        """A copy of a form that stays for as long as it is referred to; FAILURES."""
-        self._copying = True
-        try:
-            with self._lock:
-                if self._opened is None:
-                    self._opened = self._gpus.open(self.number)
-                index = self._gpus.copy(form, self.number, self._opened)
-                self.used += size
-                self.shards += 1
-        finally:
-            self._copying = False
-        copy = DeviceCopy(self, source, index)
-        # Not freed there and then: whoever lets go of it may be in a hurry, or hold the lock.
-        weakref.finalize(copy, self._left.append, (index, size)).atexit = False
-        return copy
-
-    def search(self, index: Any, x_nd: FloatMatrix, k: int, parameters: Any) -> Ids | None:
-        """Rows [n, k] of candidates; None while something is copied, as that takes long."""
-        if self._copying:
-            return None
-        with self._lock:
-            return faiss_io.search(index, x_nd, k, parameters)[1]
-
-    def sweep(self) -> None:
-        """Free the copies nobody refers to any more."""
-        with self._lock:
-            while self._left:
-                self.used -= self._left.popleft()[1]
-                self.shards -= 1
-
-
-class DeviceCopy:
-    """A shard's form in the memory of one device."""
-
-    def __init__(self, device: Device, source: Index, index: Any) -> None:
-        self.device = device
-        self._source = source
-        self._index = index
-
-    def candidates(self, x_nd: FloatMatrix, count: int, effort: int) -> Ids | None:
-        """Rows [n, count], -1 pads; None while the device is busy. FAILURES."""
-        queries = device_queries(self._source, x_nd)
-        parameters = device_parameters(self._source, effort)
-        return self.device.search(self._index, queries, count, parameters)
 
 
 class PinnedSearcher:
     """Candidates from the shard's copy on a GPU, from the CPU where there is none or it cannot.
 
-    The CPU answers filtered searches, those beyond MAX_K, and all while no device has room. Either
-    way candidates are re-scored from the same vectors, so scores are the same.
+    The CPU answers filtered searches, those beyond MAX_K, and all while no device has room. A mask
+    that hides few rows, as of deleted photos, is no filter: the copy is asked for more candidates
+    and the hidden are left out. Candidates are re-scored from the same vectors either way, so
+    scores are the same.
     """
 
     def __init__(
@@ -139,22 +63,45 @@ class PinnedSearcher:
         lists: Ids | None = None,
     ) -> tuple[FloatMatrix, Ids]:
         """See Searcher."""
-        if self.index.exact:
-            count = min(2 * k + MORE, len(self.index))
-        else:
-            count = min(max(wanted, k + MORE), len(self.index))
-        copy = self.copy
-        if copy is not None and allowed is None and lists is None and 0 < count <= MAX_K >= effort:
-            try:
-                rows = copy.candidates(x_nd, count, effort)
-            except FAILURES as error:
-                log.warning("a shard leaves GPU %d: %s", copy.device.number, _reason(error))
-                self.copy = None
-                self._failed(self)
-            else:
-                if rows is not None:
-                    return self.rescorer.best(x_nd, rows, k)
+        found = None
+        if self.copy is not None and lists is None:
+            found = self._there(self.copy, x_nd, k, wanted, effort, allowed)
+        if found is not None:
+            return found
         return self._cpu.best(x_nd, k, wanted=wanted, effort=effort, allowed=allowed, lists=lists)
+
+    def _there(
+        self,
+        copy: DeviceCopy,
+        x_nd: FloatMatrix,
+        k: int,
+        wanted: int,
+        effort: int,
+        allowed: Mask | Any | None,
+    ) -> tuple[FloatMatrix, Ids] | None:
+        """The same from the copy's candidates; None for the CPU to answer."""
+        count = 2 * k + MORE if self.index.exact else max(wanted, k + MORE)
+        if allowed is not None and not isinstance(allowed, np.ndarray):
+            return None
+        hidden = 0 if allowed is None else len(allowed) - int(np.count_nonzero(allowed))
+        if hidden > HIDDEN_SHARE * len(self.index):
+            return None
+        asked = min(count + min(hidden, count), len(self.index))
+        if not 0 < asked <= MAX_K or effort > MAX_K:
+            return None
+        try:
+            rows = copy.candidates(x_nd, asked, effort)
+        except FAILURES as error:
+            log.warning("a shard leaves GPU %d: %s", copy.device.number, reason(error))
+            self.copy = None
+            self._failed(self)
+            return None
+        if rows is not None and allowed is not None:
+            cut = rows[:, -1] >= 0 if asked < len(self.index) else np.zeros(len(rows), np.bool_)
+            rows[~allowed[rows]] = -1
+            if bool((cut & (np.count_nonzero(rows >= 0, axis=1) < count)).any()):
+                return None
+        return None if rows is None else self.rescorer.best(x_nd, rows, k)
 
     def rest(self) -> None:
         """Stay on the CPU for a while, twice as long as the last time."""
@@ -174,6 +121,7 @@ class Devices:
         self._devices = [Device(n, gpus, budget_bytes) for n in range(gpus.count())]
         self._waiting: weakref.WeakSet[PinnedSearcher] = weakref.WeakSet()
         self._guard = threading.Lock()
+        self._settling = threading.Lock()
         self._changed = threading.Event()
         self._stopped = False
         self._loader = threading.Thread(target=self._load, name="gpu-loader", daemon=True)
@@ -195,13 +143,14 @@ class Devices:
 
     def settle(self) -> None:
         """Free what was dropped, then copy the shards that wait and fit."""
-        for device in self._devices:
-            device.sweep()
-        with self._guard:
-            waiting = list(self._waiting)
-        for searcher in waiting:
-            if searcher.rests_until <= time.monotonic():
-                self._move_in(searcher)
+        with self._settling:
+            for device in self._devices:
+                device.sweep()
+            with self._guard:
+                waiting = list(self._waiting)
+            for searcher in waiting:
+                if searcher.rests_until <= time.monotonic():
+                    self._move_in(searcher)
 
     def status(self) -> str:
         """What is where, in a few words."""
@@ -230,7 +179,7 @@ class Devices:
             form = device_form(searcher.index, searcher.rescorer)
             searcher.copy = device.take(searcher.index, form, searcher.size)
         except FAILURES as error:
-            log.warning("a shard stays on the CPU: GPU %d: %s", device.number, _reason(error))
+            log.warning("a shard stays on the CPU: GPU %d: %s", device.number, reason(error))
             searcher.rest()
             return
         with self._guard:
@@ -254,7 +203,3 @@ class Devices:
                 self.settle()
             except Exception:  # the end of one look: the next one comes soon
                 log.exception("shards could not be copied to a GPU")
-
-
-def _reason(error: BaseException) -> str:
-    return str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__

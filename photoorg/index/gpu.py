@@ -53,7 +53,7 @@ def clustering(ivf: Any, *, enabled: bool) -> Iterator[None]:
 
 
 class FaissGpus:
-    """GPUs as FAISS sees them, numbered as in this process: see devices.Gpus."""
+    """GPUs as FAISS sees them, numbered as in this process: see device.Gpus."""
 
     def count(self) -> int:
         """How many there are."""

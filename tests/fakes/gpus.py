@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ class FakeGpus:
         self.capacity = capacity
         self.opened: list[int] = []
         self.refuse = False
+        self.while_copying: Callable[[], object] = lambda: None
         self.searches: list[tuple[int, int]] = []
         """Device and k of every search that reached one."""
         self.overlaps = 0
@@ -52,6 +54,7 @@ class FakeGpus:
         held = sum(c.ntotal for c in self.alive if c.device == number)
         if held + index.ntotal > self.capacity:
             raise RuntimeError("StandardGpuResources: alloc fail (cudaMalloc error out of memory)")
+        self.while_copying()
         made = FakeCopy(self, index, number, opened)
         self._alive.add(made)
         return made

@@ -11,9 +11,7 @@ from tests.fakes.gpus import FakeGpus
 
 def test_it_compares_the_same_shards_on_both_sides() -> None:
     gpus = FakeGpus(2)
-    result = gpu_search.measure(
-        gpus, n=4_000, dim=32, queries=40, shards=2, rounds=1, threads=1
-    )
+    result = gpu_search.measure(gpus, n=4_000, dim=32, queries=40, shards=2, rounds=1, threads=1)
     assert {device for device, _ in gpus.searches} == {0, 1}
     assert "GPU 0: 1 shards" in result["devices"] and "GPU 1: 1 shards" in result["devices"]
     assert result["gpu_recall_at_10"] >= result["cpu_recall_at_10"] - 0.01 > 0.5

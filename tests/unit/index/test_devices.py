@@ -19,7 +19,7 @@ from photoorg.index.delta import Delta
 from photoorg.index.device_form import device_bytes, device_form
 from photoorg.index.devices import Devices
 from photoorg.index.manifest import IndexManifest
-from photoorg.index.photo_ids import hex_ids
+from photoorg.index.photo_ids import as_keys, hex_ids
 from photoorg.index.shard import Shard, open_shard
 from photoorg.index.slot import ShardSlot
 from photoorg.index.subset import AllowedPhotos
@@ -34,7 +34,7 @@ FACTORIES = {
     "flat": ("SQfp16", 10_000),
     "fast scan": ("OPQ{pq},IVF{nlist},PQ{pq}x4fs", 1_000),
     "narrower": ("OPQ8_16,IVF{nlist},PQ8x4fs", 1_000),
-    "8-bit codes": ("OPQ16,IVF{nlist},PQ16", 1_000),
+    "8-bit codes": ("IVF{nlist},PQ8", 1_000),
     "halves": ("IVF{nlist},SQfp16", 1_000),
 }
 Version = tuple[Path, IndexManifest]
@@ -147,23 +147,45 @@ def test_more_than_a_gpu_can_give_is_the_cpus(name: str, tmp_path: Path) -> None
     np.testing.assert_array_equal(answer[1], expected[1])
 
 
-def test_a_slot_with_changes_finds_the_same_wherever_its_base_is_searched(usual: Version) -> None:
-    allowed = AllowedPhotos(keys(N)[::2][np.argsort(hex_ids(keys(N)[::2]))])
-    answers = []
+def test_deleted_photos_are_left_out_of_what_a_gpu_finds(version: Version) -> None:
     gpus = FakeGpus()
+    slots = [
+        [ShardSlot(base, Delta(DIM), slot=n, shards=SHARDS) for n, base in enumerate(shards)]
+        for shards in (opened(version, None), opened(version, Devices(gpus, 100 * MB)))
+    ]
+    gone = IDS[:60]
+    for slot in (*slots[0], *slots[1]):
+        slot.apply([Gone(seq, photo) for seq, photo in enumerate(gone, 1)])
+    plain, pinned = ([[n.ids for n in s.nearest(X[:60], 10)] for s in some] for some in slots)
+    assert len(gpus.searches) == SHARDS
+    for one, other in zip(plain, pinned, strict=True):
+        assert all(len(ids) == 10 and set(ids).isdisjoint(gone) for ids in other)
+        assert np.mean([len(set(a) & set(b)) / 10 for a, b in zip(one, other, strict=True)]) > 0.9
+
+
+def test_where_what_is_near_was_deleted_the_cpu_looks_further(usual: Version) -> None:
+    gpus = FakeGpus()
+    plain, pinned = opened(usual, None)[0], opened(usual, Devices(gpus, 100 * MB))[0]
+    scores = pinned.rescorer.decoded(np.arange(len(pinned))) @ QUERIES[0]
+    mask = np.ones(len(pinned), np.bool_)
+    mask[np.argsort(-scores)[: len(pinned) // 11]] = False
+    assert len(mask) - mask.sum() > 120
+    some = {"rescore_factor": 3, "allowed": mask}
+    expected, answer = plain.search(QUERIES[:1], 10, **some), pinned.search(QUERIES[:1], 10, **some)
+    assert gpus.searches
+    np.testing.assert_array_equal(answer[0], expected[0])
+    np.testing.assert_array_equal(answer[1], expected[1])
+
+
+def test_a_filter_over_a_slot_is_the_cpus(usual: Version) -> None:
+    allowed = AllowedPhotos(as_keys(sorted(IDS[::2])))
+    gpus = FakeGpus()
+    answers = []
     for devices in (None, Devices(gpus, 100 * MB)):
-        slots = [
-            ShardSlot(base, Delta(DIM), slot=number, shards=SHARDS)
-            for number, base in enumerate(opened(usual, devices))
-        ]
-        for slot in slots:
-            slot.apply([Gone(1, IDS[7]), Gone(2, IDS[8])])
-        found = [slot.nearest(X[7:9], 10) for slot in slots]
-        some = [slot.nearest(X[7:9], 10, allowed=allowed) for slot in slots]
-        answers.append([[n.ids for n in near] for near in (*found, *some)])
-    flat = {i for near in answers[1] for ids in near for i in ids}
-    assert flat.isdisjoint({IDS[7], IDS[8]})
-    assert answers[0] == answers[1]
+        (base, *_) = opened(usual, devices)
+        slot = ShardSlot(base, Delta(DIM), slot=0, shards=SHARDS)
+        answers.append([near.ids for near in slot.nearest(QUERIES, 10, allowed=allowed)])
+    assert answers[0] == answers[1] and gpus.searches == []
 
 
 def test_shards_spread_over_devices_whatever_their_numbers(usual: Version) -> None:
@@ -212,6 +234,22 @@ def test_until_a_thread_has_copied_it_a_shard_is_searched_on_the_cpu(usual: Vers
         assert gpus.searches
     finally:
         devices.close()
+
+
+def test_while_a_device_is_busy_with_a_copy_the_cpu_answers(usual: Version) -> None:
+    gpus = FakeGpus()
+    devices = Devices(gpus, 100 * MB)
+    one = open_shard(*usual, 0, devices=devices)
+    devices.settle()
+    found: list[np.ndarray] = []
+    gpus.while_copying = lambda: found.append(one.search(QUERIES, 10)[1])
+    two = open_shard(*usual, 1, devices=devices)
+    devices.settle()
+    np.testing.assert_array_equal(found, [open_shard(*usual, 0).search(QUERIES, 10)[1]])
+    assert gpus.searches == []
+    two.search(QUERIES, 10)
+    one.search(QUERIES, 10)
+    assert len(gpus.searches) == 2
 
 
 def test_a_dropped_shard_frees_its_memory_for_one_that_waits(

@@ -56,10 +56,10 @@ async def test_a_pool_holds_the_k_best_even_if_one_slot_has_them_all():
 async def test_a_slot_of_many_shards_counts_as_many_also_when_it_is_lost():
     slots = [FakeSlot(shards=3), FakeSlot(shards=2, lost=1)]
     fan = FanOut(slots, 5.0)
-    found = await fan.search("default", SPACE, QUERY, 5, seq=0)
+    found = await fan.search(SlotQuery("default", SPACE, QUERY, 5))
     assert (found.answered, found.total) == (5, 6)
     slots[0].error = RuntimeError("died")
-    found = await fan.search("default", SPACE, QUERY, 5, seq=0)
+    found = await fan.search(SlotQuery("default", SPACE, QUERY, 5))
     assert (found.answered, found.total) == (2, 6)
 
 

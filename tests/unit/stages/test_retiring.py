@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from photoorg.config import StorageConfig, parse
+from photoorg.config import parse
 from photoorg.errors import ConflictError
 from photoorg.search.ports import SlotQuery
 from photoorg.stages.reembedding import ReembedJob
 from photoorg.stages.upkeep import Upkeep
 from photoorg.store.catalog import indexes, spaces
-from photoorg.store.objects import ObjectStore
 from tests.fakes.libraries import Uploads, configured
 from tests.fakes.search import MUTE, SPACE
 from tests.unit.search.test_slots import NAMES, T, exact, found, make
@@ -47,7 +46,7 @@ def test_a_shadow_is_let_go_of_and_its_files_are_removed(library, store, version
         assert indexes.wanted(tx) == []
         assert [s.id for s in indexes.live_spaces(tx)] == [SPACE.id]
     config = parse({"storage": {"root": store.root}})
-    Upkeep(config, ObjectStore(StorageConfig(root=store.root)), library).purge()
+    Upkeep(config, store, library).purge()
     assert {path.split("/")[3] for path in store.list(f"{T}/indexes")} == {"v1"}
     with pytest.raises(ConflictError, match="deleted and cannot serve"):
         versions.activate("v2", actor="ann", force=True)
