@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 Key = tuple[str, str]
 """A tenant and the id of a space."""
 Serving = tuple[IndexVersion, int, int]
+LEAST_BYTES = 200_000
+"""What an index of a few photos takes: objects and tables of mapped files, however few the rows."""
 MEND_S = 30.0
 """How often a shard that was damaged is looked at again."""
 
@@ -225,15 +227,20 @@ class Holdings:
         if missed and version is not None and spare is None:
             self._swap(tenant, place, version)
 
-    def _evict(self, keep: Key) -> None:
+    def trim(self) -> None:
+        """Keep to the budget: spares were loaded beside what serves, and changes came."""
+        self._evict()
+
+    def _evict(self, keep: Key | None = None) -> None:
+        """Drop what was used least lately; what was used last stays, for it would only come back."""
         with self._guard:
             sizes = {
-                key: sum(shards.memory_bytes for shards in place.held())
+                key: sum(shards.memory_bytes + LEAST_BYTES for shards in place.held())
                 for key, place in self._places.items()
                 if place.shards is not None
             }
             total = sum(sizes.values())
-            for key in sorted(sizes, key=lambda key: self._places[key].used):
+            for key in sorted(sizes, key=lambda key: self._places[key].used)[:-1]:
                 if total <= self._budget:
                     return
                 if key != keep:

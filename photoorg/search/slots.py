@@ -165,6 +165,7 @@ class LocalSlot:
             with logged(f"slot {self.number} could not look for changes of {tenant}"):
                 self._holdings.refresh(tenant)
                 self._report(tenant)
+        self._holdings.trim()
 
     async def _in_thread(self, work: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
