@@ -27,7 +27,7 @@ PHOTOS = 12
 
 @pytest.fixture
 def store(tmp_path) -> ObjectStore:
-    return ObjectStore(str(tmp_path / "store"), StorageConfig())
+    return ObjectStore(StorageConfig(root=str(tmp_path / "store")))
 
 
 def names(tenant: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from photoorg.search.ports import SlotQuery
 from photoorg.search.local import local_slot
 from photoorg.space import EmbeddingSpace
 from photoorg.stages.purging import purge_trash
@@ -36,7 +37,7 @@ def found(world: Uploads, slot, space: EmbeddingSpace) -> set[str]:
     with world.catalog.tenant(T) as tx:
         seq = delta.head(tx)
     slot.refresh()
-    return set(slot.search_now(T, space, np.ones(space.dim, np.float32), 500, 500, seq).ids)
+    return set(slot.search_now(SlotQuery(T, space, np.ones(space.dim, np.float32), 500, seq=seq)).ids)
 
 
 def in_both(world: Uploads, slot) -> set[str]:
