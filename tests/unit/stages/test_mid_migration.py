@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from photoorg.search.ports import SlotQuery
 from photoorg.search.local import local_slot
+from photoorg.search.ports import SlotQuery
 from photoorg.space import EmbeddingSpace
 from photoorg.stages.purging import purge_trash
 from photoorg.stages.reembedding import ReembedJob
@@ -37,7 +37,8 @@ def found(world: Uploads, slot, space: EmbeddingSpace) -> set[str]:
     with world.catalog.tenant(T) as tx:
         seq = delta.head(tx)
     slot.refresh()
-    return set(slot.search_now(SlotQuery(T, space, np.ones(space.dim, np.float32), 500, seq=seq)).ids)
+    query = SlotQuery(T, space, np.ones(space.dim, np.float32), 500, seq=seq)
+    return set(slot.search_now(query).ids)
 
 
 def in_both(world: Uploads, slot) -> set[str]:
