@@ -21,7 +21,7 @@ from photoorg.learn.augment import Augmentation
 from photoorg.learn.contrastive import train_head
 from photoorg.learn.export import export_space, new_file
 from photoorg.learn.views import FEATURES, JOB, PHOTOS, EmbedViews, read_views
-from photoorg.stages.plan import plan_ingest
+from photoorg.stages.plan import plan_ingest, with_threads
 from photoorg.stages.publish import new_version
 from photoorg.store.catalog import learning
 from photoorg.store.layout import run_dir
@@ -115,8 +115,7 @@ def _embed(
     for number, part in enumerate(parts):
         ids, uris = zip(*part, strict=True)
         training.write_part(number, pa.table({"photo_id": ids, "uri": uris}), name=PHOTOS)
-    encoder = config.encoder.model_copy(update={"threads": config.encoder.threads or plan.threads})
-    arguments = {"config": config.model_copy(update={"encoder": encoder}), "run_id": run_id}
+    arguments = {"config": with_threads(config, plan), "run_id": run_id}
     pool = Pool(min(plan.workers, len(parts)), plan.worker_cpus, plan.worker_gpus)
     for _ in stream(through(numbers(range(len(parts))), ViewWorker, arguments, pool)):
         pass

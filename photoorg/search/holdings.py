@@ -232,7 +232,7 @@ class Holdings:
         self._evict()
 
     def _evict(self, keep: Key | None = None) -> None:
-        """Drop what was used least lately; what was used last stays, for it would only come back."""
+        """Drop what was used least lately; never what was used last: it would only come back."""
         with self._guard:
             sizes = {
                 key: sum(shards.memory_bytes + LEAST_BYTES for shards in place.held())

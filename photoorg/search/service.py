@@ -27,8 +27,9 @@ from photoorg.search.dual import DualReads
 from photoorg.search.fanout import FanOut
 from photoorg.search.filters import Filter
 from photoorg.search.neighbours import Neighbours
-from photoorg.search.pages import Page, Pages, Queries, Question
+from photoorg.search.pages import Page, Pages
 from photoorg.search.ports import Box, Embedder, Mode, PhotoReader, SearchAnswer, Slot, Vector
+from photoorg.search.questions import Queries, Question
 from photoorg.search.rerank import QueryFacts
 from photoorg.search.tuning import Cutoff, Limits, QueryKind, limits_of, tuned
 from photoorg.space import EmbeddingSpace
