@@ -8,7 +8,6 @@ from __future__ import annotations
 import pickle
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -17,13 +16,13 @@ import pyarrow as pa
 from photoorg.config import PhotoOrgConfig
 from photoorg.index.manifest import IndexManifest, ShardInfo
 from photoorg.models import IndexVersion
-from photoorg.registry import load
 from photoorg.space import EmbeddingSpace
 from photoorg.stages.compaction import Compaction, compact
 from photoorg.store.catalog import Catalog
 from photoorg.store.objects import ObjectStore
 from photoorg.store.opening import open_catalog
 from pipelines import build_index
+from pipelines.entry import Entry
 from pipelines.ray_data import Pool, connect, numbers, stream, through
 
 ACTOR = "compaction"
@@ -40,7 +39,7 @@ class SlotFolder:
         shards: int,
         version: str,
     ) -> None:
-        store = ObjectStore(config.storage.root, config.storage)
+        store = ObjectStore(config.storage)
         self._work = Compaction(config, store, space, old, shards=shards, version=version)
 
     def __call__(self, slots: pa.Table) -> pa.Table:
@@ -58,7 +57,7 @@ def run(
     libraries are folded in this process.
     """
     started = time.monotonic()
-    store = ObjectStore(config.storage.root, config.storage)
+    store = ObjectStore(config.storage)
     with open_catalog(config) as catalog:
         done = compact(
             config,
@@ -99,11 +98,7 @@ def _rebuilt(
     return build_index.shadow(config, catalog, space)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m pipelines.compact`: the same command as `photoorg index compact`."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    return int(load("photoorg.cli:main")(["index", "compact", *given]))
-
+main = Entry("index", "compact")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -17,7 +17,6 @@ import pyarrow as pa
 from photoorg.config import PhotoOrgConfig
 from photoorg.curate.catching_up import place_waiting
 from photoorg.encoders.settling import settled
-from photoorg.registry import load
 from photoorg.space import EmbeddingSpace
 from photoorg.stages.consenting import consented
 from photoorg.stages.decode import Fetch
@@ -40,6 +39,7 @@ from photoorg.store.layout import run_dir
 from photoorg.store.objects import ObjectStore
 from photoorg.store.opening import open_catalog
 from photoorg.store.runs import Run
+from pipelines.entry import Entry
 
 Progress = Callable[[int, int, float], None]
 """Called with files done, files in all and seconds since the start."""
@@ -58,7 +58,7 @@ class FusedWorker:
         models: Models | None = None,
         also: Sequence[EmbeddingSpace] = (),
     ) -> None:
-        store = ObjectStore(config.storage.root, config.storage)
+        store = ObjectStore(config.storage)
         models = models or open_models(config, also=also)
         self._keys = Run(store, run_dir(config.tenant, INGEST, run_id))
         self._ingest = FusedIngest(config, store, models)
@@ -79,7 +79,7 @@ class DecodeWorker:
     """Keys of a part to pixels and measures: everything that needs no model."""
 
     def __init__(self, config: PhotoOrgConfig, run_id: str, least_side: int) -> None:
-        store = ObjectStore(config.storage.root, config.storage)
+        store = ObjectStore(config.storage)
         keep = config.ingest.originals == "copy"
         self._keys = Run(store, run_dir(config.tenant, INGEST, run_id))
         fetch = Fetch(
@@ -109,7 +109,7 @@ class ModelWorker:
 
 def commit_part(table: pa.Table, config: PhotoOrgConfig, run_id: str, made: Made) -> pa.Table:
     """Write a finished part; its rows must be exactly the part's keys."""
-    store = ObjectStore(config.storage.root, config.storage)
+    store = ObjectStore(config.storage)
     (number,) = set(table["part"].to_pylist())
     keys = Run(store, run_dir(config.tenant, INGEST, run_id)).read_part(number, name=KEYS)
     assert sorted(keys["uri"].to_pylist()) == sorted(table["uri"].to_pylist()), "rows went missing"
@@ -134,7 +134,7 @@ def run(
     """
     started = time.monotonic()
     config = _with_stages(config, stages)
-    store = ObjectStore(config.storage.root, config.storage)
+    store = ObjectStore(config.storage)
     store.check()
     with open_catalog(config) as catalog:
         config = consented(settled(config, catalog), catalog)
@@ -262,11 +262,7 @@ class Execution:
         return stream(through(vectors, commit_part, {**arguments, "made": self._made}, 0.1))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m pipelines.ingest`: the same command as `photoorg ingest`."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    return int(load("photoorg.cli:main")(["ingest", *given]))
-
+main = Entry("ingest")
 
 if __name__ == "__main__":
     sys.exit(main())

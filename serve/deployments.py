@@ -96,7 +96,7 @@ class Ingress:
         loop = asyncio.get_running_loop()
         opening = open_catalog(config)
         self._catalog = await loop.run_in_executor(None, self._stack.enter_context, opening)
-        self._store = ObjectStore(config.storage.root, config.storage)
+        self._store = ObjectStore(config.storage)
         self._reader = self._owned(local_reader(config, self._catalog, self._store))
         self._watch: EncoderWatch | None = None
         self._queries = self._owned(CatalogQueries(self._catalog))
@@ -281,7 +281,7 @@ class ShardDeployment:
         log_json()
         self._stack = ExitStack()
         catalog = self._stack.enter_context(open_catalog(config))
-        store = ObjectStore(config.storage.root, config.storage)
+        store = ObjectStore(config.storage)
         # Ray hides no GPU from those that asked for none.
         granted = config.serve.shard.num_gpus > 0
         devices = self._stack.enter_context(open_devices(config)) if granted else None
@@ -333,7 +333,7 @@ class IngestorDeployment:
         loop = asyncio.get_running_loop()
         opening = open_catalog(config)
         catalog = await loop.run_in_executor(None, self._stack.enter_context, opening)
-        store = ObjectStore(config.storage.root, config.storage)
+        store = ObjectStore(config.storage)
         self._ingestor = await loop.run_in_executor(
             None, make_ingestor, config, catalog, store, metrics
         )

@@ -251,7 +251,7 @@ def _storage(config: PhotoOrgConfig, root: str) -> Check:
     from photoorg.store.objects import ObjectStore
 
     def check() -> str:
-        ObjectStore(config.storage.root, config.storage).check()
+        ObjectStore(config.storage).check()
         if root.startswith("s3://"):
             return f"{root} answers"
         free = shutil.disk_usage(config.storage.root).free / GIB

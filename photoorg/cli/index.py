@@ -144,7 +144,7 @@ def _compare(args: argparse.Namespace, session: Session) -> int:
     if args.png and not Path(args.png).expanduser().absolute().parent.is_dir():
         raise InputError(f"There is no folder for {args.png}.", fix="Make it first.")
     with open_versions(session) as (versions, config, catalog):
-        store = ObjectStore(config.storage.root, config.storage)
+        store = ObjectStore(config.storage)
         found = Comparer(config, store, catalog).compare(
             versions.find(args.version),
             queries=args.queries,
@@ -238,7 +238,5 @@ def open_versions(session: Session) -> Iterator[tuple[Versions, PhotoOrgConfig, 
     from photoorg.stages.versions import Versions
 
     with running_database(session.config()) as config, open_catalog(config) as catalog:
-        coverage = Coverage(
-            ObjectStore(config.storage.root, config.storage), catalog, config.tenant
-        )
+        coverage = Coverage(ObjectStore(config.storage), catalog, config.tenant)
         yield Versions(catalog, config.tenant, config.migration, coverage), config, catalog

@@ -81,7 +81,7 @@ def rejected(config: PhotoOrgConfig, summary: Any) -> list[str]:
     from photoorg.store.objects import ObjectStore
     from photoorg.store.runs import Run
 
-    store = ObjectStore(config.storage.root, config.storage)
+    store = ObjectStore(config.storage)
     waiting = summary.waiting_videos
     lines = [f"  {waiting} videos of live photos wait for their stills"] if waiting else []
     for run_id in summary.run_ids if not summary.dry_run else ():

@@ -37,7 +37,7 @@ def open_search(config: PhotoOrgConfig) -> Iterator[SearchService]:
     """A SearchService over the configured store and database; the encoder loads when needed."""
     with ExitStack() as stack:
         catalog = stack.enter_context(open_catalog(config))
-        store = ObjectStore(config.storage.root, config.storage)
+        store = ObjectStore(config.storage)
         embedder = local_embedder(settled(config, catalog))
         reader = local_reader(config, catalog, store)
         slot = local_slot(config, catalog, store, 0, 1)

@@ -1,7 +1,7 @@
 """Spaces, index versions and the audit log."""
 
-import threading
 from datetime import UTC, datetime
+from functools import partial
 
 import psycopg
 import pytest
@@ -10,6 +10,7 @@ from photoorg.errors import CatalogError, ConflictError, NotFoundError
 from photoorg.models import IndexStatus, IndexVersion
 from photoorg.space import EmbeddingSpace
 from photoorg.store.catalog import Catalog, audit, indexes, spaces
+from tests.threads import at_once
 
 pytestmark = pytest.mark.postgres
 SPACE = EmbeddingSpace("tiny", "enc", "w", "1", "p", 8, modalities=("image", "text"))
@@ -54,21 +55,12 @@ def test_activating_a_version_deprecates_the_one_before(catalog: Catalog) -> Non
 
 def test_two_cutovers_at_once_leave_one_active_version(catalog: Catalog) -> None:
     make(catalog, *(version(str(n)) for n in range(6)))
-    errors: list[Exception] = []
 
     def activate(name: str) -> None:
-        try:
-            with catalog.tenant("a") as tx:
-                indexes.activate(tx, "s", name)
-        except Exception as error:
-            errors.append(error)
+        with catalog.tenant("a") as tx:
+            indexes.activate(tx, "s", name)
 
-    threads = [threading.Thread(target=activate, args=(str(n),)) for n in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
+    at_once(*(partial(activate, str(n)) for n in range(6)))
     with catalog.tenant("a") as tx:
         assert [v.status for v in indexes.list_versions(tx)].count("active") == 1
 

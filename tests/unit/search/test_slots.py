@@ -45,7 +45,7 @@ class Away(ObjectStore):
 
 @pytest.fixture
 def store(tmp_path) -> ObjectStore:
-    return ObjectStore(str(tmp_path / "store"), StorageConfig())
+    return ObjectStore(StorageConfig(root=str(tmp_path / "store")))
 
 
 @pytest.fixture
@@ -196,7 +196,7 @@ def test_queries_go_on_while_a_version_is_swapped(catalog, store, make):
 
 def test_files_that_are_elsewhere_are_cached_once_and_mended(catalog, store, make, tmp_path):
     build(catalog, store, NAMES, "v1", add(catalog, *NAMES), shards=2)
-    away = Away(store.root, StorageConfig())
+    away = Away(StorageConfig(root=store.root))
     assert found([make(store_=away)], "q") == exact("q", NAMES)
     first = away.downloads
     assert found([make(store_=away)], "q") == exact("q", NAMES)
@@ -209,7 +209,7 @@ def test_files_that_are_elsewhere_are_cached_once_and_mended(catalog, store, mak
 
 def test_a_cached_version_is_removed_when_another_takes_over(catalog, store, make, tmp_path):
     build(catalog, store, NAMES, "v1", add(catalog, *NAMES))
-    slot = make(store_=Away(store.root, StorageConfig()))
+    slot = make(store_=Away(StorageConfig(root=store.root)))
     found([slot], "q")
     build(catalog, store, NAMES, "v2", 60)
     slot.refresh()
@@ -241,7 +241,7 @@ def test_the_least_recently_used_tenant_is_let_go_when_memory_is_short(catalog, 
     seq = 10**6
     for tenant in ("one", "two", "three", "one"):
         assert found([slot], "q", seq=seq, tenant=tenant) == exact("q", NAMES[:20])
-    assert len(slot._places) == 1
+    assert len(slot.serving()) == 1
 
 
 def test_shards_are_searched_on_gpus_and_leave_them_with_their_version_and_tenant(
@@ -265,7 +265,7 @@ def test_shards_are_searched_on_gpus_and_leave_them_with_their_version_and_tenan
     seq = add(catalog, "new", tenant="one")
     assert found([slot], "q", seq=seq, tenant="one") == exact("q", [*NAMES[:30], "new"])
     assert found([slot], "q", tenant="two") == exact("q", NAMES)
-    assert [tenant for tenant, _ in slot._places] == ["two"]
+    assert [tenant for tenant, _ in slot._holdings.serving()] == ["two"]
     devices.settle()
     assert sum(copy.ntotal for copy in gpus.alive) == 60
 

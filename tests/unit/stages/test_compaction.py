@@ -46,7 +46,7 @@ def config(tmp_path, catalog_url) -> PhotoOrgConfig:
 
 @pytest.fixture
 def store(config) -> ObjectStore:
-    return ObjectStore(config.storage.root, config.storage)
+    return ObjectStore(config.storage)
 
 
 @pytest.fixture
@@ -170,7 +170,7 @@ def test_whoever_is_killed_at_any_write_leaves_the_old_version_whole(config, lib
     before = answers(config, library, store)
     died = 0
     while True:
-        dying = Dying(store.root, StorageConfig())
+        dying = Dying(StorageConfig(root=store.root))
         dying.left = died
         try:
             compact(config, library, dying)
@@ -195,7 +195,7 @@ def test_a_full_store_is_a_sentence_and_leaves_the_old_version(config, library, 
 
     before = answers(config, library, store)
     found_ = waiting(config, library, SPACE)
-    full = Full(store.root, StorageConfig())
+    full = Full(StorageConfig(root=store.root))
     work = Compaction(config, full, SPACE, found_.version)
     work.publisher.begin(library)
     work.freeze(library)

@@ -254,7 +254,7 @@ class Moody(ObjectStore):
     """A store that fails to give one file, for now."""
 
     def __init__(self, root: str, lost: str) -> None:
-        super().__init__(root, StorageConfig())
+        super().__init__(StorageConfig(root=root))
         self._lost = lost
 
     def read(self, path: str, *given, **named) -> bytes:

@@ -28,7 +28,7 @@ def status(catalog, version: str, space=SPACE) -> str:
 
 
 def held(slot) -> set[str]:
-    return {s.version for place in slot._places.values() for s in place.held()}
+    return {shards.version for shards in slot._holdings.whole(T)}
 
 
 def test_a_shadow_is_let_go_of_and_its_files_are_removed(library, store, versions, make, tmp_path):
@@ -46,7 +46,7 @@ def test_a_shadow_is_let_go_of_and_its_files_are_removed(library, store, version
         assert indexes.wanted(tx) == []
         assert [s.id for s in indexes.live_spaces(tx)] == [SPACE.id]
     config = parse({"storage": {"root": store.root}})
-    Upkeep(config, ObjectStore(store.root, StorageConfig()), library).purge()
+    Upkeep(config, store, library).purge()
     assert {path.split("/")[3] for path in store.list(f"{T}/indexes")} == {"v1"}
     with pytest.raises(ConflictError, match="deleted and cannot serve"):
         versions.activate("v2", actor="ann", force=True)

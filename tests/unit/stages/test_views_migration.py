@@ -34,7 +34,7 @@ def parts(tmp_path) -> str:
 
 @pytest.fixture
 def world(tmp_path, catalog, catalog_url, parts):
-    gates = {"min_queries": 5, "max_latency_ratio": 50.0}
+    gates = {"min_queries": 5, "max_latency_ratio": 1_000.0}
     config = configured(
         tmp_path,
         catalog_url,
