@@ -53,9 +53,7 @@ def moment(
     return None
 
 
-def _blob(
-    rng: np.random.Generator, size: tuple[int, int], share: float, *, middle: bool
-) -> Floats:
+def _blob(rng: np.random.Generator, size: tuple[int, int], share: float, *, middle: bool) -> Floats:
     """Weights [height, width], 1 on about `share` of the picture; around the middle if asked."""
     cells = rng.random((CELLS, CELLS)).astype(np.float32)
     field = np.asarray(Image.fromarray(cells).resize(size, Image.Resampling.BICUBIC))
