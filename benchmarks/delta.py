@@ -96,10 +96,11 @@ def interval(took: NDArray[np.float64], draws: int = 1_000) -> list[float]:
 def recall(shards: LiveShards, added: NDArray[np.float32], count: int, base: int) -> float:
     """Recall@10 among the changes: queries near one of them, truth by comparing all."""
     rng = np.random.default_rng(5)
+    names = {name(base + row) for row in range(len(added))}
     hits = []
     for row in rng.integers(0, len(added), count):
         found = shards.search(added[row][None], 10, 10)[0]
-        mine = {i for i, s in zip(found.ids, found.scores, strict=True) if i in WANTED}
+        mine = {i for i, s in zip(found.ids, found.scores, strict=True) if i in names}
         truth = np.argsort(-(added @ added[row]))[:10]
         scores = added[truth] @ added[row]
         # Only the changes that are among the ten best of everything can be asked for.
@@ -108,9 +109,6 @@ def recall(shards: LiveShards, added: NDArray[np.float32], count: int, base: int
         if wanted:
             hits.append(len(wanted & mine) / len(wanted))
     return float(np.mean(hits))
-
-
-WANTED: set[str] = set()
 
 
 def main() -> None:
@@ -140,7 +138,6 @@ def main() -> None:
         manifest = build_local(batches(), folder, space, config, version="v")
         plain, changed = opened(folder, manifest), opened(folder, manifest)
         added = np.concatenate(list(clusters.blocks(args.delta, 2)))
-        WANTED.update(name(args.n + row) for row in range(len(added)))
         started = time.perf_counter()
         for start in range(0, args.delta, EVENTS):
             rows = range(start, min(args.delta, start + EVENTS))

@@ -241,7 +241,7 @@ class _service:
             spaces.set_default(tx, SPACE.id, "image")
             indexes.create(tx, record, 0)
             indexes.activate(tx, SPACE.id, version)
-        store = ObjectStore(str(folder), StorageConfig())
+        store = ObjectStore(StorageConfig(root=str(folder)))
         self._slot = LocalSlot(
             0, 1, catalog, store, folder / "cache", index=index, search=config, budget_bytes=10**10
         )

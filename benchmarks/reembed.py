@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.photos import folder
 from benchmarks.report import finish, print_table
-from photoorg.config import PhotoOrgConfig, load
+from photoorg.config import PhotoOrgConfig, StorageConfig, load
 from photoorg.encoders.base import Encoder
 from photoorg.encoders.spaces import open_encoder
 from photoorg.imaging.guard import GuardedDecoder
@@ -78,7 +78,7 @@ def main() -> None:
     encoder = open_encoder(config.encoder, config.models_dir)
     with tempfile.TemporaryDirectory() as scratch:
         files = sorted(folder(Path(scratch) / "photos", args.n).iterdir())
-        store = ObjectStore(str(Path(scratch) / "store"), config.storage)
+        store = ObjectStore(StorageConfig(root=str(Path(scratch) / "store")))
         bare(config, encoder, files[:64])
         shares = [files[turn::TURNS] for turn in range(TURNS)]
         pairs = [

@@ -213,7 +213,10 @@ class ComponentConfig(Section):
 
 
 class ServeConfig(Section):
-    """HTTP serving. Without authentication the server binds to loopback only."""
+    """HTTP serving. Without authentication the server binds to loopback only.
+
+    Shards take up to `shard_gpu_memory_mb` of each GPU that a process is given (0: none).
+    """
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
@@ -226,6 +229,7 @@ class ServeConfig(Section):
     url_timeout_s: float = 20.0
     allow_private_urls: bool = False
     shard_memory_mb: Positive = 4_096
+    shard_gpu_memory_mb: int = Field(8_192, ge=0)
     cache_dir: str | None = None
     ingestors: Positive = 1
     upload_attempts: Positive = 5

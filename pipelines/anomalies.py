@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
 from typing import Any
 
 from photoorg.config import PhotoOrgConfig
 from photoorg.curate.anomaly_review import findings, store
 from photoorg.errors import NotFoundError
-from photoorg.registry import load
 from photoorg.store.catalog import events, spaces
 from photoorg.store.opening import open_catalog
+from pipelines.entry import Entry
 from pipelines.stored_vectors import stored_vectors
 
 
@@ -37,11 +36,7 @@ def run(config: PhotoOrgConfig, *, actor: str = "cli") -> dict[str, Any]:
     }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m pipelines.anomalies`: the same command as `photoorg anomalies scan`."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    return int(load("photoorg.cli:main")(["anomalies", "scan", *given]))
-
+main = Entry("anomalies", "scan")
 
 if __name__ == "__main__":
     sys.exit(main())

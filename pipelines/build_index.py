@@ -10,7 +10,7 @@ import pickle
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,6 @@ from photoorg.index.manifest import IndexManifest
 from photoorg.index.planning import IndexPlan, plan
 from photoorg.index.sample import Sample
 from photoorg.index.training import Trained, train_version
-from photoorg.registry import load
 from photoorg.space import EmbeddingSpace
 from photoorg.stages.cutoffs import calibrate, space_of
 from photoorg.stages.pieces import Pieces
@@ -33,6 +32,7 @@ from photoorg.stages.versions import Versions
 from photoorg.store.catalog import Catalog, spaces
 from photoorg.store.objects import ObjectStore
 from photoorg.store.opening import open_catalog
+from pipelines.entry import Entry
 from pipelines.ray_data import Cluster, Pool, connect, numbers, stream, through
 
 OVERSAMPLE = 1.5
@@ -92,7 +92,7 @@ class Build:
         *,
         store: ObjectStore | None = None,
     ) -> None:
-        store = store or ObjectStore(config.storage.root, config.storage)
+        store = store or ObjectStore(config.storage)
         self._arguments = {"config": config, "space": space, "version": version}
         self._index = config.index
         self._tenant = config.tenant
@@ -255,11 +255,7 @@ class SlotBuilder:
         return built
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m pipelines.build_index`: the same command as `photoorg index build`."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    return int(load("photoorg.cli:main")(["index", "build", *given]))
-
+main = Entry("index", "build")
 
 if __name__ == "__main__":
     sys.exit(main())

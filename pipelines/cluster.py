@@ -6,7 +6,6 @@ Run them as `ray job submit --working-dir . -- python -m pipelines.cluster peopl
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +14,10 @@ from photoorg.config import PhotoOrgConfig
 from photoorg.curate.people import People, PeopleSummary
 from photoorg.curate.scene_albums import SceneAlbums, ScenesSummary
 from photoorg.errors import IndexNotReadyError, NotFoundError
-from photoorg.registry import load
 from photoorg.space import EmbeddingSpace
 from photoorg.store.catalog import Catalog, photos, spaces, trash
 from photoorg.store.opening import open_catalog
+from pipelines.entry import Entry
 from pipelines.stored_vectors import stored_vectors
 
 
@@ -63,11 +62,7 @@ def photo_vectors(
     return [shown[row] for row in rows], x_nd[rows], space
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m pipelines.cluster people cluster`: the same as `photoorg people cluster`."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    return int(load("photoorg.cli:main")(given))
-
+main = Entry()
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -5,31 +5,26 @@ ray job submit --working-dir . -- python -m pipelines.compact
 
 from __future__ import annotations
 
-import logging
 import pickle
 import sys
 import time
-from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
 
 from photoorg.config import PhotoOrgConfig
-from photoorg.errors import NotFoundError, PhotoOrgError, StorageError
 from photoorg.index.manifest import IndexManifest, ShardInfo
 from photoorg.models import IndexVersion
-from photoorg.registry import load
 from photoorg.space import EmbeddingSpace
-from photoorg.stages.compaction import Compaction, Waiting, waiting
-from photoorg.stages.cutoffs import refit
-from photoorg.stages.versions import Versions
-from photoorg.store.catalog import Catalog, spaces
+from photoorg.stages.compaction import Compaction, compact
+from photoorg.store.catalog import Catalog
 from photoorg.store.objects import ObjectStore
 from photoorg.store.opening import open_catalog
 from pipelines import build_index
+from pipelines.entry import Entry
 from pipelines.ray_data import Pool, connect, numbers, stream, through
 
-log = logging.getLogger(__name__)
 ACTOR = "compaction"
 
 
@@ -44,7 +39,7 @@ class SlotFolder:
         shards: int,
         version: str,
     ) -> None:
-        store = ObjectStore(config.storage.root, config.storage)
+        store = ObjectStore(config.storage)
         self._work = Compaction(config, store, space, old, shards=shards, version=version)
 
     def __call__(self, slots: pa.Table) -> pa.Table:
@@ -58,88 +53,34 @@ def run(
 ) -> dict[str, Any]:
     """Fold the default space's changes into a new version that then serves; `shards`: so many.
 
-    `if_due` does nothing below the configured threshold. A library that outgrew its quantizers is
-    built anew instead. Cutoffs of searches stay in force, and are fitted anew where the library
-    changed by `index.compact_share` since. Returns compacted, version, from_version, space, came,
-    gone, vectors, shards, retrained, refitted and seconds. Small libraries are folded in this
-    process.
+    See photoorg.stages.compaction.compact, whose Compacted it returns with `seconds`. Small
+    libraries are folded in this process.
     """
     started = time.monotonic()
+    store = ObjectStore(config.storage)
     with open_catalog(config) as catalog:
-        with catalog.tenant(config.tenant) as tx:
-            space = spaces.get_default(tx, "image")
-        if space is None:
-            raise NotFoundError("No space is known yet.", fix="Run `photoorg ingest` first.")
-        versions = Versions(catalog, config.tenant, config.migration)
-        basis = versions.state().last
-        found = waiting(config, catalog, space)
-        answer: dict[str, Any] = {
-            "compacted": False,
-            "version": found.version.version,
-            "from_version": found.version.version,
-            "space": space.id,
-            "came": found.came,
-            "gone": found.gone,
-            "vectors": found.version.vectors,
-            "shards": found.version.shards,
-            "retrained": False,
-        }
-        if found.due or not if_due:
-            if found.retrain:
-                manifest = _rebuilt(config, catalog, space, shards)
-            else:
-                manifest = _folded(config, catalog, space, found, shards)
-            versions.activate(manifest.version, space_id=space.id, actor=ACTOR, basis=basis)
-            answer |= {
-                "compacted": True,
-                "version": manifest.version,
-                "vectors": manifest.vectors,
-                "shards": len(manifest.shards),
-                "retrained": found.retrain,
-            }
-        # Also where nothing is due: a large library changes much before it is folded.
-        answer["refitted"] = _refitted(config, catalog, space)
-    return answer | {"seconds": round(time.monotonic() - started, 3)}
-
-
-def _refitted(config: PhotoOrgConfig, catalog: Catalog, space: EmbeddingSpace) -> bool:
-    """Whether cutoffs were fitted anew; where there was no room, the next run tries again."""
-    try:
-        return refit(config, catalog, space, ACTOR)
-    except StorageError as error:
-        log.warning("The cutoffs of searches were not fitted anew: %s", error)
-        return False
-
-
-def _folded(
-    config: PhotoOrgConfig,
-    catalog: Catalog,
-    space: EmbeddingSpace,
-    found: Waiting,
-    shards: int | None,
-) -> IndexManifest:
-    store = ObjectStore(config.storage.root, config.storage)
-    work = Compaction(config, store, space, found.version, shards=shards)
-    work.publisher.begin(catalog, since=found.delta_seq)
-    try:
-        seq = work.freeze(catalog)
-        small = found.version.vectors + found.came * len(space.views) < config.index.flat_below
-        written = work.fold() if small else _on_the_cluster(config, space, found, work)
-        return work.finish(catalog, written, seq)
-    except PhotoOrgError:
-        work.publisher.abandon(catalog)
-        raise
+        done = compact(
+            config,
+            store,
+            catalog,
+            actor=ACTOR,
+            shards=shards,
+            if_due=if_due,
+            fold=lambda space, old, work: _on_the_cluster(config, space, old, work),
+            build=lambda space, count: _rebuilt(config, catalog, space, count),
+        )
+    return asdict(done) | {"seconds": round(time.monotonic() - started, 3)}
 
 
 def _on_the_cluster(
-    config: PhotoOrgConfig, space: EmbeddingSpace, found: Waiting, work: Compaction
+    config: PhotoOrgConfig, space: EmbeddingSpace, old: IndexVersion, work: Compaction
 ) -> list[ShardInfo]:
     cluster = connect()
     workers = max(1, min(work.shards, int(cluster.cpus) - 1))
     arguments = {
         "config": config,
         "space": space,
-        "old": found.version,
+        "old": old,
         "shards": work.shards,
         "version": work.version,
     }
@@ -157,11 +98,7 @@ def _rebuilt(
     return build_index.shadow(config, catalog, space)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m pipelines.compact`: the same command as `photoorg index compact`."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    return int(load("photoorg.cli:main")(["index", "compact", *given]))
-
+main = Entry("index", "compact")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -10,7 +10,7 @@ import logging
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,11 +27,11 @@ from photoorg.curate.thumbnails import Thumbnails
 from photoorg.encoders.base import Encoder
 from photoorg.encoders.spaces import open_encoder
 from photoorg.errors import PhotoOrgError
-from photoorg.registry import load
 from photoorg.stages.vectors import VectorSnapshot
 from photoorg.store.catalog import Catalog, spaces
 from photoorg.store.objects import ObjectStore
 from photoorg.store.opening import open_catalog
+from pipelines.entry import Entry
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def _opened(config: PhotoOrgConfig) -> Iterator[tuple[Catalog, dict[str, Any]]]:
     """The catalog, and where vectors, pictures and the encoder come from."""
     dedup = config.dedup
     with open_catalog(config) as catalog:
-        store = ObjectStore(config.storage.root, config.storage)
+        store = ObjectStore(config.storage)
         vectors = _Vectors(config, catalog, store)
         yield (
             catalog,
@@ -113,11 +113,7 @@ class _Vectors:
                 snapshot.discard()
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m pipelines.dedup`: the same command as `photoorg dedup scan`."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    return int(load("photoorg.cli:main")(["dedup", "scan", *given]))
-
+main = Entry("dedup", "scan")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from photoorg.config import PhotoOrgConfig
 from photoorg.curate.detecting import DetectSummary, detect_events
 from photoorg.curate.geography import gazetteer
-from photoorg.registry import load
 from photoorg.store.catalog import spaces
 from photoorg.store.opening import open_catalog
+from pipelines.entry import Entry
 from pipelines.stored_vectors import stored_vectors
 
 
@@ -40,11 +40,7 @@ def run(config: PhotoOrgConfig, *, visual: bool = True, actor: str = "cli") -> D
         )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m pipelines.events`: the same command as `photoorg events detect`."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    return int(load("photoorg.cli:main")(["events", "detect", *given]))
-
+main = Entry("events", "detect")
 
 if __name__ == "__main__":
     sys.exit(main())

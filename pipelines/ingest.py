@@ -17,7 +17,7 @@ import pyarrow as pa
 from photoorg.config import PhotoOrgConfig
 from photoorg.curate.catching_up import place_waiting
 from photoorg.encoders.settling import settled
-from photoorg.registry import load
+from photoorg.space import EmbeddingSpace
 from photoorg.stages.consenting import consented
 from photoorg.stages.decode import Fetch
 from photoorg.stages.ingest import (
@@ -32,24 +32,34 @@ from photoorg.stages.ingest import (
     run_stages,
     views_side,
 )
-from photoorg.stages.job import KEYS, IngestJob, IngestSummary, Work
+from photoorg.stages.job import KEYS, IngestJob, IngestSummary, Work, coming_spaces
 from photoorg.stages.parts import INGEST, Made, PartWriter, finish
 from photoorg.stages.plan import IngestPlan, plan_here, plan_ingest, runs_here
 from photoorg.store.layout import run_dir
 from photoorg.store.objects import ObjectStore
 from photoorg.store.opening import open_catalog
 from photoorg.store.runs import Run
+from pipelines.entry import Entry
 
 Progress = Callable[[int, int, float], None]
 """Called with files done, files in all and seconds since the start."""
 
 
 class FusedWorker:
-    """Whole parts, keys to commit, in one actor; `models` are those that are open already."""
+    """Whole parts, keys to commit, in one actor; `models` are those that are open already.
 
-    def __init__(self, config: PhotoOrgConfig, run_id: str, models: Models | None = None) -> None:
-        store = ObjectStore(config.storage.root, config.storage)
-        models = models or open_models(config)
+    `also` are further spaces to embed in.
+    """
+
+    def __init__(
+        self,
+        config: PhotoOrgConfig,
+        run_id: str,
+        models: Models | None = None,
+        also: Sequence[EmbeddingSpace] = (),
+    ) -> None:
+        store = ObjectStore(config.storage)
+        models = models or open_models(config, also=also)
         self._keys = Run(store, run_dir(config.tenant, INGEST, run_id))
         self._ingest = FusedIngest(config, store, models)
         self._writer = PartWriter(store, config.tenant, run_id, made_by(config, models).space)
@@ -69,7 +79,7 @@ class DecodeWorker:
     """Keys of a part to pixels and measures: everything that needs no model."""
 
     def __init__(self, config: PhotoOrgConfig, run_id: str, least_side: int) -> None:
-        store = ObjectStore(config.storage.root, config.storage)
+        store = ObjectStore(config.storage)
         keep = config.ingest.originals == "copy"
         self._keys = Run(store, run_dir(config.tenant, INGEST, run_id))
         fetch = Fetch(
@@ -87,10 +97,10 @@ class DecodeWorker:
 
 
 class ModelWorker:
-    """Pixels of a part to vectors and faces, on the device."""
+    """Pixels of a part to vectors and faces, on the device; also in further spaces."""
 
-    def __init__(self, config: PhotoOrgConfig) -> None:
-        self._line = model_stages(config, open_models(config))
+    def __init__(self, config: PhotoOrgConfig, also: Sequence[EmbeddingSpace] = ()) -> None:
+        self._line = model_stages(config, open_models(config, also=also))
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Rows with pixels in, the same rows with vectors and without pixels out."""
@@ -99,7 +109,7 @@ class ModelWorker:
 
 def commit_part(table: pa.Table, config: PhotoOrgConfig, run_id: str, made: Made) -> pa.Table:
     """Write a finished part; its rows must be exactly the part's keys."""
-    store = ObjectStore(config.storage.root, config.storage)
+    store = ObjectStore(config.storage)
     (number,) = set(table["part"].to_pylist())
     keys = Run(store, run_dir(config.tenant, INGEST, run_id)).read_part(number, name=KEYS)
     assert sorted(keys["uri"].to_pylist()) == sorted(table["uri"].to_pylist()), "rows went missing"
@@ -118,15 +128,19 @@ def run(
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> IngestSummary:
-    """Ingest every file under the sources that is not known yet; see IngestJob for what resumes."""
+    """Ingest every file under the sources that is not known yet; see IngestJob for what resumes.
+
+    While the library moves to another space, the photos get a vector there in the same pass.
+    """
     started = time.monotonic()
     config = _with_stages(config, stages)
-    store = ObjectStore(config.storage.root, config.storage)
+    store = ObjectStore(config.storage)
     store.check()
     with open_catalog(config) as catalog:
         config = consented(settled(config, catalog), catalog)
-        execution = Execution(config, open_models(config))
-        job = IngestJob(config, store, catalog, execution.space)
+        also = coming_spaces(catalog, config.tenant)
+        execution = Execution(config, open_models(config, also=also))
+        job = IngestJob(config, store, catalog, execution.space, execution.also)
         with catalog.listing(config.tenant) as listing:
             works = job.prepare(
                 listing, uris, plan=execution.plan, force=force, limit=limit, dry_run=dry_run
@@ -138,7 +152,7 @@ def run(
                 job.pair(works)
                 if config.faces.enabled:
                     place_waiting(catalog, config.tenant, config.people)
-            behind = job.behind() if new and not dry_run else ()
+            whole, behind = job.moving() if new and not dry_run else ((), ())
             totals = listing.totals()
     seconds = time.monotonic() - started
     return IngestSummary(
@@ -154,6 +168,7 @@ def run(
         dry_run=dry_run,
         live_videos=totals.live_videos,
         waiting_videos=totals.waiting_videos,
+        also=whole,
         behind=behind,
     )
 
@@ -191,6 +206,7 @@ class Execution:
     def __init__(self, config: PhotoOrgConfig, models: Models) -> None:
         self._made = made_by(config, models)
         self.space = self._made.space
+        self.also = self._made.further
         self._least_side = views_side(config, models)
         self._config = config
         self._models = models
@@ -237,20 +253,16 @@ class Execution:
         arguments = {"config": config, "run_id": work.run_id}
         todo = numbers(work.todo)
         if plan.layout == "fused":
-            return stream(through(todo, FusedWorker, arguments, workers))
+            return stream(through(todo, FusedWorker, {**arguments, "also": self.also}, workers))
         decoders = Pool(plan.decode_workers, plan.decode_cpus)
         pixels = through(
             todo, DecodeWorker, {**arguments, "least_side": self._least_side}, decoders
         )
-        vectors = through(pixels, ModelWorker, {"config": config}, workers)
+        vectors = through(pixels, ModelWorker, {"config": config, "also": self.also}, workers)
         return stream(through(vectors, commit_part, {**arguments, "made": self._made}, 0.1))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m pipelines.ingest`: the same command as `photoorg ingest`."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    return int(load("photoorg.cli:main")(["ingest", *given]))
-
+main = Entry("ingest")
 
 if __name__ == "__main__":
     sys.exit(main())

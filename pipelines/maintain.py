@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,13 +16,13 @@ from photoorg.config import PhotoOrgConfig
 from photoorg.curate.people import People
 from photoorg.curate.people_upkeep import tidy_people
 from photoorg.errors import IndexNotReadyError, NotFoundError, PhotoOrgError
-from photoorg.registry import load
 from photoorg.stages.purging import purge_trash, release_videos
 from photoorg.stages.upkeep import Upkeep
 from photoorg.store.catalog import Catalog, wellbeing
 from photoorg.store.objects import ObjectStore
 from photoorg.store.opening import open_catalog, running_database
 from pipelines import anomalies, compact, dedup, events
+from pipelines.entry import Entry
 
 log = logging.getLogger(__name__)
 Period = Literal["hourly", "daily", "weekly"]
@@ -37,7 +37,7 @@ def run(config: PhotoOrgConfig, *, period: Period = "hourly") -> dict[str, Any]:
     forgotten, a report under the name of each other step that ran, and `failed`: step -> why.
     """
     started = time.monotonic()
-    store = ObjectStore(config.storage.root, config.storage)
+    store = ObjectStore(config.storage)
     with running_database(config) as here, open_catalog(here) as catalog:
         done, failed = _Steps(here, store, catalog).run(period)
     return {
@@ -114,11 +114,7 @@ class _Steps:
         return People(self.catalog, self.config.tenant, self.config.people, ACTOR)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m pipelines.maintain`: the same command as `photoorg maintain`."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    return int(load("photoorg.cli:main")(["maintain", *given]))
-
+main = Entry("maintain")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -16,7 +16,6 @@ from photoorg.config import PhotoOrgConfig
 from photoorg.encoders.base import Encoder
 from photoorg.encoders.spaces import open_encoder
 from photoorg.models import IndexVersion
-from photoorg.registry import load
 from photoorg.stages.completing import log_stored
 from photoorg.stages.coverage import Coverage
 from photoorg.stages.cutoffs import refit
@@ -26,6 +25,7 @@ from photoorg.store.catalog import Catalog, indexes
 from photoorg.store.objects import ObjectStore
 from photoorg.store.opening import open_catalog
 from pipelines.build_index import Build
+from pipelines.entry import Entry
 from pipelines.ray_data import Pool, connect, numbers, stream, through
 
 DAY_S = 86_400
@@ -38,7 +38,7 @@ class ReembedWorker:
     """Whole parts, stored photos to committed vectors, in one actor."""
 
     def __init__(self, config: PhotoOrgConfig, version: str) -> None:
-        store = ObjectStore(config.storage.root, config.storage)
+        store = ObjectStore(config.storage)
         encoder = open_encoder(config.encoder, config.models_dir)
         self._parts = ReembedParts(config, store, encoder, version)
 
@@ -60,7 +60,7 @@ def run(config: PhotoOrgConfig, space: str, *, progress: Progress | None = None)
     started = time.monotonic()
     encoder_config = config.encoder.model_copy(update={"space": space})
     config = config.model_copy(update={"encoder": encoder_config})
-    store = ObjectStore(config.storage.root, config.storage)
+    store = ObjectStore(config.storage)
     with open_catalog(config) as catalog:
         encoder = open_encoder(config.encoder, config.models_dir)
         job = ReembedJob(config, store, catalog, encoder.space)
@@ -173,11 +173,7 @@ def _on_the_cluster(
     return stream(through(numbers(todo), ReembedWorker, arguments, workers))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m pipelines.reembed`: the same command as `photoorg reembed`."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    return int(load("photoorg.cli:main")(["reembed", *given]))
-
+main = Entry("reembed")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -19,7 +19,7 @@ def stored_vectors(
     config: PhotoOrgConfig, catalog: Catalog, space: EmbeddingSpace, photo_ids: Sequence[bytes]
 ) -> NDArray[np.float32]:
     """Unit-norm vectors [n, dim] in the order of the ids, zeros for photos without one."""
-    store = ObjectStore(config.storage.root, config.storage)
+    store = ObjectStore(config.storage)
     scratch = f"{config.tenant}/scratch/vectors-{new_version()}"
     snapshot = VectorSnapshot(store, config.tenant, space, scratch)
     x_nd = np.zeros((len(photo_ids), space.dim), np.float32)

@@ -21,7 +21,6 @@ from photoorg.learn.augment import Augmentation
 from photoorg.learn.contrastive import train_head
 from photoorg.learn.export import export_space
 from photoorg.learn.views import FEATURES, JOB, PHOTOS, EmbedViews, read_views
-from photoorg.registry import load
 from photoorg.stages.plan import plan_ingest
 from photoorg.stages.publish import new_version
 from photoorg.store.catalog import learning
@@ -29,6 +28,7 @@ from photoorg.store.layout import run_dir
 from photoorg.store.objects import ObjectStore
 from photoorg.store.opening import open_catalog
 from photoorg.store.runs import Run
+from pipelines.entry import Entry
 from pipelines.ray_data import Pool, connect, numbers, stream, through
 
 Progress = Callable[[int, float, float], None]
@@ -38,7 +38,7 @@ class ViewWorker:
     """One actor: part numbers in, features of the part's photos into the run."""
 
     def __init__(self, config: PhotoOrgConfig, run_id: str) -> None:
-        store = ObjectStore(config.storage.root, config.storage)
+        store = ObjectStore(config.storage)
         self._run = Run(store, run_dir(config.tenant, JOB, run_id))
         encoder = open_encoder(config.encoder, config.models_dir)
         self._embed = EmbedViews(config, store, encoder, Augmentation())
@@ -61,7 +61,7 @@ def run(config: PhotoOrgConfig, *, name: str, progress: Progress | None = None) 
     target = Path(config.models_dir).expanduser() / f"{name}.yaml"
     if target.exists():
         raise InputError(f"There is a space {target} already.", fix="Choose another --name.")
-    store = ObjectStore(config.storage.root, config.storage)
+    store = ObjectStore(config.storage)
     with open_catalog(config) as catalog:
         config = settled(config, catalog)
         with catalog.tenant(config.tenant) as tx:
@@ -124,11 +124,7 @@ def _embed(
         pass
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m pipelines.train_projection`: the same command as `photoorg train projection`."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    return int(load("photoorg.cli:main")(["train", "projection", *given]))
-
+main = Entry("train", "projection")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from photoorg.config import PhotoOrgConfig
 from photoorg.errors import ConflictError, NotFoundError
 from photoorg.evaluate.retrieval import score
-from photoorg.index.manifest import IndexManifest
+from photoorg.models import IndexVersion
 from photoorg.search.chart import draw
 from photoorg.search.comparing import Comparer, Comparison
 from photoorg.space import EmbeddingSpace
-from photoorg.stages.compaction import Waiting, compact_here
+from photoorg.stages.compaction import Compacted, compact
 from photoorg.stages.coverage import Coverage
 from photoorg.stages.versions import State, Versions
 from photoorg.store.catalog import Catalog, audit, comparisons, spaces
@@ -64,7 +64,7 @@ class Administration:
         )
 
     async def rollback(self, tenant: str, *, actor: str, wait_s: float | None) -> Switch:
-        """Let serve again what served before; NotFoundError, IndexNotReadyError, ConflictError."""
+        """Let serve again what served before; IndexNotReadyError, ConflictError."""
         versions = self._versions(tenant)
         return await self._threads.call(lambda: versions.rollback(actor=actor, wait_s=wait_s))
 
@@ -73,9 +73,12 @@ class Administration:
         versions = self._versions(tenant)
         await self._threads.call(lambda: versions.canary(version, share, actor=actor))
 
-    async def compact(
-        self, tenant: str, shards: int | None, *, actor: str
-    ) -> tuple[Waiting, IndexManifest]:
+    async def retire(self, tenant: str, version: str, *, actor: str) -> IndexVersion:
+        """Give up a version that is being built or waits; NotFoundError, ConflictError."""
+        versions = self._versions(tenant)
+        return await self._threads.call(lambda: versions.retire(version, actor=actor))
+
+    async def compact(self, tenant: str, shards: int | None, *, actor: str) -> Compacted:
         """Fold the log into a new version that then serves; ConflictError while one runs."""
         return await self._threads.call(self._compact, tenant, shards, actor)
 
@@ -116,18 +119,14 @@ class Administration:
             )
         return draw(Comparison.from_dict(found.report))
 
-    def _compact(
-        self, tenant: str, shards: int | None, actor: str
-    ) -> tuple[Waiting, IndexManifest]:
+    def _compact(self, tenant: str, shards: int | None, actor: str) -> Compacted:
         if not self._busy.acquire(blocking=False):
             raise ConflictError("A compaction is running here already.", fix="Wait for its end.")
         try:
-            found, manifest = compact_here(
-                self._of(tenant), self._store, self._catalog, shards=shards
-            )
+            done = compact(self._of(tenant), self._store, self._catalog, shards=shards, actor=actor)
             with self._catalog.tenant(tenant) as tx:
-                detail = {"from": found.version.version, "shards": len(manifest.shards)}
-                audit.record(tx, actor, "index.compact", "index", manifest.version, detail)
-            return found, manifest
+                detail = {"from": done.from_version, "shards": done.shards}
+                audit.record(tx, actor, "index.compact", "index", done.version, detail)
+            return done
         finally:
             self._busy.release()

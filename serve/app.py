@@ -68,13 +68,15 @@ def application(config: PhotoOrgConfig) -> Application:
         ]
     if serve.ingestor.placement == "deployment":
         ingestor = _deployed(IngestorDeployment, "ingestor", serve.ingestor).bind(config, board)
+    parts = (serve.embedder, serve.shard, serve.ingestor)
+    gpus = sum(part.num_gpus for part in parts if part.placement == "inline")
     ingress = rayserve.deployment(
         name="ingress",
         num_replicas=serve.ingress_replicas,
         # The ingress itself answers 503 as problem+json from ingress_ongoing on; these are behind.
         max_ongoing_requests=2 * serve.ingress_ongoing,
         max_queued_requests=4 * serve.ingress_ongoing,
-        ray_actor_options={"num_cpus": serve.ingress_num_cpus},
+        ray_actor_options={"num_cpus": serve.ingress_num_cpus, "num_gpus": gpus},
         graceful_shutdown_timeout_s=20.0,
     )(rayserve.ingress()(Ingress))
     return ingress.bind(config, embedder, shards, ingestor, board)

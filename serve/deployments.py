@@ -32,6 +32,7 @@ from photoorg.search.local import (
     local_reader,
     local_service,
     local_slot,
+    open_devices,
     space_encoders,
 )
 from photoorg.search.ports import EVERYTHING, Box, ImageQuery, Scope, SlotAnswer, Vector
@@ -95,7 +96,7 @@ class Ingress:
         loop = asyncio.get_running_loop()
         opening = open_catalog(config)
         self._catalog = await loop.run_in_executor(None, self._stack.enter_context, opening)
-        self._store = ObjectStore(config.storage.root, config.storage)
+        self._store = ObjectStore(config.storage)
         self._reader = self._owned(local_reader(config, self._catalog, self._store))
         self._watch: EncoderWatch | None = None
         self._queries = self._owned(CatalogQueries(self._catalog))
@@ -105,7 +106,9 @@ class Ingress:
         # Inside one process one slot holds all shards: each slot more is a thread to wake.
         self._local = []
         if not shards:
-            self._local = [self._owned(local_slot(config, self._catalog, self._store, 0, 1))]
+            devices = self._stack.enter_context(open_devices(config))
+            slot = local_slot(config, self._catalog, self._store, 0, 1, devices)
+            self._local = [self._owned(slot)]
         self._slots = [self._remote(handle) for handle in shards] or self._local
         self._ingestor, self._wake = self._ingestor_of(ingestor)
         self._library = self._owned(
@@ -278,8 +281,11 @@ class ShardDeployment:
         log_json()
         self._stack = ExitStack()
         catalog = self._stack.enter_context(open_catalog(config))
-        store = ObjectStore(config.storage.root, config.storage)
-        self._slot = local_slot(config, catalog, store, number, count)
+        store = ObjectStore(config.storage)
+        # Ray hides no GPU from those that asked for none.
+        granted = config.serve.shard.num_gpus > 0
+        devices = self._stack.enter_context(open_devices(config)) if granted else None
+        self._slot = local_slot(config, catalog, store, number, count, devices)
         self._slot.start()
 
     async def search(
@@ -327,7 +333,7 @@ class IngestorDeployment:
         loop = asyncio.get_running_loop()
         opening = open_catalog(config)
         catalog = await loop.run_in_executor(None, self._stack.enter_context, opening)
-        store = ObjectStore(config.storage.root, config.storage)
+        store = ObjectStore(config.storage)
         self._ingestor = await loop.run_in_executor(
             None, make_ingestor, config, catalog, store, metrics
         )

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from photoorg.index.manifest import IndexManifest
-from photoorg.models import Photo, PhotoStatus
+from photoorg.models import IndexVersion, Photo, PhotoStatus
 from photoorg.search.comparing import Comparison
 from photoorg.space import EmbeddingSpace
-from photoorg.stages.compaction import Waiting
+from photoorg.stages.compaction import Compacted
 from photoorg.stages.versions import State
 from photoorg.store.catalog.companions import Companion
 from photoorg.store.catalog.pairs import StoredPair
@@ -112,14 +111,15 @@ class Indexes(Protocol):
         """Let a version serve; IndexNotReadyError, ConflictError."""
 
     async def rollback(self, tenant: str, *, actor: str, wait_s: float | None) -> Switch:
-        """Let serve again what served before; NotFoundError, IndexNotReadyError, ConflictError."""
+        """Let serve again what served before; IndexNotReadyError, ConflictError."""
 
     async def canary(self, tenant: str, version: str, share: float, *, actor: str) -> None:
         """Serve a share of the users from another space's version."""
 
-    async def compact(
-        self, tenant: str, shards: int | None, *, actor: str
-    ) -> tuple[Waiting, IndexManifest]:
+    async def retire(self, tenant: str, version: str, *, actor: str) -> IndexVersion:
+        """Give up a version that is being built or waits; NotFoundError, ConflictError."""
+
+    async def compact(self, tenant: str, shards: int | None, *, actor: str) -> Compacted:
         """Fold the log into a new version that then serves; ConflictError while one runs."""
 
 

@@ -56,9 +56,10 @@ def _feedback(args: argparse.Namespace, session: Session) -> None:
 
     with catalog_transaction(session) as tx:
         fitted = fit_feedback(tx)
+        fits, changes = fitted.fits, fitted.changes
+        # First the picture: a file that cannot be written must leave everything as it was.
+        drawn = _draw(fits, Path(args.png).expanduser()) if args.png and fits else None
         token = apply(tx, fitted, ACTOR).token if args.apply else None
-    fits, changes = fitted.fits, fitted.changes
-    drawn = _draw(fits, Path(args.png).expanduser()) if args.png and fits else None
     data = {
         "space": fitted.space,
         "applied": token is not None,

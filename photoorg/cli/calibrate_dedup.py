@@ -71,13 +71,13 @@ def _calibrate(args: argparse.Namespace, session: Session) -> None:
     values = values_of(done.model, done.confidence)
     before, before_curve, before_area = _measured(labelled, photos, done.before)
     after, after_curve, after_area = _measured(labelled, photos, done.after)
+    drawn = None
+    if args.png:  # first: a file that cannot be written must leave everything as it was
+        drawn = _draw(Path(args.png).expanduser(), before, before_curve, after, after_curve)
     token = None
     if args.apply:
         with catalog_transaction(session) as tx:
             token = thresholds.change(tx, space, values, ACTOR).token
-    drawn = None
-    if args.png:
-        drawn = _draw(Path(args.png).expanduser(), before, before_curve, after, after_curve)
     changes = {n: {"before": known.get(n), "after": v} for n, v in values.items()}
     data = {
         "space": space,

@@ -81,7 +81,7 @@ NEEDS = {
 def examine(config: PhotoOrgConfig) -> Iterator[Check]:
     """Every check in turn, as it is done."""
     yield _machine()
-    yield _gpu()
+    yield from _gpus(config)
     yield from (_package(package) for package in PACKAGES)
     yield from _encoders(config)
     with _at_home(config) as home:
@@ -103,18 +103,53 @@ def _machine() -> Check:
     return Check("machine", "ok", what)
 
 
-def _gpu() -> Check:
+def _gpus(config: PhotoOrgConfig) -> Iterator[Check]:
+    """One check for every GPU: what it is, and what is searched there."""
     if shutil.which("nvidia-smi") is None:
-        return Check("gpu", "ok", "none; everything runs on the CPU")
-    names = _lines(["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"])
-    if not names:
-        return Check("gpu", "warn", "nvidia-smi finds none", "Check the NVIDIA driver.")
-    missing = [p for p in ("faiss-gpu", "onnxruntime-gpu") if not _version(p)]
-    what = "; ".join(names)
-    if missing:
+        yield Check("gpu", "ok", "none; everything runs on the CPU")
+        return
+    found = _lines(["nvidia-smi", "--query-gpu=index,name,memory.total", "--format=csv,noheader"])
+    if not found:
+        yield Check("gpu", "warn", "nvidia-smi finds none", "Check the NVIDIA driver.")
+    shards = searched_there(config, faiss_gpus())
+    unused = "" if _version("onnxruntime-gpu") else "; not used by onnxruntime-gpu"
+    fix = "Install photoorg[gpu] in place of photoorg[cpu]." if unused else shards.fix
+    status: Status = "warn" if unused else shards.status
+    for line in found:
+        number, _, what = line.partition(", ")
+        yield Check(f"gpu {number}", status, f"{what}; {shards.what}{unused}", fix)
+
+
+def faiss_gpus() -> int | None:
+    """How many GPUs FAISS sees; None where it was built without."""
+    from photoorg.index import gpu
+
+    if not any(map(_version, ("faiss-gpu", "faiss-gpu-cuvs"))):
+        return None
+    try:
+        return gpu.count()
+    except ImportError:
+        return None
+
+
+def searched_there(config: PhotoOrgConfig, seen: int | None) -> Check:
+    """Whether shards are searched on GPUs, of which FAISS sees so many."""
+    serve = config.serve
+    if config.index.use_gpu is False:
+        return Check("gpu", "ok", "shards stay on the CPU: index.use_gpu is false")
+    if seen is None:
         fix = "Install photoorg[gpu] in place of photoorg[cpu]."
-        return Check("gpu", "warn", f"{what}; not used by {', '.join(missing)}", fix)
-    return Check("gpu", "ok", what)
+        return Check("gpu", "warn", "not used by faiss-gpu", fix)
+    if seen == 0:
+        fix = "Check CUDA_VISIBLE_DEVICES, and the driver against the CUDA that FAISS wants."
+        return Check("gpu", "warn", "FAISS sees no GPU", fix)
+    if not serve.shard_gpu_memory_mb:
+        return Check("gpu", "ok", "only builds: serve.shard_gpu_memory_mb is 0")
+    if serve.shard.placement == "deployment" and not serve.shard.num_gpus:
+        fix = "Set serve.shard.num_gpus to search there too."
+        return Check("gpu", "ok", "only builds: serve.shard.num_gpus is 0", fix)
+    room = f"up to {serve.shard_gpu_memory_mb} MB for each process"
+    return Check("gpu", "ok", f"indices are built and shards searched there, {room}")
 
 
 def _package(package: Package) -> Check:
@@ -216,7 +251,7 @@ def _storage(config: PhotoOrgConfig, root: str) -> Check:
     from photoorg.store.objects import ObjectStore
 
     def check() -> str:
-        ObjectStore(config.storage.root, config.storage).check()
+        ObjectStore(config.storage).check()
         if root.startswith("s3://"):
             return f"{root} answers"
         free = shutil.disk_usage(config.storage.root).free / GIB

@@ -73,7 +73,7 @@ def read_embedded(config: PhotoOrgConfig, summary: Any) -> Embedded:
     from photoorg.store.runs import Run
     from photoorg.store.sources import local_file
 
-    store = ObjectStore(config.storage.root, config.storage)
+    store = ObjectStore(config.storage)
     found: dict[str, tuple[Path, NDArray[np.float16]]] = {}
     views = 1
     for run_id in summary.run_ids:
@@ -109,7 +109,7 @@ def _retrieval(args: argparse.Namespace, session: Session) -> None:
         files = "1 file" if len(loose) == 1 else f"{len(loose)} files"
         session.out.note(f"{files} beside the class folders ignored.")
     with TemporaryDirectory(prefix="photoorg-evaluate-") as scratch:
-        config = _throw_away(session.config(encoder={"space": args.space}), scratch)
+        config = vectors_only(session.config(encoder={"space": args.space}), scratch)
         summary = ingest(config, [str(folder) for folder in folders])
         embedded = read_embedded(config, summary)
     if len(embedded.ids) < 2:
@@ -140,8 +140,11 @@ def _retrieval(args: argparse.Namespace, session: Session) -> None:
     )
 
 
-def _throw_away(config: PhotoOrgConfig, folder: str) -> PhotoOrgConfig:
-    """The same encoder and limits over an empty store and catalog of its own in `folder`."""
+def vectors_only(config: PhotoOrgConfig, folder: str) -> PhotoOrgConfig:
+    """The same encoder and limits over an empty store and catalog of its own in `folder`.
+
+    Photos are embedded there, and nothing else.
+    """
     data = config.model_dump()
     data["storage"] = {"root": folder}
     data["database"] |= {"url": None, "embedded_dir": None}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import os
 import time
 from collections.abc import Iterator
 from itertools import combinations, product
@@ -47,41 +48,52 @@ def read_truth(path: Path, folder: Path) -> dict[Path, str]:
     """Group of every file of a CSV with columns file and group; InputError where it is not one."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as lines:
-            rows = list(csv.DictReader(lines))
+            reader = csv.DictReader(lines, skipinitialspace=True)
+            reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
+            rows = [(reader.line_num, row) for row in reader]
     except FileNotFoundError:
         raise NotFoundError(f"There is no file {path}.", fix="Check --truth.") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} cannot be read as CSV: {error}.") from None
-    if not rows or not {"file", "group"} <= set(rows[0]):
+        why = error.strerror if isinstance(error, OSError) else error
+        raise InputError(
+            f"{path} cannot be read as CSV: {why}.",
+            fix="Give a comma-separated UTF-8 file with the header file,group.",
+        ) from None
+    if not rows or not {"file", "group"} <= set(reader.fieldnames):
         raise InputError(
             f"{path} has no rows under the columns file and group.",
             fix="Give it the header file,group and a line per file.",
         )
     truth: dict[Path, str] = {}
-    for line, row in enumerate(rows, start=2):
+    for line, row in rows:
         name, label = (row["file"] or "").strip(), (row["group"] or "").strip()
+        if not name and not label:
+            continue
         if not name:
-            raise InputError(f"{path}, row {line} names no file.", fix="Fill or delete the row.")
-        file = (folder / name).resolve()
+            raise InputError(f"{path}, line {line} names no file.", fix="Fill or delete the line.")
+        # As the files are listed: a link is a file of its own, not what it points to.
+        file = Path(os.path.abspath(folder / name))
         if truth.setdefault(file, label) != label:
             raise InputError(
-                f"{path}, row {line}: {name} is in group {label!r} and in {truth[file]!r}.",
+                f"{path}, line {line}: {name} is in group {label!r} and in {truth[file]!r}.",
                 fix="A file is in one group, or in none.",
             )
     return truth
 
 
 def require_files(truth: dict[Path, str], session: Session) -> dict[Path, str]:
-    """Those of the labelled files that are there; InputError if there are none."""
+    """Those of the labelled files that are there; InputError if fewer than two are."""
     there = {path: label for path, label in truth.items() if path.is_file()}
     missing = [path for path in truth if path not in there]
-    if not there:
+    if len(there) < 2:
+        count = "One" if there else "None"
+        such = f" ({missing[0]} is not)" if missing else ""
         raise InputError(
-            f"None of the {len(truth)} files of the truth is there, such as {missing[0]}.",
+            f"{count} of the {len(truth)} files of the truth is there{such}; a pair takes two.",
             fix="Names in the CSV are relative to DIR.",
         )
     if missing:
-        session.out.note(f"{len(missing)} files of the truth are not there, such as {missing[0]}")
+        session.out.note(f"Not there, so left out: {len(missing)} files, such as {missing[0]}")
     return there
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from photoorg.cli.parser import Commands
 from photoorg.cli.session import Session
 from photoorg.config import FacesConfig, PhotoOrgConfig
-from photoorg.errors import EncoderUnavailableError, InputError, NotFoundError, PhotoOrgError
+from photoorg.errors import EncoderUnavailableError, NotFoundError, PhotoOrgError
 from photoorg.models import Face
 
 if TYPE_CHECKING:
@@ -166,7 +166,5 @@ def _find(config: PhotoOrgConfig, encoder: FaceEncoder, folders: list[Path]) -> 
 def _files(folders: list[Path]) -> Iterator[tuple[str, Path]]:
     for folder in folders:
         files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name[0] != ".")
-        if not files:
-            raise InputError(f"{folder} holds no photos.", fix="Remove it, or fill it.")
         for file in files:
             yield folder.name, file

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def add_to(commands: Commands) -> None:
-    """Add `index build`, `list`, `compare`, `activate`, `rollback`, `canary` and the jobs."""
+    """Add `index build`, `list`, `compare`, `activate`, `rollback`, `canary`, `retire`, jobs."""
     group = commands.group(
         "index", "build, compare, switch and tidy search indices", "photoorg index build"
     )
@@ -69,6 +69,13 @@ def add_to(commands: Commands) -> None:
     )
     canary.add_argument("version", metavar="VERSION")
     canary.add_argument("share", metavar="SHARE", type=float, help="0 to 1")
+    retire = group.add(
+        "retire",
+        "give up a version that is being built or waits to serve",
+        "photoorg index retire 20260101T120000-ab12cd",
+        _retire,
+    )
+    retire.add_argument("version", metavar="VERSION")
     compact = group.add(
         "compact",
         "fold what changed since the last build into new shards",
@@ -137,7 +144,7 @@ def _compare(args: argparse.Namespace, session: Session) -> int:
     if args.png and not Path(args.png).expanduser().absolute().parent.is_dir():
         raise InputError(f"There is no folder for {args.png}.", fix="Make it first.")
     with open_versions(session) as (versions, config, catalog):
-        store = ObjectStore(config.storage.root, config.storage)
+        store = ObjectStore(config.storage)
         found = Comparer(config, store, catalog).compare(
             versions.find(args.version),
             queries=args.queries,
@@ -168,6 +175,13 @@ def _canary(args: argparse.Namespace, session: Session) -> None:
         versions.canary(args.version, args.share, actor=ACTOR)
     text = f"{args.share:.0%} of the users are served from {args.version}"
     session.out.reply({"version": args.version, "share": args.share}, text)
+
+
+def _retire(args: argparse.Namespace, session: Session) -> None:
+    with open_versions(session) as (versions, *_):
+        done = versions.retire(args.version, actor=ACTOR)
+    text = f"{done.version} of {done.space_id} is retired; `photoorg maintain` removes its files"
+    session.out.reply(asdict(done), text)
 
 
 def _compact(args: argparse.Namespace, session: Session) -> None:
@@ -224,7 +238,5 @@ def open_versions(session: Session) -> Iterator[tuple[Versions, PhotoOrgConfig, 
     from photoorg.stages.versions import Versions
 
     with running_database(session.config()) as config, open_catalog(config) as catalog:
-        coverage = Coverage(
-            ObjectStore(config.storage.root, config.storage), catalog, config.tenant
-        )
+        coverage = Coverage(ObjectStore(config.storage), catalog, config.tenant)
         yield Versions(catalog, config.tenant, config.migration, coverage), config, catalog

@@ -81,7 +81,7 @@ def rejected(config: PhotoOrgConfig, summary: Any) -> list[str]:
     from photoorg.store.objects import ObjectStore
     from photoorg.store.runs import Run
 
-    store = ObjectStore(config.storage.root, config.storage)
+    store = ObjectStore(config.storage)
     waiting = summary.waiting_videos
     lines = [f"  {waiting} videos of live photos wait for their stills"] if waiting else []
     for run_id in summary.run_ids if not summary.dry_run else ():
@@ -111,6 +111,8 @@ def _ingest(args: argparse.Namespace, session: Session) -> None:
     lines = rejected(config, summary)
     if lines:
         session.out.note("\n".join(["rejected (all of them: `photoorg rejects`):", *lines]))
+    for name in summary.also:
+        session.out.note(f"The library is moving to {name}: the new photos are in it there, too.")
     for name in summary.behind:
         session.out.note(
             "The library is moving to another space, or has moved: `photoorg reembed --space "

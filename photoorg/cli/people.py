@@ -130,7 +130,7 @@ def _disable(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.objects import ObjectStore
 
     config = session.config()
-    store = ObjectStore(config.storage.root, config.storage)
+    store = ObjectStore(config.storage)
     user = args.user or TENANT
     with open_catalog(config) as catalog:
         gone = withdraw(catalog, store, config.tenant, user, ACTOR)

@@ -61,7 +61,7 @@ def _index(config: PhotoOrgConfig, session: Session) -> dict[str, Any]:
     from photoorg.stages.compaction import up_to_date
     from photoorg.store.objects import ObjectStore
 
-    store = ObjectStore(config.storage.root, config.storage)
+    store = ObjectStore(config.storage)
     with open_catalog(config) as catalog:
         version = up_to_date(config, store, catalog)
     if version is None:

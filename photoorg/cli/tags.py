@@ -96,7 +96,7 @@ def _recompute(args: argparse.Namespace, session: Session) -> None:
     with open_catalog(config) as catalog:
         config = settled(config, catalog)
         tagger = open_tagger(open_encoder(config.encoder, config.models_dir), categories)
-        store = ObjectStore(config.storage.root, config.storage)
+        store = ObjectStore(config.storage)
         done = recompute(catalog, store, config.tenant, tagger, progress=_progress)
     text = f"{done.photos} photos have {done.tags} tags from the space {done.space}"
     session.out.reply(done.to_dict(), text)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from photoorg.curate.reconcile import ANCHORED, MOVED
 from photoorg.curate.titles import title
-from photoorg.errors import InputError, NotFoundError
+from photoorg.errors import ConflictError, InputError, NotFoundError
 from photoorg.store.catalog import audit, event_decisions, events
 from photoorg.store.catalog.connection import Transaction
 from photoorg.store.catalog.events import Event
@@ -106,7 +106,7 @@ class EventEdits:
     def undo(self, decision_id: int) -> list[int]:
         """Take a decision back; the events that changed.
 
-        InputError if it is undone already or a later decision on the same photos stands.
+        ConflictError if it is undone already or a later decision on the same photos stands.
         """
         tx = self._tx
         events.lock(tx)
@@ -116,10 +116,13 @@ class EventEdits:
                 f"There is no decision {decision_id}.", fix="`photoorg events history` lists them."
             )
         if decision.undone_at is not None:
-            raise InputError(f"Decision {decision_id} is taken back already.")
+            raise ConflictError(
+                f"Decision {decision_id} is taken back already.",
+                fix="`photoorg events history` shows those that stand.",
+            )
         later = event_decisions.later(tx, decision_id)
         if later is not None:
-            raise InputError(
+            raise ConflictError(
                 f"Decision {later} came later and concerns the same.", fix="Take that back first."
             )
         changed = event_decisions.take_back(tx, decision_id)

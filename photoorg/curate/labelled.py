@@ -25,7 +25,7 @@ def read_labelled(path: Path) -> tuple[list[Shot], list[str | None]]:
     InputError name the file and the row that is wrong.
     """
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
+        rows = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise NotFoundError(f"There is no file {path}.", fix="Check the path.") from None
     except OSError as error:
@@ -46,7 +46,7 @@ def read_labelled(path: Path) -> tuple[list[Shot], list[str | None]]:
         try:
             shots.append(_shot(row))
         except (TypeError, ValueError, OverflowError) as error:
-            raise InputError(f"{path}, item {number}: {error}.") from None
+            raise InputError(f"{path}, item {number}: {error}.", fix=ITEM) from None
         event = row.get("event")
         events.append(None if event is None or event == "" else str(event))
     return shots, events

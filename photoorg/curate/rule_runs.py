@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from photoorg.curate.rules import Rule, RuleBook
-from photoorg.errors import InputError, NotFoundError
+from photoorg.errors import ConflictError, NotFoundError
 from photoorg.store.catalog import audit, rules
 from photoorg.store.catalog.connection import Transaction
 
@@ -41,7 +41,10 @@ def undo_rule(tx: Transaction, run_id: int, actor: str) -> tuple[str, int]:
             f"There is no rule run {run_id}.", fix="`photoorg rules runs` lists them."
         )
     if run.undone_at is not None:
-        raise InputError(f"Rule run {run_id} is taken back already.")
+        raise ConflictError(
+            f"Rule run {run_id} is taken back already.",
+            fix="`photoorg rules runs` shows those that stand.",
+        )
     restored = rules.take_back(tx, run)
     audit.record(tx, actor, "rule.undo", "rule", str(run_id), {"photos": restored})
     return run.name, restored

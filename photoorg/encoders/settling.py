@@ -40,4 +40,8 @@ def settled(config: PhotoOrgConfig, catalog: Catalog) -> PhotoOrgConfig:
             named,
         )
     encoder = config.encoder.model_copy(update={"space": found})
-    return config.model_copy(update={"encoder": encoder})
+    migration = config.migration
+    if named not in ("auto", *migration.spaces):
+        # A space that it may be about to move to.
+        migration = migration.model_copy(update={"spaces": (*migration.spaces, named)})
+    return config.model_copy(update={"encoder": encoder, "migration": migration})

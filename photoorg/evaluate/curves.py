@@ -34,4 +34,7 @@ def draw_refits(fits: Sequence[Refit], path: Path) -> None:
     try:
         figure.savefig(path, format="png", dpi=120)
     except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}.") from None
+        raise InputError(
+            f"{path} cannot be written: {error.strerror}.",
+            fix="Name a PNG file in a folder that is there.",
+        ) from None

@@ -1,18 +1,16 @@
-"""What a GPU changes: where k-means runs, and a searchable copy of an index in its memory."""
+"""FAISS on GPUs: how many there are, k-means on them, and copies of indices in their memory."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
-from photoorg.errors import ConfigError, InputError, ResourceError
+from photoorg.errors import ResourceError
 from photoorg.index import faiss_io
-from photoorg.index.base import FloatMatrix, Ids, Index, Mask
 
-MAX_K = 2_048
-"""FAISS without cuVS returns at most this many results, and scans at most this many lists."""
+SCRATCH = 256 << 20
+"""Bytes of a GPU that FAISS keeps for what a search needs while it runs."""
 
 
 def count() -> int:
@@ -20,6 +18,11 @@ def count() -> int:
     faiss = faiss_io.library()
 
     return int(faiss.get_num_gpus()) if hasattr(faiss, "StandardGpuResources") else 0
+
+
+def cuvs() -> bool:
+    """Whether FAISS was built with NVIDIA cuVS."""
+    return "CUVS" in faiss_io.library().get_compile_options()
 
 
 def wanted(use_gpu: bool | Literal["auto"]) -> bool:
@@ -49,49 +52,28 @@ def clustering(ivf: Any, *, enabled: bool) -> Iterator[None]:
         ivf.clustering_index = None
 
 
-class GpuIndex:
-    """A copy of a CPU index in GPU memory, with float16 tables; answers as the original does.
+class FaissGpus:
+    """GPUs as FAISS sees them, numbered as in this process: see device.Gpus."""
 
-    FAISS's GPU indices may not be used from two threads at once, so calls take turns. Fast-scan
-    codes have no GPU form: for those ConfigError names the factories that do.
-    """
+    def count(self) -> int:
+        """How many there are."""
+        return count()
 
-    def __init__(self, index: Index, *, device: int = 0) -> None:
+    def open(self, number: int) -> Any:
+        """Streams and scratch memory of one GPU."""
+        resources = faiss_io.library().StandardGpuResources()
+        resources.setTempMemory(SCRATCH)
+        return resources
+
+    def copy(self, index: Any, number: int, opened: Any) -> Any:
+        """The index in the memory of a GPU, with float16 tables and centroids."""
         faiss = faiss_io.library()
 
-        if count() <= device:
-            raise ResourceError(f"FAISS sees {count()} GPUs, so there is no GPU {device}.")
         options = faiss.GpuClonerOptions()
         options.useFloat16 = True
         options.useFloat16CoarseQuantizer = True
         options.usePrecomputed = False
-        self._lock = threading.Lock()
-        self._resources = faiss.StandardGpuResources()
-        self._source = index
-        try:
-            self._index = faiss.index_cpu_to_gpu(self._resources, device, index.faiss, options)
-        except RuntimeError as error:
-            raise ConfigError(
-                f"This index has no GPU form: {str(error).splitlines()[-1]}.",
-                fix='Use "Flat", "IVF{nlist},SQfp16" or "IVF{nlist},PQ{pq}" as index.factory.',
-            ) from None
-
-    @property
-    def dim(self) -> int:
-        """Dimension of its vectors."""
-        return self._source.dim
-
-    def __len__(self) -> int:
-        return len(self._source)
-
-    def search(
-        self, x_nd: FloatMatrix, k: int, *, effort: int | None = None, allowed: Mask | None = None
-    ) -> tuple[FloatMatrix, Ids]:
-        """Scores and ids, both [n, k]; filtered searches go to the CPU index it was made from."""
-        if k > MAX_K or (effort or 0) > MAX_K:
-            raise InputError(f"On a GPU k and effort go up to {MAX_K}, not {max(k, effort or 0)}.")
-        if allowed is not None:
-            return self._source.search(x_nd, k, effort=effort, allowed=allowed)
-        parameters = self._source.search_parameters(effort, None)
-        with self._lock:
-            return faiss_io.search(self._index, x_nd, k, parameters)
+        if hasattr(options, "use_cuvs"):
+            # It knows no scalar codes, and is not asked about others by default.
+            options.use_cuvs = cuvs() and isinstance(index, faiss.IndexFlat | faiss.IndexIVFPQ)
+        return faiss.index_cpu_to_gpu(opened, number, index, options)

@@ -111,6 +111,26 @@ class IvfPqIndex(FaissIndex):
 
         return isinstance(faiss.downcast_index(self._ivf.quantizer), faiss.IndexFlat)
 
+    @property
+    def ivf(self) -> Any:
+        """The inverted file itself, behind any rotation; to be read, never changed."""
+        return self._ivf
+
+    def rotated(self, x_nd: FloatMatrix) -> FloatMatrix:
+        """Vectors as the inverted file takes them, [n, its dimensions]."""
+        faiss = faiss_io.library()
+
+        x_nd = faiss_io.rows_of(x_nd, self.dim)
+        if self._nested:
+            for i in range(self._index.chain.size()):
+                x_nd = faiss.downcast_VectorTransform(self._index.chain.at(i)).apply(x_nd)
+        return x_nd
+
+    def list_sizes(self) -> Ids:
+        """How many vectors each inverted list holds."""
+        lists = self._ivf.invlists
+        return np.array([lists.list_size(i) for i in range(self.max_effort)], np.int64)
+
     def list_of_rows(self) -> Ids:
         """The inverted list of each dense id [rows]."""
         faiss = faiss_io.library()
@@ -132,10 +152,7 @@ class IvfPqIndex(FaissIndex):
         faiss = faiss_io.library()
 
         assert self.picks, "centroids are in a flat index"
-        x_nd = faiss_io.rows_of(x_nd, self.dim)
-        if self._nested:
-            for i in range(self._index.chain.size()):
-                x_nd = faiss.downcast_VectorTransform(self._index.chain.at(i)).apply(x_nd)
+        x_nd = self.rotated(x_nd)
         quantizer = faiss.downcast_index(self._ivf.quantizer)
         values = faiss.rev_swig_ptr(quantizer.get_xb(), self.max_effort * int(quantizer.d))
         near: FloatMatrix = x_nd @ values.reshape(self.max_effort, -1).T
@@ -163,7 +180,7 @@ class IvfPqIndex(FaissIndex):
         """Bytes of codes, ids, centroids (unless they are another's), codebooks and rotations."""
         faiss = faiss_io.library()
 
-        sizes_n = np.array([self._ivf.invlists.list_size(i) for i in range(self.max_effort)])
+        sizes_n = self.list_sizes()
         packed = isinstance(self._ivf, faiss.IndexIVFFastScan)
         stored_n = -(-sizes_n // BLOCK) * BLOCK if packed else sizes_n
         codes = int(stored_n.sum()) * int(self._ivf.code_size)

@@ -15,6 +15,9 @@ Codec = Literal["sq8", "fp16"]
 NTOTAL_AT = 8
 """Offset of the number of vectors in FAISS's flat files: after the four-character code and d."""
 
+DECODED_AT_ONCE = 20_000
+"""Candidates whose vectors are held as float32 at the same time."""
+
 
 def train_codec(codec: Codec, x_nd: FloatMatrix) -> bytes:
     """Learn the range of every dimension (sq8) from a sample; the empty codec as bytes.
@@ -82,10 +85,28 @@ class Rescorer:
 
     def vectors(self, rows_n: Ids) -> FloatMatrix:
         """Unit-norm float32 [n, dim] of rows."""
+        return unit(self.decoded(rows_n))
+
+    def decoded(self, rows_n: Ids) -> FloatMatrix:
+        """Float32 [n, dim] of rows as they are stored, what scores are computed from."""
         if len(rows_n) == 0:
             return np.zeros((0, int(self.faiss.d)), np.float32)
         x_nd: FloatMatrix = self.faiss.reconstruct_batch(np.ascontiguousarray(rows_n))
-        return unit(x_nd)
+        return x_nd
+
+    def best(self, x_nd: FloatMatrix, rows_nm: Ids, k: int) -> tuple[FloatMatrix, Ids]:
+        """The k best of each query's candidates (-1: none): scores and rows, both [n, k]."""
+        scores_nm = np.full(rows_nm.shape, -np.inf, np.float32)
+        at_once = max(1, DECODED_AT_ONCE // max(1, rows_nm.shape[1]))
+        for start in range(0, len(x_nd), at_once):
+            part = slice(start, start + at_once)
+            some = np.maximum(rows_nm[part], 0)
+            near = self.decoded(some.ravel()).reshape(*some.shape, -1)
+            scores_nm[part] = np.matmul(near, x_nd[part, :, None])[..., 0]
+        scores_nm[rows_nm < 0] = -np.inf
+        first = np.argsort(-scores_nm, axis=1, kind="stable")[:, :k]
+        scores_nk = np.take_along_axis(scores_nm, first, 1)
+        return faiss_io.padded(scores_nk, np.take_along_axis(rows_nm, first, 1), k)
 
     def scan(self, x_nd: FloatMatrix, k: int, allowed: Mask | None) -> tuple[FloatMatrix, Ids]:
         """The k best of all allowed rows, every one of them compared."""

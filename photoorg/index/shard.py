@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import numpy as np
 from photoorg.errors import IndexCorruptError, InputError, NotFoundError
 from photoorg.index import faiss_io, seal
 from photoorg.index.base import FloatMatrix, Ids, Index, Mask, PhotoKeys
+from photoorg.index.devices import Devices
 from photoorg.index.ivfpq import IvfPqIndex
 from photoorg.index.manifest import IndexManifest, ShardInfo, file_name
 from photoorg.index.photo_ids import PhotoIds
 from photoorg.index.rescore import Rescorer
+from photoorg.index.searcher import CpuSearcher, Searcher
 from photoorg.index.subset import GATHER_MOST, AllowedLists, Subset
 from photoorg.index.views import all_rows, best_views
 from photoorg.registry import INDEXES, resolve
@@ -50,6 +53,7 @@ class Shard:
         rescore_factor: int,
         threads: int | None = 1,
         views: int = 1,
+        searcher: Searcher | None = None,
     ) -> None:
         self.index = index
         self.rescorer = rescorer
@@ -59,7 +63,7 @@ class Shard:
         self.views = views
         self._rows = len(ids) * views
         self._threads = threads
-        self._refined = None if index.exact else _two_stages(index, rescorer)
+        self._searcher = searcher or CpuSearcher(index, rescorer)
 
     @classmethod
     def open(
@@ -73,8 +77,12 @@ class Shard:
         rescore_factor: int = 20,
         threads: int | None = 1,
         verify: bool = True,
+        like: Shard | None = None,
+        devices: Devices | None = None,
     ) -> Shard:
         """Open the files of one slot.
+
+        `like` and `devices` as in open_shard.
 
         IndexCorruptError for truncated, altered or exchanged files, SpaceMismatchError for those
         of another space. `verify` False skips the checksums (files just written or checked).
@@ -85,6 +93,8 @@ class Shard:
         }
         load = resolve(INDEXES, kind, "index kind").load
         index = load(directory / file_name(info.slot, "base"), mmap=True, verify=False)
+        if like is not None and like.index.kind == index.kind:
+            index.share(like.index)
         rescorer = Rescorer.open(directory / file_name(info.slot, "rescore"), seals["rescore"])
         views = len(space.views)
         ids = PhotoIds.open(directory / file_name(info.slot, "ids"), info.rows // views)
@@ -96,6 +106,7 @@ class Shard:
             rescore_factor=rescore_factor,
             threads=threads,
             views=views,
+            searcher=None if devices is None else devices.searcher(index, rescorer),
         )
 
     def __len__(self) -> int:
@@ -184,14 +195,14 @@ class Shard:
             if self._rather_scan(allowed, wanted):
                 return _in_order(*allowed.scan(x_nd, k))
             allowed = allowed.selector
-        elif allowed is not None and self._refined is not None:
+        elif allowed is not None and not self.index.exact:
             share = np.count_nonzero(allowed) / max(1, len(allowed))
             if share * self._rows <= max(wanted, SCAN_SHARE * self._rows):
                 return _in_order(*self.rescorer.scan(x_nd, k, allowed))
-        if self._refined is None:
-            return _in_order(*self.index.search(x_nd, k, allowed=allowed))
-        if effort is not None:
-            return _in_order(*self._refine(x_nd, k, wanted, effort, allowed))
+        if effort is not None or self.index.exact:
+            effort = effort or self.effort
+            found = self._searcher.best(x_nd, k, wanted=wanted, effort=effort, allowed=allowed)
+            return _in_order(*found)
         if some is not None and isinstance(self.index, IvfPqIndex) and self.index.picks:
             counts = some.uneven(self.index)
             if counts is not None:
@@ -216,7 +227,9 @@ class Shard:
         enough = max(FOLLOW * self.effort * self._rows / index.max_effort, 2.0 * k)
         near_nl = index.nearness(x_nd)
         found = [
-            self._refine(x_nd[i : i + 1], k, wanted, len(lists), allowed, lists=lists)
+            self._searcher.best(
+                x_nd[i : i + 1], k, wanted=wanted, effort=len(lists), allowed=allowed, lists=lists
+            )
             for i, lists in enumerate(
                 counts.near(near_l, self.effort, enough) for near_l in near_nl
             )
@@ -245,36 +258,16 @@ class Shard:
         limit = self.index.max_effort
         lists_for_k = 2 * k * limit / (share * max(1, self._rows))
         effort = min(limit, math.ceil(max(self.effort / share, lists_for_k)))
-        scores, rows = self._refine(x_nd, k, wanted, effort, allowed)
+        best = partial(self._searcher.best, k=k, wanted=wanted, allowed=allowed)
+        scores, rows = best(x_nd, effort=effort)
         expected = min(k, round(share * self._rows))
         while expected and effort < limit:
             short = np.flatnonzero(rows[:, expected - 1] < 0)
             if not len(short):
                 break
             effort = min(limit, 4 * effort)
-            scores[short], rows[short] = self._refine(x_nd[short], k, wanted, effort, allowed)
+            scores[short], rows[short] = best(x_nd[short], effort=effort)
         return scores, rows
-
-    def _refine(
-        self,
-        x_nd: FloatMatrix,
-        k: int,
-        wanted: int,
-        effort: int,
-        allowed: Mask | Any | None,
-        *,
-        lists: Ids | None = None,
-    ) -> tuple[FloatMatrix, Ids]:
-        found = max(1, min(k, self._rows))
-        if lists is None:
-            stage = self.index.search_parameters(effort, allowed)
-        else:
-            assert isinstance(self.index, IvfPqIndex), "only inverted files have lists"
-            stage = self.index.search_parameters(effort, allowed, lists=lists)
-        parameters = faiss_io.library().IndexRefineSearchParameters(
-            k_factor=max(1.0, min(wanted, self._rows) / found), base_index_params=stage
-        )
-        return faiss_io.search(self._refined, x_nd, k, parameters)
 
     def rows(self, keys_n32: PhotoKeys) -> Ids:
         """The place of each photo, -1 where it is not in this shard."""
@@ -302,15 +295,17 @@ def open_shard(
     threads: int | None = 1,
     verify: bool = True,
     like: Shard | None = None,
+    devices: Devices | None = None,
 ) -> Shard:
     """One slot of a version in a local folder, with the effort its manifest gives.
 
     `like` is another open shard of the same version: the centroids are then held once for both.
+    On `devices` candidates are looked for where one has room, on the CPU otherwise.
     """
     info = next((s for s in manifest.shards if s.slot == slot), None)
     if info is None:
         raise NotFoundError(f"Index {manifest.version} has no shard {slot}.", fix=seal.FIX)
-    shard = Shard.open(
+    return Shard.open(
         directory,
         info,
         manifest.space,
@@ -319,17 +314,9 @@ def open_shard(
         rescore_factor=manifest.rescore_factor,
         threads=threads,
         verify=verify,
+        like=like,
+        devices=devices,
     )
-    if like is not None and like.index.kind == shard.index.kind:
-        shard.index.share(like.index)
-    return shard
-
-
-def _two_stages(index: Index, rescorer: Rescorer) -> Any:
-    """FAISS's own two stages: it only borrows both indices, which the shard keeps alive."""
-    faiss = faiss_io.library()
-
-    return faiss.IndexRefine(index.faiss, rescorer.faiss)
 
 
 def _check(

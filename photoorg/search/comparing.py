@@ -28,7 +28,6 @@ from photoorg.store.catalog.comparisons import DualRead
 from photoorg.store.objects import ObjectStore
 
 K = 10
-EVENTS = 10_000
 MeanAveragePrecision = Callable[[NDArray[np.float32], Sequence[str]], float]
 """mAP@10 of vectors [n, dim] under their labels (photoorg.evaluate.retrieval.score)."""
 
@@ -109,7 +108,7 @@ class Comparer:
 
         `golden` are labels by photo id: `average_precision` is taken of the vectors of those photos
         in either space. IndexNotReadyError where nothing serves, ConflictError for a version that
-        is not whole, InputError where `golden` names no photos that both hold.
+        serves itself or is not whole, InputError where `golden` names no photos that both hold.
         """
         with self._catalog.tenant(self._config.tenant) as tx:
             default = spaces.get_default(tx, "image")
@@ -120,7 +119,7 @@ class Comparer:
                     fix="Build one: `photoorg index build`.",
                 )
             if active[0].version == candidate.version:
-                raise InputError(
+                raise ConflictError(
                     f"Version {candidate.version} serves already.",
                     fix="Name another one of `photoorg index list`.",
                 )
@@ -169,7 +168,7 @@ class Comparer:
             hidden=hidden,
         )
         with self._catalog.tenant(self._config.tenant) as tx:
-            while events := delta.since(tx, space.id, shards.seq, EVENTS):
+            for events in delta.runs(tx, space.id, shards.seq):
                 shards.apply(events)
         return shards
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from photoorg.config import IndexConfig
 from photoorg.errors import IndexCorruptError
 from photoorg.index.delta import Delta, Event
+from photoorg.index.devices import Devices
 from photoorg.index.manifest import NAME, IndexManifest, file_name
 from photoorg.index.photo_ids import as_keys, slot_of
 from photoorg.index.shard import Shard, open_shard
@@ -181,13 +183,15 @@ def load_shards(
     slots: int,
     config: IndexConfig,
     hidden: Sequence[str] = (),
+    devices: Devices | None = None,
 ) -> LiveShards:
     """The shards s of a version with s % slots == slot; without a version, an empty one.
 
     Files in a folder are used where they lie, others are downloaded to `cache_dir`; checksums are
     verified either way, and a damaged download is fetched once more. A shard that stays damaged is
     left out; IndexCorruptError if all are. `hidden` are photos in the trash: what the log said of
-    them before the version was built is not asked again. SpaceMismatchError, StorageError.
+    them before the version was built is not asked again. `devices` are GPUs to search on.
+    SpaceMismatchError, StorageError.
     """
     if version is None:
         came = Delta(space.dim, hidden=hidden, views=len(space.views))
@@ -210,12 +214,20 @@ def load_shards(
     broken: list[IndexCorruptError] = []
     for n in mine:
         # Shards of one process hold the centroids once.
-        like = shards[0].base if shards else None
+        opened = partial(
+            open_shard,
+            folder,
+            manifest,
+            n,
+            threads=config.threads or 1,
+            like=shards[0].base if shards else None,
+            devices=devices,
+        )
         try:
             if local is not None:
-                base = _open(folder, manifest, n, config, like)
+                base = opened()
             else:
-                base = _fetch(store, record.location, folder, manifest, n, config, like)
+                base = _fetch(store, record.location, _files(folder, manifest, n), opened)
         except IndexCorruptError as error:
             log.error("shard %d of %s is left out: %s", n, record.version, error)
             broken.append(error)
@@ -237,34 +249,22 @@ def load_shards(
 
 
 def _fetch(
-    store: ObjectStore,
-    location: str,
-    folder: Path,
-    manifest: IndexManifest,
-    number: int,
-    config: IndexConfig,
-    like: Shard | None,
+    store: ObjectStore, location: str, paths: Sequence[Path], opened: Callable[[], Shard]
 ) -> Shard:
     """Open a shard from the cache, after downloading what is missing or damaged there."""
     for attempt in (1, 2):
-        for path in _files(folder, manifest, number):
+        for path in paths:
             if not path.exists():
                 store.download(f"{location.rstrip('/')}/{path.name}", path)
         try:
-            return _open(folder, manifest, number, config, like)
+            return opened()
         except IndexCorruptError as error:
-            for path in _files(folder, manifest, number):
+            for path in paths:
                 path.unlink(missing_ok=True)
             if attempt == 2:
                 raise
-            log.warning("fetching shard %d again: %s", number, error)
+            log.warning("fetching %s again: %s", paths[0].name, error)
     raise AssertionError("the second attempt returns or raises")
-
-
-def _open(
-    folder: Path, manifest: IndexManifest, number: int, config: IndexConfig, like: Shard | None
-) -> Shard:
-    return open_shard(folder, manifest, number, threads=config.threads or 1, like=like)
 
 
 def _files(folder: Path, manifest: IndexManifest, number: int) -> list[Path]:

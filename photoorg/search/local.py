@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,6 +12,8 @@ from photoorg.encoders.settling import settled
 from photoorg.encoders.several import SpaceEncoders
 from photoorg.encoders.spaces import open_encoder
 from photoorg.imaging.guard import GuardedDecoder
+from photoorg.index import gpu
+from photoorg.index.devices import Devices
 from photoorg.search.catalog import CatalogQueries
 from photoorg.search.cross import CrossRanker, SecondSpace
 from photoorg.search.dual import DualReads
@@ -25,6 +28,7 @@ from photoorg.store.catalog import Catalog
 from photoorg.store.objects import ObjectStore
 from photoorg.store.opening import open_catalog
 
+log = logging.getLogger(__name__)
 CACHE = "~/.cache/photoorg/indexes"
 
 
@@ -33,7 +37,7 @@ def open_search(config: PhotoOrgConfig) -> Iterator[SearchService]:
     """A SearchService over the configured store and database; the encoder loads when needed."""
     with ExitStack() as stack:
         catalog = stack.enter_context(open_catalog(config))
-        store = ObjectStore(config.storage.root, config.storage)
+        store = ObjectStore(config.storage)
         embedder = local_embedder(settled(config, catalog))
         reader = local_reader(config, catalog, store)
         slot = local_slot(config, catalog, store, 0, 1)
@@ -113,7 +117,12 @@ def local_reader(config: PhotoOrgConfig, catalog: Catalog, store: ObjectStore) -
 
 
 def local_slot(
-    config: PhotoOrgConfig, catalog: Catalog, store: ObjectStore, number: int, count: int
+    config: PhotoOrgConfig,
+    catalog: Catalog,
+    store: ObjectStore,
+    number: int,
+    count: int,
+    devices: Devices | None = None,
 ) -> LocalSlot:
     """Slot `number` of `count`, with the memory that shards may take in one process."""
     return LocalSlot(
@@ -125,4 +134,29 @@ def local_slot(
         index=config.index,
         search=config.search,
         budget_bytes=config.serve.shard_memory_mb * 1_000_000,
+        devices=devices,
     )
+
+
+@contextmanager
+def open_devices(config: PhotoOrgConfig) -> Iterator[Devices | None]:
+    """The GPUs that shards of this process are searched on, None where there is none to use.
+
+    One that `index.use_gpu` demands and that is not there is only missed: a search finds the same
+    on the CPU, and hosts that serve need not be those that build.
+    """
+    if config.index.use_gpu is False or not config.serve.shard_gpu_memory_mb:
+        yield None
+        return
+    gpus = gpu.FaissGpus()
+    if gpus.count() == 0:
+        if config.index.use_gpu is True:
+            log.warning("index.use_gpu is true, but FAISS sees no GPU here: the CPU searches.")
+        yield None
+        return
+    devices = Devices(gpus, config.serve.shard_gpu_memory_mb * 1_000_000)
+    devices.start()
+    try:
+        yield devices
+    finally:
+        devices.close()

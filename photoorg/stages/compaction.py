@@ -6,8 +6,10 @@ and is not touched; whoever dies on the way leaves it as it was.
 
 from __future__ import annotations
 
+import logging
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,7 @@ from photoorg.index.manifest import NAME, IndexManifest, ShardInfo, file_name
 from photoorg.index.shard import Shard, open_shard
 from photoorg.models import IndexVersion
 from photoorg.space import EmbeddingSpace
+from photoorg.stages.cutoffs import refit
 from photoorg.stages.publish import Publisher, new_version
 from photoorg.stages.vectors import vector_table
 from photoorg.stages.versions import Versions
@@ -36,6 +39,11 @@ from photoorg.store.objects import ObjectStore
 from photoorg.store.runs import Run
 
 EVENTS = 50_000
+log = logging.getLogger(__name__)
+Folding = Callable[[EmbeddingSpace, IndexVersion, "Compaction"], list[ShardInfo]]
+"""Writes all shards of a compaction, from an old version, elsewhere than in this process."""
+Building = Callable[[EmbeddingSpace, int | None], IndexManifest]
+"""Builds a space's index anew, of so many shards; the version waits to serve."""
 CAME = "came"
 GONE = "gone"
 MAX_SHARDS = 4_096
@@ -95,17 +103,44 @@ def up_to_date(config: PhotoOrgConfig, store: ObjectStore, catalog: Catalog) -> 
     return version if whole and store.exists(f"{version.location.rstrip('/')}/{NAME}") else None
 
 
-def compact_here(
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """What a compaction came to; `version` is the one that serves now.
+
+    Without anything due, `compacted` is False and `version` the one that served before, too.
+    `retrained` says that a new one was built, `refitted` that the cutoffs of searches were fitted
+    anew.
+    """
+
+    compacted: bool
+    version: str
+    from_version: str
+    space: str
+    came: int
+    gone: int
+    vectors: int
+    shards: int
+    retrained: bool = False
+    refitted: bool = False
+
+
+def compact(
     config: PhotoOrgConfig,
     store: ObjectStore,
     catalog: Catalog,
     *,
+    actor: str,
     shards: int | None = None,
-) -> tuple[Waiting, IndexManifest]:
-    """Fold the default space's changes in this process and let the new version serve.
+    if_due: bool = False,
+    fold: Folding | None = None,
+    build: Building | None = None,
+) -> Compacted:
+    """Fold the default space's changes into a new version that then serves; `shards`: so many.
 
-    Cutoffs of searches stay as they are; the job (`photoorg index compact`) looks at those too.
-    ConflictError where the library outgrew its quantizers: that takes a build, which is a job.
+    `if_due` does nothing below the configured threshold. `fold` writes the shards of a large index
+    (None: this process does). A library that outgrew its quantizers is given to `build`; without it
+    that is a ConflictError. Cutoffs of searches stay in force, and are fitted anew where the
+    library changed by `index.compact_share` since.
     """
     with catalog.tenant(config.tenant) as tx:
         space = spaces.get_default(tx, "image")
@@ -114,21 +149,68 @@ def compact_here(
     versions = Versions(catalog, config.tenant, config.migration)
     basis = versions.state().last
     found = waiting(config, catalog, space)
-    if found.retrain:
-        raise ConflictError(
-            f"The library outgrew version {found.version.version}: it should be trained anew.",
-            fix="Run `photoorg index build`.",
+    old = found.version
+    done = Compacted(
+        compacted=False,
+        version=old.version,
+        from_version=old.version,
+        space=space.id,
+        came=found.came,
+        gone=found.gone,
+        vectors=old.vectors,
+        shards=old.shards,
+    )
+    if found.due or not if_due:
+        if not found.retrain:
+            manifest = _folded(config, store, catalog, space, found, shards, fold)
+        elif build is not None:
+            manifest = build(space, shards)
+        else:
+            raise ConflictError(
+                f"The library outgrew version {old.version}: it should be trained anew.",
+                fix="Run `photoorg index build`.",
+            )
+        versions.activate(manifest.version, space_id=space.id, actor=actor, basis=basis)
+        done = replace(
+            done,
+            compacted=True,
+            version=manifest.version,
+            vectors=manifest.vectors,
+            shards=len(manifest.shards),
+            retrained=found.retrain,
         )
+    # Also where nothing is due: a large library changes much before it is folded.
+    return replace(done, refitted=_refitted(config, catalog, space, actor))
+
+
+def _folded(
+    config: PhotoOrgConfig,
+    store: ObjectStore,
+    catalog: Catalog,
+    space: EmbeddingSpace,
+    found: Waiting,
+    shards: int | None,
+    fold: Folding | None,
+) -> IndexManifest:
     work = Compaction(config, store, space, found.version, shards=shards)
     work.publisher.begin(catalog, since=found.delta_seq)
     try:
         seq = work.freeze(catalog)
-        manifest = work.finish(catalog, work.fold(), seq)
+        small = found.version.vectors + found.came * len(space.views) < config.index.flat_below
+        written = work.fold() if small or fold is None else fold(space, found.version, work)
+        return work.finish(catalog, written, seq)
     except PhotoOrgError:
         work.publisher.abandon(catalog)
         raise
-    versions.activate(manifest.version, space_id=space.id, actor="compaction", basis=basis)
-    return found, manifest
+
+
+def _refitted(config: PhotoOrgConfig, catalog: Catalog, space: EmbeddingSpace, actor: str) -> bool:
+    """Whether cutoffs were fitted anew; where there was no room, the next run tries again."""
+    try:
+        return refit(config, catalog, space, actor)
+    except StorageError as error:
+        log.warning("The cutoffs of searches were not fitted anew: %s", error)
+        return False
 
 
 class Compaction:

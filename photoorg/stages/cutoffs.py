@@ -143,7 +143,7 @@ def fit_with_encoder(
     config: PhotoOrgConfig, catalog: Catalog, space: EmbeddingSpace, encoder: Encoder | None = None
 ) -> Fitted:
     """Fit them with the space's encoder: the one given, or one that can be had."""
-    store = ObjectStore(config.storage.root, config.storage)
+    store = ObjectStore(config.storage)
     return fit_search(
         catalog, store, config.tenant, space, lambda: encoder or _encoder(config, space)
     )

@@ -12,26 +12,36 @@ from photoorg import schema
 from photoorg.encoders.base import Encoder, FaceEncoder
 from photoorg.encoders.crops import encode_photos
 from photoorg.models import Face, Rejection, Rgb
+from photoorg.space import EmbeddingSpace
 from photoorg.stages import rows
+
+VECTOR = "vector"
+
+
+def beside(space: EmbeddingSpace) -> str:
+    """The column of vectors in a space that the library may move to."""
+    return f"{VECTOR} {space.id}"
 
 
 class Embed:
     """Adds `vector`: float16 [width], null where a photo was rejected or could not be encoded.
 
-    The vectors of all views of the encoder's space, side by side.
+    The vectors of all views of the encoder's space, side by side. In a `further` space the column
+    is beside(space), and a photo that cannot be encoded there is none the worse for it.
     """
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: Encoder, *, further: bool = False) -> None:
         self._encoder = encoder
+        self._further = further
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Rows with pixels in, rows with vectors out; the pixels stay."""
         pixels = rows.images(table)
         vectors, failed = self._encode(table, {i: pixels[i] for i in rows.live(table)})
-        table = rows.set_column(
-            table, "vector", *_as_column(len(table), vectors, self._encoder.space.width)
-        )
-        return rows.mark_failed(table, failed)
+        space = self._encoder.space
+        column = beside(space) if self._further else VECTOR
+        table = rows.set_column(table, column, *_as_column(len(table), vectors, space.width))
+        return table if self._further else rows.mark_failed(table, failed)
 
     def _encode(
         self, table: pa.Table, images: Mapping[int, Rgb]

@@ -15,7 +15,9 @@ from photoorg.config import PhotoOrgConfig
 from photoorg.encoders.base import Encoder, FaceEncoder, NsfwScorer, TextReader
 from photoorg.encoders.crops import short_side
 from photoorg.encoders.prompts import Tagger, load_prompts, open_tagger
+from photoorg.encoders.several import SpaceEncoders
 from photoorg.encoders.spaces import open_encoder, open_face_encoder
+from photoorg.errors import PhotoOrgError
 from photoorg.imaging.guard import GuardedDecoder
 from photoorg.space import EmbeddingSpace
 from photoorg.stages.companions import FindVideos
@@ -37,13 +39,17 @@ MODEL_STAGES = ("embed", "faces", "ocr", "nsfw", "tags")
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """The encoders an ingest needs; None where its stage is switched off."""
+    """The encoders an ingest needs; None where its stage is switched off.
+
+    `further` are those of spaces that the library may move to.
+    """
 
     encoder: Encoder | None = None
     faces: FaceEncoder | None = None
     reader: TextReader | None = None
     nsfw: NsfwScorer | Tagger | None = None
     tagger: Tagger | None = None
+    further: tuple[Encoder, ...] = ()
 
     @property
     def space(self) -> EmbeddingSpace | None:
@@ -67,8 +73,17 @@ def wanted(config: PhotoOrgConfig) -> tuple[str, ...]:
     return tuple(stages)
 
 
-def open_models(config: PhotoOrgConfig, *, encoder: Encoder | None = None) -> Models:
-    """Load the encoders that the configured stages need; `encoder` is one that is open already."""
+def open_models(
+    config: PhotoOrgConfig,
+    *,
+    encoder: Encoder | None = None,
+    also: Sequence[EmbeddingSpace] = (),
+) -> Models:
+    """Load the encoders that the configured stages need; `encoder` is one that is open already.
+
+    Where photos are embedded, so they are in the further spaces of `also`, but for those whose
+    encoder is not to be had here (a warning).
+    """
     stages = wanted(config)
     if "embed" not in stages:
         encoder = None
@@ -80,6 +95,7 @@ def open_models(config: PhotoOrgConfig, *, encoder: Encoder | None = None) -> Mo
         reader=_open(registry.TEXT_READERS, config, config.enrich.ocr, "ocr", "text reader"),
         nsfw=_open_nsfw(config, encoder),
         tagger=_open_tagger(config, encoder) if "tags" in stages else None,
+        further=_open_further(config, encoder.space, also) if encoder is not None else (),
     )
 
 
@@ -92,7 +108,23 @@ def made_by(config: PhotoOrgConfig, models: Models) -> Made:
         models.space,
         models.faces.space.id if models.faces is not None else "",
         config.people.user if models.faces is not None else "",
+        tuple(encoder.space for encoder in models.further),
     )
+
+
+def _open_further(
+    config: PhotoOrgConfig, own: EmbeddingSpace, also: Sequence[EmbeddingSpace]
+) -> tuple[Encoder, ...]:
+    encoders = SpaceEncoders(config.encoder, config.models_dir, config.migration.spaces)
+    found = []
+    for space in also:
+        if space.id == own.id:
+            continue
+        try:
+            found.append(encoders.of(space))
+        except PhotoOrgError as error:
+            log.warning("Photos are not embedded in %s as well: %s", space.name, error)
+    return tuple(found)
 
 
 def _open_faces(config: PhotoOrgConfig) -> FaceEncoder:
@@ -150,9 +182,10 @@ def decode_sides(config: PhotoOrgConfig) -> tuple[int, int]:
 
 
 def views_side(config: PhotoOrgConfig, models: Models) -> int:
-    """Pixels of the short side that the views of the encoder ask for."""
+    """Pixels of the short side that the views of the encoders ask for."""
     least = config.imaging.short_side
-    return least if models.encoder is None else short_side(models.encoder, least)
+    encoders = models.further if models.encoder is None else (models.encoder, *models.further)
+    return max((short_side(encoder, least) for encoder in encoders), default=least)
 
 
 def cpu_stages(
@@ -206,6 +239,7 @@ def model_stages(config: PhotoOrgConfig, models: Models) -> list[Stage]:
     line: list[Stage] = []
     if models.encoder is not None:
         line.append(Embed(models.encoder))
+    line += [Embed(encoder, further=True) for encoder in models.further]
     if models.faces is not None:
         line.append(DetectFaces(models.faces, min_score=config.faces.min_score))
     if models.reader is not None:

@@ -24,6 +24,7 @@ from photoorg.errors import NotFoundError
 from photoorg.models import SourceFile
 from photoorg.space import EmbeddingSpace
 from photoorg.stages.companions import missing_videos, pair_videos
+from photoorg.stages.completing import Landing
 from photoorg.stages.ingest import stage_versions, wanted
 from photoorg.stages.pairs import pair_photos
 from photoorg.stages.parts import INGEST, REJECTS
@@ -50,7 +51,8 @@ class IngestSummary:
     `new` the files this invocation worked on, `images_per_second` those over `seconds`. The video
     of a live photo is a further file of its still's photo, so it counts among the duplicates:
     `live_videos` of them. `waiting_videos` of the rejects are such videos without their still.
-    `behind` names further spaces that the library is moving between, which lack the new photos.
+    Of the further spaces that the library is moving between, `also` names those that hold the new
+    photos too, `behind` those that lack some.
     """
 
     files: int
@@ -65,6 +67,7 @@ class IngestSummary:
     dry_run: bool = False
     live_videos: int = 0
     waiting_videos: int = 0
+    also: tuple[str, ...] = ()
     behind: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -85,7 +88,10 @@ class Work:
 
 
 class IngestJob:
-    """Bookkeeping of one ingest: listing, parts, loading into the catalog, the final count."""
+    """Bookkeeping of one ingest: listing, parts, loading into the catalog, the final count.
+
+    `further` are the spaces that it embeds in beside its own.
+    """
 
     def __init__(
         self,
@@ -93,11 +99,13 @@ class IngestJob:
         store: ObjectStore,
         catalog: Catalog,
         space: EmbeddingSpace | None,
+        further: Sequence[EmbeddingSpace] = (),
     ) -> None:
         self._config = config
         self._store = store
         self._catalog = catalog
         self._space = space
+        self._landing = Landing(store, config.tenant, further, config.index.compact_after)
 
     def prepare(
         self,
@@ -144,10 +152,13 @@ class IngestJob:
         keys = work.run.read_part(part, name=KEYS)
         stored = self._config.ingest.originals == "copy"
         with self._catalog.tenant(self._config.tenant) as tx:
+            self._landing.begin(tx)
             missing = missing_videos(tx, self._store, rejects) if stored else set()
-            photos.copy_part(
+            new = photos.copy_part(
                 tx, work.run_id, part, table, rejects, keys=keys, stored=stored, missing=missing
             )
+            if new:
+                self._landing.land(tx, work.run_id, part, table["photo_id"].to_pylist())
 
     def load_committed(self, work: Work) -> None:
         """Load the parts a killed job committed but did not get to load."""
@@ -173,13 +184,20 @@ class IngestJob:
         count = pair_photos(self._catalog, tenant, run_ids) if run_ids else 0
         return count + pair_videos(self._catalog, tenant)
 
-    def behind(self) -> tuple[str, ...]:
-        """Names of the spaces, beside the job's own, that serve or are to."""
+    def moving(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Names of the spaces, beside the job's own, that serve or are to.
+
+        Those that hold every photo that the job loaded, then those that lack some.
+        """
         if self._space is None:
-            return ()
-        with self._catalog.tenant(self._config.tenant) as tx:
-            coming = indexes.live_spaces(tx, statuses=indexes.COMING)
-        return tuple(space.name for space in coming if space.id != self._space.id)
+            return (), ()
+        known = coming_spaces(self._catalog, self._config.tenant)
+        coming = [space for space in known if space.id != self._space.id]
+        whole = [space for space in coming if self._landing.whole(space)]
+        return (
+            tuple(space.name for space in whole),
+            tuple(space.name for space in coming if space not in whole),
+        )
 
     def _intent(self, uris: Sequence[str]) -> dict[str, Any]:
         return {
@@ -243,6 +261,12 @@ class IngestJob:
         info = {"run": run_id, "intent": intent, "parts": parts, "files": count}
         run.write_json("run.json", info)
         return Work(run_id, run, tuple(range(parts)), parts, count, count)
+
+
+def coming_spaces(catalog: Catalog, tenant: str) -> list[EmbeddingSpace]:
+    """Spaces with a version that serves, waits to or is being built."""
+    with catalog.tenant(tenant) as tx:
+        return indexes.live_spaces(tx, statuses=indexes.COMING)
 
 
 def _keys(files: Sequence[SourceFile], part: int) -> pa.Table:

@@ -70,6 +70,7 @@ class ReembedJob:
         unfinished = self._unfinished()
         self._going_on = unfinished is not None
         self.version = unfinished or new_version()
+        self._joined: str | None = None
         self._run = Run(store, run_dir(self._tenant, REEMBED, self.version))
         self._vectors = Run(store, vectors_dir(self._tenant, space.id, self.version))
 
@@ -97,15 +98,18 @@ class ReembedJob:
 
     def join(self, version: str) -> None:
         """Note that what is embedded now is for a version that is whole already."""
+        self._joined = version
         info = {"space": self._space.id, "version": self.version, "joins": version}
         self._run.write_json(INFO, info)
 
     def todo(self) -> list[int]:
         """Parts to embed now: those left over, or else those of photos that lack a vector.
 
-        Empty when every photo that can be embedded has its vector.
+        Empty when every photo that can be embedded has its vector. ConflictError if the version
+        was retired meanwhile.
         """
         with self._catalog.tenant(self._tenant) as tx:
+            indexes.require_kept(tx, self._space.id, self._joined or self.version)
             indexes.touch(tx, self._space.id, self.version)
         waiting = self._waiting()
         if waiting:

@@ -15,12 +15,18 @@ from photoorg.errors import (
     ConflictError,
     IndexNotReadyError,
     InputError,
-    NotFoundError,
     PhotoOrgError,
 )
 from photoorg.models import IndexVersion
-from photoorg.space import EmbeddingSpace, Kind
+from photoorg.space import Kind
 from photoorg.stages.coverage import Coverage, Gap
+from photoorg.stages.version_states import (
+    find_space,
+    find_version,
+    require_change,
+    require_unused,
+    require_usable,
+)
 from photoorg.store.catalog import (
     Catalog,
     Transaction,
@@ -84,7 +90,7 @@ class Versions:
     def find(self, version: str, space_id: str | None = None) -> IndexVersion:
         """The version of that name; NotFoundError, InputError if several spaces have one."""
         with self._catalog.tenant(self._tenant) as tx:
-            return _find(tx, version, space_id)
+            return find_version(tx, version, space_id)
 
     def activate(
         self,
@@ -109,7 +115,9 @@ class Versions:
         return self._change(target, "cutover", actor, force=force, wait_s=wait_s, basis=basis)
 
     def rollback(self, *, actor: str, kind: Kind = "image", wait_s: float | None = None) -> Switch:
-        """Let serve again what served before the last switch; NotFoundError if that is gone.
+        """Let serve again what served before the last switch.
+
+        ConflictError if nothing did or that is gone, or if another switch was faster.
 
         It is not held up by photos that came only to what served since: their number is
         `lacking` of the switch.
@@ -117,14 +125,14 @@ class Versions:
         with self._catalog.tenant(self._tenant) as tx:
             last = switches.last(tx, kind)
             if last is None or last.from_space is None or last.from_version is None:
-                raise NotFoundError(
+                raise ConflictError(
                     "There is nothing to roll back to: no version served before this one.",
                     fix="`photoorg index list` shows the versions there are.",
                 )
-            target = _find(tx, last.from_version, last.from_space)
+            target = find_version(tx, last.from_version, last.from_space)
             if target.status == "deleted":
-                space = _space(tx, target.space_id)
-                raise NotFoundError(
+                space = find_space(tx, target.space_id)
+                raise ConflictError(
                     f"Version {target.version}, which served before, was removed since.",
                     fix=f"`photoorg reembed --space {space.name}` makes another of its space.",
                 )
@@ -142,7 +150,7 @@ class Versions:
             raise InputError(f"A share is between 0 and 1, not {share:g}.")
         target = self.find(version)
         with self._catalog.tenant(self._tenant) as tx:
-            space = _space(tx, target.space_id)
+            space = find_space(tx, target.space_id)
             default = spaces.get_default(tx, space.kind)
             if share and (default is None or default.id == space.id):
                 raise ConflictError(
@@ -150,7 +158,7 @@ class Versions:
                     fix="A canary is a version of another space.",
                 )
             if share:
-                _require_usable(target)
+                require_usable(target)
                 indexes.want(tx, target.space_id, target.version)
         if share:
             self._look_over(target)
@@ -166,6 +174,24 @@ class Versions:
             detail = {"space": space.id, "share": share}
             audit.record(tx, actor, "index.canary", "index", target.version, detail)
 
+    def retire(self, version: str, *, actor: str, space_id: str | None = None) -> IndexVersion:
+        """Give up a version that is being built or waits: no photo is kept in it any more.
+
+        Slots let go of it, maintenance removes its files. ConflictError for one that serves
+        anybody, that is kept for a rollback, or that is retired already.
+        """
+        target = self.find(version, space_id)
+        with self._catalog.tenant(self._tenant) as tx:
+            delta.lock(tx)
+            switches.lock(tx)
+            target = find_version(tx, version, target.space_id)
+            require_unused(tx, target, self._config.keep_days)
+            indexes.want(tx, target.space_id, target.version, wanted=False)
+            indexes.set_status(tx, target.space_id, target.version, "deleted")
+            detail = {"space": target.space_id, "was": target.status}
+            audit.record(tx, actor, "index.retire", "index", target.version, detail)
+            return find_version(tx, version, target.space_id)
+
     def _change(
         self,
         target: IndexVersion,
@@ -178,10 +204,10 @@ class Versions:
         look: bool = True,
     ) -> Switch:
         limit_s = self._limit(wait_s)
-        _require_usable(target)
+        require_usable(target)
         with self._catalog.tenant(self._tenant) as tx:
-            kind = _space(tx, target.space_id).kind
-            _require_change(tx, target, kind)
+            kind = find_space(tx, target.space_id).kind
+            require_change(tx, target, kind)
             basis = switches.last(tx, kind) if basis is ... else basis
             self._require_gates(tx, target, kind, force=force)
             indexes.want(tx, target.space_id, target.version)
@@ -223,7 +249,7 @@ class Versions:
 
     def _lacking(self, target: IndexVersion, found: Gap, *, same: bool) -> ConflictError:
         with self._catalog.tenant(self._tenant) as tx:
-            name = _space(tx, target.space_id).name
+            name = find_space(tx, target.space_id).name
         lacking, wanted = len(found.photo_ids), found.wanted
         which = "photos that are found now" if same else "photos"
         fix = "Build one that has them: `photoorg index build`, which then serves."
@@ -240,7 +266,7 @@ class Versions:
 
     def _serving(self, target: IndexVersion) -> IndexVersion | None:
         with self._catalog.tenant(self._tenant) as tx:
-            default = spaces.get_default(tx, _space(tx, target.space_id).kind)
+            default = spaces.get_default(tx, find_space(tx, target.space_id).kind)
             found = indexes.active(tx, default.id) if default is not None else None
         return None if found is None else found[0]
 
@@ -338,44 +364,6 @@ def _silent(holders: Sequence[Holder]) -> list[str]:
         speaking = {h.slot for h in holders if h.slots == slots}
         found += [f"slot {n} of {slots} (silent)" for n in range(slots) if n not in speaking]
     return found
-
-
-def _find(tx: Transaction, version: str, space_id: str | None) -> IndexVersion:
-    found = [v for v in indexes.list_versions(tx, space_id) if v.version == version]
-    if not found:
-        raise NotFoundError(
-            f"There is no index version {version!r}.",
-            fix="`photoorg index list` shows those there are.",
-        )
-    if len(found) > 1:
-        raise InputError(
-            f"{len(found)} spaces have a version {version!r}.", fix="Name the space as well."
-        )
-    return found[0]
-
-
-def _space(tx: Transaction, space_id: str) -> EmbeddingSpace:
-    space = spaces.get(tx, space_id)
-    if space is None:
-        raise NotFoundError(f"There is no space {space_id!r} here.")
-    return space
-
-
-def _require_usable(target: IndexVersion) -> None:
-    if target.status in ("building", "deleted"):
-        raise ConflictError(
-            f"Index version {target.version!r} is {target.status} and cannot serve.",
-            fix="Choose one that is shadow or deprecated (`photoorg index list`).",
-        )
-
-
-def _require_change(tx: Transaction, target: IndexVersion, kind: Kind) -> None:
-    default = spaces.get_default(tx, kind)
-    if default is not None and default.id == target.space_id and target.status == "active":
-        raise ConflictError(
-            f"Index version {target.version!r} serves already.",
-            fix="`photoorg index list` shows the others.",
-        )
 
 
 def _not_ready(target: IndexVersion, unready: Sequence[str]) -> IndexNotReadyError:

@@ -18,15 +18,15 @@ DAY_S = 86_400.0
 class ObjectStore:
     """Whole objects under relative paths.
 
-    `root` is a folder or s3://bucket/prefix. An object appears whole or not at all, and readers
-    never see one being written. Thread-safe and picklable: nothing is opened before first use.
-    Paths are relative, of single slashes, without "." or ".."; anything else is an InputError.
+    `config.root` is a folder or s3://bucket/prefix; ConfigError for anything else. An object
+    appears whole or not at all, and readers never see one being written. Thread-safe and
+    picklable: nothing is opened before first use. Paths are relative, of single slashes, without
+    "." or ".."; anything else is an InputError.
     """
 
-    def __init__(self, root: str, config: StorageConfig) -> None:
-        self.root = root.rstrip("/") or "/"
-        self._config = config
-        self._store = _backend(root, config)
+    def __init__(self, config: StorageConfig) -> None:
+        self.root = config.root.rstrip("/") or "/"
+        self._store = _backend(config)
 
     def __repr__(self) -> str:
         return f"ObjectStore({self.root!r})"
@@ -165,7 +165,8 @@ def split_s3(uri: str) -> tuple[str, str]:
     return bucket, key
 
 
-def _backend(root: str, config: StorageConfig) -> LocalFolder | _Prefix:
+def _backend(config: StorageConfig) -> LocalFolder | _Prefix:
+    root = config.root
     scheme, separator, rest = root.partition("://")
     if not separator:
         return LocalFolder(Path(root).expanduser().absolute())

@@ -200,7 +200,7 @@ def albums_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
         "/{album_id}/accept",
         summary="Keep a suggested album",
         response_model=AlbumView,
-        responses=responses(404, 422, 503),
+        responses=responses(404, 409, 422, 503),
     )
     async def accept(
         album_id: Id, body: AcceptBody, tenant: str = tenant_dep, actor: str = actor_dep

@@ -107,7 +107,7 @@ def dedup_router(dedup: Dedup, tenant_of: TenantOf) -> APIRouter:
         "/resolve",
         summary="Resolve a group",
         response_model=Resolved,
-        responses=responses(404, 422, 503),
+        responses=responses(404, 409, 422, 503),
     )
     async def resolve(
         body: ResolveBody, tenant: str = tenant_dep, actor: str = actor_dep
@@ -127,7 +127,7 @@ def dedup_router(dedup: Dedup, tenant_of: TenantOf) -> APIRouter:
         "/undo",
         summary="Take a resolution back",
         response_model=UndoneView,
-        responses=responses(404, 422, 503),
+        responses=responses(404, 409, 422, 503),
     )
     async def undo(body: UndoBody, tenant: str = tenant_dep, actor: str = actor_dep) -> UndoneView:
         """Photos and metadata are as before, except what was changed since by somebody."""

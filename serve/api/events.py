@@ -98,7 +98,7 @@ def events_router(events: Events, tenant_of: TenantOf) -> APIRouter:
         "/decisions/{decision_id}/undo",
         summary="Take a change back",
         response_model=EventsUndone,
-        responses=responses(404, 422, 503),
+        responses=responses(404, 409, 422, 503),
     )
     async def undo(
         decision_id: Number, tenant: str = tenant_dep, actor: str = actor_dep

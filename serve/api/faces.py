@@ -85,7 +85,7 @@ def faces_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
         "/label",
         summary="Name a cluster of faces",
         response_model=PersonView,
-        responses=responses(404, 422, 503),
+        responses=responses(404, 409, 422, 503),
     )
     async def label(
         body: LabelBody, tenant: str = tenant_dep, actor: str = actor_dep

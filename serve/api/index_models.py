@@ -7,10 +7,9 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, Field
 
-from photoorg.index.manifest import IndexManifest
 from photoorg.models import IndexStatus, IndexVersion
 from photoorg.space import EmbeddingSpace
-from photoorg.stages.compaction import Waiting
+from photoorg.stages import compaction
 from photoorg.store.catalog.switches import Switch
 from serve.api.models import Body
 
@@ -165,15 +164,9 @@ class Compacted(BaseModel):
     gone: int
     vectors: int
     shards: int
+    refitted: bool = Field(description="Whether the cutoffs of searches were fitted anew.")
 
     @classmethod
-    def of(cls, found: Waiting, manifest: IndexManifest) -> Self:
-        """From the library's records."""
-        return cls(
-            version=manifest.version,
-            from_version=found.version.version,
-            came=found.came,
-            gone=found.gone,
-            vectors=manifest.vectors,
-            shards=len(manifest.shards),
-        )
+    def of(cls, done: compaction.Compacted) -> Self:
+        """From the library's record."""
+        return cls(**{name: getattr(done, name) for name in cls.model_fields})

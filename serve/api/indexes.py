@@ -132,6 +132,18 @@ def indexes_router(indexes: Indexes, tenant_of: TenantOf) -> APIRouter:
         return body
 
     @router.post(
+        "/indexes/{version}/retire",
+        summary="Give up a version that is being built or waits to serve",
+        response_model=IndexView,
+        responses=responses(404, 409, 422, 503),
+    )
+    async def retire(
+        version: Version, tenant: str = tenant_dep, actor: str = actor_dep
+    ) -> IndexView:
+        """Photos no longer get to it; its files go with the next maintenance."""
+        return IndexView.of(await indexes.retire(tenant, version, actor=actor))
+
+    @router.post(
         "/indexes/compact",
         summary="Fold what changed into new shards, or spread over another number of them",
         response_model=Compacted,
@@ -141,7 +153,7 @@ def indexes_router(indexes: Indexes, tenant_of: TenantOf) -> APIRouter:
         body: CompactBody, tenant: str = tenant_dep, actor: str = actor_dep
     ) -> Compacted:
         """Queries and writes go on; for large libraries run the job `photoorg index compact`."""
-        return Compacted.of(*await indexes.compact(tenant, body.shards, actor=actor))
+        return Compacted.of(await indexes.compact(tenant, body.shards, actor=actor))
 
     return router
 

@@ -90,7 +90,7 @@ def people_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
         "/suggestions/refuse",
         status_code=204,
         summary="Say that two persons are not one",
-        responses=responses(404, 422, 503),
+        responses=responses(404, 409, 422, 503),
     )
     async def refuse(body: PairBody, tenant: str = tenant_dep, actor: str = actor_dep) -> None:
         """They are never suggested or joined again, unless somebody merges them."""
@@ -116,7 +116,7 @@ def people_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
         "/{person_id}",
         summary="Name or hide a person",
         response_model=PersonView,
-        responses=responses(404, 422, 503),
+        responses=responses(404, 409, 422, 503),
     )
     async def change(
         person_id: Id, body: PersonPatch, tenant: str = tenant_dep, actor: str = actor_dep
@@ -155,7 +155,7 @@ def people_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
         "/{person_id}/faces",
         summary="Say that faces are this person",
         response_model=PersonView,
-        responses=responses(404, 422, 503),
+        responses=responses(404, 409, 422, 503),
     )
     async def confirm(
         person_id: Id, body: FacesBody, tenant: str = tenant_dep, actor: str = actor_dep
@@ -168,7 +168,7 @@ def people_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
         "/{person_id}/faces/remove",
         summary="Say that faces are not this person",
         response_model=Removed,
-        responses=responses(404, 422, 503),
+        responses=responses(404, 409, 422, 503),
     )
     async def remove(
         person_id: Id, body: FacesBody, tenant: str = tenant_dep, actor: str = actor_dep
@@ -182,7 +182,7 @@ def people_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
         status_code=201,
         summary="Make a new person of some of the faces",
         response_model=PersonView,
-        responses=responses(404, 422, 503),
+        responses=responses(404, 409, 422, 503),
     )
     async def split(
         person_id: Id, body: NewPersonBody, tenant: str = tenant_dep, actor: str = actor_dep
@@ -197,7 +197,7 @@ def people_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
         "/{person_id}/merge",
         summary="Merge another person into this one",
         response_model=PersonView,
-        responses=responses(404, 422, 503),
+        responses=responses(404, 409, 422, 503),
     )
     async def merge(
         person_id: Id, body: MergeBody, tenant: str = tenant_dep, actor: str = actor_dep
@@ -212,7 +212,7 @@ def people_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
         "/{person_id}/unmerge",
         summary="Take a merged person out again",
         response_model=PersonView,
-        responses=responses(404, 422, 503),
+        responses=responses(404, 409, 422, 503),
     )
     async def unmerge(
         person_id: Id, tenant: str = tenant_dep, actor: str = actor_dep

@@ -144,7 +144,7 @@ def photos_router(
         "/{photo_id}/trash",
         summary="Move a photo to the trash",
         response_model=PhotoView,
-        responses=responses(404, 422, 503),
+        responses=responses(404, 409, 422, 503),
     )
     async def trash(photo_id: Id, tenant: str = tenant_dep, actor: str = actor_dep) -> PhotoView:
         """Hidden from the next query on, and restored whole by /restore."""

@@ -154,7 +154,7 @@ def rules_router(review: Review, tenant_of: TenantOf) -> APIRouter:
         "/runs/{run_id}/undo",
         summary="Put back what a run changed",
         response_model=RuleUndone,
-        responses=responses(404, 422, 503),
+        responses=responses(404, 409, 422, 503),
     )
     async def undo(run_id: Number, tenant: str = tenant_dep, actor: str = actor_dep) -> RuleUndone:
         """Exactly the photos the run changed, where they are still as it left them."""

@@ -3,7 +3,6 @@
 import pickle
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from photoorg.config import DatabaseConfig
 from photoorg.errors import CatalogError
 from photoorg.store.catalog import Catalog, migrating, photos
 from tests.catalog import rows
+from tests.threads import at_once
 
 pytestmark = pytest.mark.postgres
 SECRET = "s3cr3t-pass"
@@ -189,11 +189,7 @@ def test_a_catalog_travels_between_processes_and_threads(catalog: Catalog) -> No
             with copy.tenant("a") as tx:
                 counts.append(photos.count(tx))
 
-        threads = [threading.Thread(target=count) for _ in range(20)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        at_once(*[count] * 20)
         assert counts == [1] * 20
     with catalog.tenant("a") as tx:
         assert photos.count(tx) == 1

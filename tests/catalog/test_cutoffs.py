@@ -53,7 +53,7 @@ def library(catalog: Catalog, tmp_path):
         x = np.repeat(subjects, count // 20, axis=0)[:count]
         x = x + 0.07 * rng.standard_normal(x.shape)
         x = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
-        store = ObjectStore(str(tmp_path), StorageConfig())
+        store = ObjectStore(StorageConfig(root=str(tmp_path)))
         listed = [rows.photo(f"p{n}") for n in range(len(x))]
         with catalog.tenant("a") as tx:
             photos.copy_part(tx, "run", 0, rows.photos(*listed), rows.rejects())

@@ -11,7 +11,7 @@ from psycopg import errors
 
 from photoorg.curate.sweep import Summary, preview, sweep
 from photoorg.curation_config import DedupConfig
-from photoorg.errors import CatalogError, InputError, NotFoundError
+from photoorg.errors import CatalogError, ConflictError, InputError, NotFoundError
 from photoorg.store.catalog import Catalog, duplicates, photo_facts, photos, resolutions, trash
 from tests.catalog import rows
 
@@ -162,7 +162,7 @@ def test_undoing_a_merge_restores_photos_and_metadata(catalog: Catalog) -> None:
     assert facts_of(catalog, keeper) == before
     assert actions == ["duplicates.merge", "duplicates.undo"]
     assert groups(catalog)[0].status == "open"
-    with catalog.tenant("a") as tx, pytest.raises(InputError, match="undone already"):
+    with catalog.tenant("a") as tx, pytest.raises(ConflictError, match="undone already"):
         resolutions.undo(tx, done.undo_token)
 
 
@@ -209,10 +209,12 @@ def test_a_group_is_resolved_once_and_only_by_a_live_member(catalog: Catalog) ->
     with catalog.tenant("a") as tx:
         with pytest.raises(InputError, match="no live member"):
             resolutions.resolve(tx, number, "merge", keeper_id="0" * 64)
+        with pytest.raises(InputError, match="no one to keep"):
+            resolutions.resolve(tx, number, "ignore", keeper_id="0" * 64)
         with pytest.raises(NotFoundError):
             resolutions.resolve(tx, number + 1, "merge")
         resolutions.resolve(tx, number, "merge")
-        with pytest.raises(InputError, match="merged already"):
+        with pytest.raises(ConflictError, match="merged already"):
             resolutions.resolve(tx, number, "merge")
         with pytest.raises(NotFoundError):
             resolutions.undo(tx, "made-up")
@@ -223,7 +225,7 @@ def test_the_keeper_of_a_merge_cannot_be_trashed_by_anyone(catalog: Catalog) -> 
     scan(catalog)
     with catalog.tenant("a") as tx:
         done = resolutions.resolve(tx, groups(catalog)[0].group_id, "merge")
-    with pytest.raises((CatalogError, InputError), match="last live copy"):
+    with pytest.raises(ConflictError, match="last live copy"):
         with catalog.tenant("a") as tx:
             trash.put(tx, ids("x-0"))
     with catalog.tenant("a") as tx:
@@ -260,7 +262,7 @@ def test_two_merges_at_once_never_trash_both_copies(catalog: Catalog) -> None:
                         " AND photo_id = %s",
                         [gone],
                     )
-            except (CatalogError, errors.Error):
+            except (CatalogError, ConflictError, errors.Error):
                 return False
             return True
 
@@ -290,7 +292,7 @@ def test_a_chain_of_merges_cannot_lose_the_copy_in_the_middle(catalog: Catalog) 
     scan(catalog)
     (group,) = groups(catalog)
     assert group.keeper_id == ids("better")[0]
-    with catalog.tenant("a") as tx, pytest.raises(InputError, match="last live copy"):
+    with catalog.tenant("a") as tx, pytest.raises(ConflictError, match="last live copy"):
         resolutions.resolve(tx, group.group_id, "merge")
     with catalog.tenant("a") as tx:
         assert trash.ids(tx) == ids("x-1")

@@ -8,7 +8,7 @@ import pytest
 from photoorg.curate.detecting import DetectSummary, detect_events
 from photoorg.curate.event_edits import EventEdits
 from photoorg.curation_config import EventsConfig
-from photoorg.errors import InputError, NotFoundError
+from photoorg.errors import ConflictError, InputError, NotFoundError
 from photoorg.store.catalog import Catalog, event_decisions, events, photos, trash
 from photoorg.store.catalog.events import Event
 from tests.catalog import rows
@@ -150,7 +150,7 @@ def test_every_change_can_be_taken_back(library, change):
         ids(*(f"b{n}" for n in range(4))),
         ids(*(f"a{n}" for n in range(6))),
     ]
-    with library.tenant("a") as tx, pytest.raises(InputError, match="already"):
+    with library.tenant("a") as tx, pytest.raises(ConflictError, match="already"):
         EventEdits(tx, "anna").undo(decision)
 
 
@@ -160,7 +160,7 @@ def test_the_later_of_two_changes_is_taken_back_first(library):
         edits = EventEdits(tx, "anna")
         _, first = edits.move(ids("a0"), late.event_id)
         _, second = edits.merge([late.event_id, early.event_id])
-        with pytest.raises(InputError, match=f"Decision {second} came later"):
+        with pytest.raises(ConflictError, match=f"Decision {second} came later"):
             edits.undo(first)
         edits.undo(second)
         edits.undo(first)

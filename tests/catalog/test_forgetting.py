@@ -20,7 +20,7 @@ pytestmark = pytest.mark.postgres
 
 
 def test_files_of_runs_lose_the_faces_of_that_user_only(catalog: Catalog, tmp_path: Path) -> None:
-    store = ObjectStore(str(tmp_path), StorageConfig())
+    store = ObjectStore(StorageConfig(root=str(tmp_path)))
     agree(catalog, TENANT, USER, "other")
     load(catalog, "r1", *portraits(1, 2))
     run = Run(store, run_dir(T, "ingest", "r1"))

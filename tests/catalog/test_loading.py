@@ -1,8 +1,8 @@
 """Run parts into the catalog: once, whole, whatever their rows hold."""
 
 import math
-import threading
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from photoorg.models import Photo
 from photoorg.store.catalog import Catalog, faces, photos, runs, sources
 from photoorg.store.layout import blob_path
 from tests.catalog import rows
+from tests.threads import at_once
 
 pytestmark = pytest.mark.postgres
 NONE = rows.rejects()
@@ -113,22 +114,13 @@ def test_a_part_that_fails_half_way_leaves_nothing(catalog: Catalog) -> None:
 
 def test_parts_that_share_photos_load_at_the_same_time(catalog: Catalog) -> None:
     table = rows.photos(*(rows.photo(str(i)) for i in range(300)))
-    errors: list[Exception] = []
 
     def work(part: int) -> None:
         mixed = table.take(np.random.default_rng(part).permutation(300))
-        try:
-            with catalog.tenant("a") as tx:
-                photos.copy_part(tx, "run", part % 4, mixed, NONE)
-        except Exception as error:
-            errors.append(error)
+        with catalog.tenant("a") as tx:
+            photos.copy_part(tx, "run", part % 4, mixed, NONE)
 
-    threads = [threading.Thread(target=work, args=(part,)) for part in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
+    at_once(*(partial(work, part) for part in range(8)))
     with catalog.tenant("a") as tx:
         assert photos.count(tx) == 300
         assert runs.loaded_parts(tx, "run") == {0, 1, 2, 3}

@@ -21,7 +21,7 @@ CONFIG = PeopleConfig(device="cpu")
 
 @pytest.fixture
 def store(tmp_path) -> ObjectStore:
-    return ObjectStore(str(tmp_path), StorageConfig(root=str(tmp_path)))
+    return ObjectStore(StorageConfig(root=str(tmp_path)))
 
 
 def clustered(catalog: Catalog) -> None:

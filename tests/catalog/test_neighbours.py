@@ -17,7 +17,7 @@ from photoorg.search.local import (
 )
 from photoorg.search.ports import SearchAnswer
 from photoorg.search.service import SearchService
-from photoorg.stages.compaction import compact_here
+from photoorg.stages import compaction
 from photoorg.stages.versions import Versions
 from photoorg.store.catalog import Catalog, photos, thresholds, trash
 from tests.fakes.libraries import Uploads, configured
@@ -163,7 +163,7 @@ async def test_a_compaction_changes_nothing_that_is_found(world):
     found = await remembered(world)
 
     def compact() -> None:
-        compact_here(world.config, world.library.store, world.catalog, shards=3)
+        compaction.compact(world.config, world.library.store, world.catalog, actor="ann", shards=3)
 
     await preloaded(world, compact)
     assert await remembered(world) == found == world.others()

@@ -9,7 +9,7 @@ import pytest
 
 from photoorg.curate.people import People
 from photoorg.curation_config import PeopleConfig
-from photoorg.errors import InputError, NotFoundError
+from photoorg.errors import ConflictError, InputError, NotFoundError
 from photoorg.store.catalog import Catalog, audit, consent, faces_of_people, people, photos
 from photoorg.store.catalog.consent import TENANT
 from tests.catalog import rows
@@ -135,7 +135,7 @@ def test_merge_and_unmerge_are_inverse(catalog: Catalog, found: People) -> None:
     found.cluster()
     assert [p.faces for p in persons(catalog)] == [10]
     with catalog.tenant(T) as tx:
-        with pytest.raises(InputError):
+        with pytest.raises(ConflictError):
             people.merge(tx, big, small, "me")
     with catalog.tenant(T) as tx:
         assert people.unmerge(tx, small, "you").undone_by == "you"

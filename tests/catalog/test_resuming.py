@@ -22,7 +22,7 @@ class CountingStore(ObjectStore):
     """Counts how often each object is read."""
 
     def __init__(self, config: PhotoOrgConfig) -> None:
-        super().__init__(config.storage.root, config.storage)
+        super().__init__(config.storage)
         self.reads: Counter[str] = Counter()
 
     def read(self, path: str) -> bytes:

@@ -215,7 +215,7 @@ def axes(*names: str) -> Tagger:
 
 
 def test_tags_are_found_again_from_stored_vectors_alone(catalog: Catalog, tmp_path) -> None:
-    store = ObjectStore(str(tmp_path), StorageConfig())
+    store = ObjectStore(StorageConfig(root=str(tmp_path)))
     ids = [rows.photo_id(str(n)) for n in range(5)]
     load(catalog, 0, *(rows.photo(str(n), tags=[machine("old")]) for n in range(5)))
     vectors = np.eye(4, dtype=np.float32)[[0, 1, 2, 3]]

@@ -1,15 +1,16 @@
 """Spaces, index versions and the audit log."""
 
-import threading
 from datetime import UTC, datetime
+from functools import partial
 
 import psycopg
 import pytest
 
-from photoorg.errors import CatalogError, InputError, NotFoundError
+from photoorg.errors import CatalogError, ConflictError, NotFoundError
 from photoorg.models import IndexStatus, IndexVersion
 from photoorg.space import EmbeddingSpace
 from photoorg.store.catalog import Catalog, audit, indexes, spaces
+from tests.threads import at_once
 
 pytestmark = pytest.mark.postgres
 SPACE = EmbeddingSpace("tiny", "enc", "w", "1", "p", 8, modalities=("image", "text"))
@@ -54,21 +55,12 @@ def test_activating_a_version_deprecates_the_one_before(catalog: Catalog) -> Non
 
 def test_two_cutovers_at_once_leave_one_active_version(catalog: Catalog) -> None:
     make(catalog, *(version(str(n)) for n in range(6)))
-    errors: list[Exception] = []
 
     def activate(name: str) -> None:
-        try:
-            with catalog.tenant("a") as tx:
-                indexes.activate(tx, "s", name)
-        except Exception as error:
-            errors.append(error)
+        with catalog.tenant("a") as tx:
+            indexes.activate(tx, "s", name)
 
-    threads = [threading.Thread(target=activate, args=(str(n),)) for n in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
+    at_once(*(partial(activate, str(n)) for n in range(6)))
     with catalog.tenant("a") as tx:
         assert [v.status for v in indexes.list_versions(tx)].count("active") == 1
 
@@ -90,7 +82,7 @@ def test_what_cannot_serve_cannot_be_activated(catalog: Catalog) -> None:
     with catalog.tenant("a") as tx:
         indexes.set_status(tx, "s", "2", "deleted")
     for name in ("1", "2"):
-        with pytest.raises(InputError, match="cannot serve"), catalog.tenant("a") as tx:
+        with pytest.raises(ConflictError, match="cannot serve"), catalog.tenant("a") as tx:
             indexes.activate(tx, "s", name)
     for status in ("active", "shadow"):
         with pytest.raises(NotFoundError), catalog.tenant("a") as tx:
@@ -100,7 +92,7 @@ def test_what_cannot_serve_cannot_be_activated(catalog: Catalog) -> None:
 def test_a_version_name_is_given_once(catalog: Catalog) -> None:
     make(catalog, version("1"))
     with catalog.tenant("a") as tx:
-        with pytest.raises(InputError, match="already"):
+        with pytest.raises(ConflictError, match="already"):
             indexes.create(tx, version("1"), 0)
         assert len(indexes.list_versions(tx)) == 1
 

@@ -25,7 +25,7 @@ DAYS = 30.0
 
 @pytest.fixture
 def store(tmp_path) -> ObjectStore:
-    return ObjectStore(str(tmp_path), StorageConfig())
+    return ObjectStore(StorageConfig(root=str(tmp_path)))
 
 
 def upload(catalog: Catalog, store: ObjectStore, identifier: str = "ONE") -> str:
@@ -151,7 +151,7 @@ def test_what_a_killed_job_left_goes_with_the_next(catalog, store, tmp_path):
     gone = [upload(catalog, store, f"ID-{n}") for n in range(3)]
     age(catalog)
     with pytest.raises(KeyboardInterrupt):
-        release_videos(catalog, Interrupted(str(tmp_path), StorageConfig()), T, DAYS)
+        release_videos(catalog, Interrupted(StorageConfig(root=str(tmp_path))), T, DAYS)
     assert kept(store) == set(gone) and not any(known(catalog, i) for i in gone)
     release_videos(catalog, store, T, DAYS)
     assert kept(store) == set()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from photoorg.errors import IndexCorruptError, NotFoundError
 from photoorg.index import faiss_io
 from photoorg.index.base import FloatMatrix, Index
 from photoorg.registry import INDEXES, resolve
+from tests.threads import at_once
 
 DIM = 32
 FACTORIES = {
@@ -136,11 +136,7 @@ def test_effort_travels_in_the_call_and_does_not_leak_between_threads(
             if not np.array_equal(index.search(queries, 10, effort=effort)[1], alone[effort]):
                 wrong.append(effort)
 
-    threads = [threading.Thread(target=ask, args=(e,)) for e in efforts]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(*(partial(ask, e) for e in efforts))
     assert wrong == []
     assert np.array_equal(index.search(queries, 10)[1], default)
 

@@ -17,10 +17,12 @@ import serve.api
 from photoorg.config import SearchConfig, ServeConfig
 from photoorg.errors import NotFoundError, UnsupportedMediaError
 from photoorg.models import Photo
+from photoorg.search.pages import Queries
 from photoorg.search.service import SearchService
 from photoorg.store.catalog.companions import Companion
 from photoorg.store.catalog.pairs import StoredPair
 from serve.api.app import create_app
+from serve.api.health import Others
 from serve.auth import fixed_tenant
 from serve.metrics import Metrics
 from serve.ports import Accepted, Check
@@ -133,23 +135,28 @@ class World:
     serve: ServeConfig = field(default_factory=ServeConfig)
     embedder: FakeEmbedder = field(default_factory=FakeEmbedder)
     routers: Callable[[], Sequence[APIRouter]] = tuple
+    tenant: str = "default"
+    search: SearchConfig = field(default_factory=lambda: SearchConfig(deadline_ms=200))
+    queries: Queries | None = None
+    metrics: Metrics = field(default_factory=Metrics)
+    others: Others | None = None
 
     def __post_init__(self) -> None:
         self.photos = FakePhotos([photo(n) for n in NAMES], self.embedder.space)
         self.slots = spread_over(4, NAMES)
         self.library = FakeLibrary(self.photos, self.slots)
-        self.fetcher, self.health, self.metrics = FakeFetcher(), FakeHealth(), Metrics()
-        search = SearchConfig(deadline_ms=200)
+        self.fetcher, self.health = FakeFetcher(), FakeHealth()
         self.app = create_app(
-            SearchService(self.embedder, self.slots, self.photos, search),
+            SearchService(self.embedder, self.slots, self.photos, self.search, self.queries),
             self.library,
             self.library,
             self.fetcher,
             self.health,
-            tenant_of=fixed_tenant("default"),
+            tenant_of=fixed_tenant(self.tenant),
             serve=self.serve,
-            search=search,
+            search=self.search,
             metrics=self.metrics,
+            others=self.others,
             routers=self.routers(),
         )
 

@@ -54,7 +54,7 @@ class Uploads:
 
     def __init__(self, config: PhotoOrgConfig, catalog: Catalog) -> None:
         self.config, self.catalog = config, catalog
-        self.store = ObjectStore(config.storage.root, config.storage)
+        self.store = ObjectStore(config.storage)
         self.models = open_models(config)
         self.library = Library(catalog, self.store)
         encoders = SpaceEncoders(config.encoder, config.models_dir, config.migration.spaces)

@@ -11,6 +11,7 @@ from photoorg.errors import InputError
 from photoorg.store.catalog import Catalog
 from tests.fakes.search import jpeg
 
+NESTED = "[" * 100_000
 IMAGE = {"image": ("a.jpg", jpeg("a"))}
 
 
@@ -49,13 +50,14 @@ async def test_vectors_that_have_no_direction_are_refused(client, world, value):
     [
         ([1, 2], "bbox: Input should be an object"),
         ("x", "bbox: Input should be an object"),
+        (NESTED, "bbox is not valid JSON"),
         ({"x": 0}, "y: Field required"),
         ({"x": -5, "y": 0, "width": 5, "height": 5}, "x: Input should be greater"),
         ({"x": 0, "y": 0, "width": 0, "height": 5}, "width: Input should be greater"),
     ],
 )
 async def test_boxes_that_are_none_are_explained(client, box, said):
-    data = {"bbox": json.dumps(box)}
+    data = {"bbox": box if box == NESTED else json.dumps(box)}
     told = problem(await client.post("/v1/search", files=IMAGE, data=data))
     assert said in told["detail"] and told["fix"]
 

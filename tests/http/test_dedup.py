@@ -7,12 +7,9 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from photoorg.config import SearchConfig
 from photoorg.curate.sweep import sweep
 from photoorg.curation_config import DedupConfig
-from photoorg.search.service import SearchService
 from photoorg.store.catalog import Catalog, trash
-from serve.api.app import create_app
 from serve.api.dedup import dedup_router
 from serve.auth import fixed_tenant
 from serve.dedup import CatalogDedup
@@ -25,23 +22,12 @@ CONFIG = DedupConfig(neighbours=0, looks=0)
 
 
 @pytest.fixture
-async def api(catalog: Catalog, world: World) -> AsyncIterator[httpx.AsyncClient]:
+async def api(catalog: Catalog) -> AsyncIterator[httpx.AsyncClient]:
     load(catalog, "r", *copies("x", 3), *copies("y", 2), rows.photo("z"))
     sweep(catalog, "a", CONFIG)
     dedup = CatalogDedup(catalog, CONFIG)
-    app = create_app(
-        SearchService(world.embedder, world.slots, world.photos, SearchConfig()),
-        world.library,
-        world.library,
-        world.fetcher,
-        world.health,
-        tenant_of=fixed_tenant("a"),
-        serve=world.serve,
-        search=SearchConfig(),
-        routers=[dedup_router(dedup, fixed_tenant("a"))],
-    )
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+    world = World(tenant="a", routers=lambda: [dedup_router(dedup, fixed_tenant("a"))])
+    async with world.client() as client:
         yield client
     dedup.close()
 
@@ -73,9 +59,13 @@ async def test_resolve_and_undo(api: httpx.AsyncClient, catalog: Catalog) -> Non
     with catalog.tenant("a") as tx:
         assert sorted(done["removed"]) == trash.ids(tx)
     again = await api.post("/v1/dedup/resolve", json=body)
-    assert (again.status_code, again.json()["code"]) == (422, "input-invalid")
+    assert (again.status_code, again.json()["code"]) == (409, "conflict")
     undone = (await api.post("/v1/dedup/undo", json={"undo_token": done["undo_token"]})).json()
     assert sorted(undone["restored"]) == sorted(done["removed"])
+    twice = await api.post("/v1/dedup/undo", json={"undo_token": done["undo_token"]})
+    assert (twice.status_code, twice.json()["code"]) == (409, "conflict")
+    other = {**body, "keep_photo_id": rows.photo_id("z")}
+    assert (await api.post("/v1/dedup/resolve", json=other)).status_code == 422
     stats = (await api.get("/v1/dedup/stats")).json()
     assert stats["groups"]["open"]["groups"] == 2
 

@@ -74,6 +74,8 @@ async def test_changes_are_made_listed_and_taken_back(client):
     for decision in history:
         undone = await client.post(f"/v1/events/decisions/{decision['decision']}/undo")
         assert undone.status_code == 200, undone.text
+        again = await client.post(f"/v1/events/decisions/{decision['decision']}/undo")
+        assert (again.status_code, again.json()["code"]) == (409, "conflict")
     assert [(e["event_id"], e["photos"]) for e in await listed(client)] == [
         (late, 4),
         (middle, 4),

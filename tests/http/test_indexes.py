@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from photoorg.config import SearchConfig, ServeConfig, parse
+from photoorg.config import SearchConfig, ServeConfig, StorageConfig, parse
 from photoorg.models import IndexVersion
 from photoorg.search.service import SearchService
-from photoorg.store.catalog import indexes, photos, spaces
+from photoorg.store.catalog import indexes, photos, spaces, thresholds
 from photoorg.store.objects import ObjectStore
 from serve.administration import Administration
 from serve.api.app import create_app
@@ -32,10 +32,11 @@ async def client(tmp_path, catalog):
         {
             "storage": {"root": str(tmp_path / "store")},
             "serve": {"cache_dir": str(tmp_path / "cache")},
-            "migration": {"preload_timeout_s": 0.2},
+            # On a busy machine one version may be many times slower than the other, by chance.
+            "migration": {"preload_timeout_s": 0.2, "gates": {"max_latency_ratio": 1_000.0}},
         }
     )
-    store = ObjectStore(config.storage.root, config.storage)
+    store = ObjectStore(config.storage)
     build(catalog, store, NAMES, "v1", add(catalog, *NAMES))
     shadow(catalog, store, "m1", space=MUTE)
     with catalog.tenant(T) as tx:
@@ -97,7 +98,7 @@ async def test_a_golden_set_counts_in_a_comparison(client):
 
 
 async def test_a_shadow_that_lacks_photos_does_not_pass(client, catalog, tmp_path):
-    store = ObjectStore(str(tmp_path / "store"), parse({}).storage)
+    store = ObjectStore(StorageConfig(root=str(tmp_path / "store")))
     shadow(catalog, store, "m2", NAMES[:30], space=MUTE)
     report = (await client.post("/v1/admin/indexes/m2/compare", json={})).json()
     failed = [g["name"] for g in report["gates"] if not g["passed"]]
@@ -119,6 +120,32 @@ async def test_compaction_and_resharding_over_http(client, catalog):
     delete(catalog, NAMES[0])
     done = (await client.post("/v1/admin/indexes/compact", json={"shards": 3})).json()
     assert (done["from_version"], done["shards"], done["vectors"], done["gone"]) == ("v1", 3, 59, 1)
+    with catalog.tenant(T) as tx:
+        fitted = thresholds.fitted_to(tx, SPACE.id)
+    assert done["refitted"] and fitted["search.image"] == 59, "as the job does"
+    again = (await client.post("/v1/admin/indexes/compact", json={})).json()
+    assert not again["refitted"]
+
+
+async def test_a_shadow_nobody_wants_is_retired_and_that_is_noted(client, catalog):
+    gone = await client.post("/v1/admin/indexes/m1/retire")
+    assert (gone.status_code, gone.json()["status"]) == (200, "deleted")
+    for what in ("retire", "activate", "compare"):
+        told = await client.post(f"/v1/admin/indexes/m1/{what}", json={})
+        assert (told.status_code, told.json()["code"]) == (409, "conflict"), what
+    refused = await client.post("/v1/admin/indexes/v1/retire")
+    assert refused.status_code == 409 and "index activate" in refused.json()["fix"]
+    with catalog.tenant(T) as tx:
+        noted = tx.conn.execute("SELECT actor, action, entity_id FROM audit_log").fetchall()
+    assert noted == [("ann", "index.retire", "m1")]
+
+
+async def test_what_a_canary_uses_is_not_retired(client):
+    await client.put("/v1/admin/indexes/m1/canary", json={"share": 0.25})
+    refused = await client.post("/v1/admin/indexes/m1/retire")
+    assert refused.status_code == 409 and "index canary m1 0" in refused.json()["fix"]
+    await client.put("/v1/admin/indexes/m1/canary", json={"share": 0})
+    assert (await client.post("/v1/admin/indexes/m1/retire")).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -126,11 +153,11 @@ async def test_compaction_and_resharding_over_http(client, catalog):
     [
         ("POST", "/v1/admin/indexes/nothing/activate", {}, 404),
         ("POST", "/v1/admin/indexes/m1/activate", {"wrong": 1}, 422),
-        ("POST", "/v1/admin/indexes/rollback", {}, 404),
+        ("POST", "/v1/admin/indexes/rollback", {}, 409),
         ("PUT", "/v1/admin/indexes/m1/canary", {"share": 2}, 422),
         ("POST", "/v1/admin/indexes/compact", {"shards": 0}, 422),
         ("GET", "/v1/admin/indexes/m1/comparison.png", None, 404),
-        ("POST", "/v1/admin/indexes/v1/compare", {}, 422),
+        ("POST", "/v1/admin/indexes/v1/compare", {}, 409),
         ("POST", "/v1/admin/indexes/v1/activate", {}, 409),
         ("POST", "/v1/admin/indexes/m1/activate", {"force": True, "wait_s": -1}, 422),
         ("POST", "/v1/admin/indexes/m1/activate", {"force": True, "wait_s": "long"}, 422),
@@ -145,6 +172,8 @@ async def test_compaction_and_resharding_over_http(client, catalog):
         ("GET", "/v1/admin/indexes/theirs/comparison.png", None, 404),
         ("POST", f"/v1/admin/indexes/{'x' * 101}/activate", {}, 422),
         ("GET", "/v1/admin/indexes/rollback", None, 405),
+        ("POST", "/v1/admin/indexes/nothing/retire", None, 404),
+        ("POST", "/v1/admin/indexes/theirs/retire", None, 404),
     ],
 )
 async def test_what_cannot_be_is_a_problem(client, catalog, method, path, body, status):
@@ -167,7 +196,7 @@ async def test_what_cannot_be_is_a_problem(client, catalog, method, path, body, 
 
 
 async def test_photos_that_a_version_lacks_are_counted(client, catalog, tmp_path):
-    store = ObjectStore(str(tmp_path / "store"), parse({}).storage)
+    store = ObjectStore(StorageConfig(root=str(tmp_path / "store")))
     table = rows.photos(*(rows.photo(f"file:///{n}.jpg", n) for n in NAMES))
     with catalog.tenant(T) as tx:
         photos.copy_part(tx, "run", 0, table, rows.rejects())
@@ -179,7 +208,7 @@ async def test_photos_that_a_version_lacks_are_counted(client, catalog, tmp_path
 
 
 async def test_of_two_cutovers_at_once_one_is_told_of_the_other(client, catalog, tmp_path):
-    store = ObjectStore(str(tmp_path / "store"), parse({}).storage)
+    store = ObjectStore(StorageConfig(root=str(tmp_path / "store")))
     shadow(catalog, store, "m4", space=MUTE)
     both = await asyncio.gather(
         *(
@@ -199,5 +228,5 @@ async def test_a_rollback_to_what_was_removed_says_so(client, catalog):
     with catalog.tenant(T) as tx:
         indexes.set_status(tx, SPACE.id, "v1", "deleted")
     answer = await client.post("/v1/admin/indexes/rollback", json={})
-    assert answer.status_code == 404 and "was removed" in answer.json()["detail"]
+    assert answer.status_code == 409 and "was removed" in answer.json()["detail"]
     assert (await client.get("/v1/admin/indexes")).json()["default_space"] == MUTE.id

@@ -15,7 +15,6 @@ from photoorg.config import (
     PhotoOrgConfig,
     SearchConfig,
     ServeConfig,
-    StorageConfig,
     parse,
 )
 from photoorg.errors import NotFoundError, UnsupportedMediaError
@@ -54,7 +53,7 @@ def config(tmp_path) -> PhotoOrgConfig:
 
 @pytest.fixture
 def store(config) -> ObjectStore:
-    return ObjectStore(config.storage.root, StorageConfig())
+    return ObjectStore(config.storage)
 
 
 @pytest.fixture

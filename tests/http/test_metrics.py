@@ -9,10 +9,6 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from photoorg.config import SearchConfig
-from photoorg.search.service import SearchService
-from serve.api.app import create_app
-from serve.auth import fixed_tenant
 from serve.board import Board, Reporter
 from serve.metrics import Metrics, Snapshot
 from tests.fakes.http import World
@@ -24,27 +20,12 @@ class Replica:
     """One ingress of an application whose processes share a board."""
 
     def __init__(self, name: str, board: Board) -> None:
-        self.world = World()
         self.metrics = Metrics(name)
         self.reporter = Reporter(self.metrics, board, every_s=0.01)
-        search = SearchConfig()
-        world = self.world
-        self.app = create_app(
-            SearchService(world.embedder, world.slots, world.photos, search),
-            world.library,
-            world.library,
-            world.fetcher,
-            world.health,
-            tenant_of=fixed_tenant("default"),
-            serve=world.serve,
-            search=search,
-            metrics=self.metrics,
-            others=self.reporter.others,
-        )
+        self.world = World(metrics=self.metrics, others=self.reporter.others)
 
     async def get(self, path: str) -> httpx.Response:
-        transport = httpx.ASGITransport(self.app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        async with self.world.client() as client:
             return await client.get(path)
 
     async def scraped(self) -> dict[str, list]:
@@ -76,7 +57,9 @@ async def test_every_replica_answers_for_all_and_the_sums_are_right():
         for _ in range(times):
             assert (await replica.get(ROUTE)).status_code == 200
         replica.reporter.start()
-    await asyncio.sleep(0.1)
+    async with asyncio.timeout(60):
+        while len(await board.others("whoever asks")) < 2:
+            await asyncio.sleep(0.01)
     for asked in (one, two):
         families = await asked.scraped()
         assert answered(families) == {"one": 3.0, "two": 2.0}

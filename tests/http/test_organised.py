@@ -29,7 +29,7 @@ CONFIG: PhotoOrgConfig = parse({"people": {"device": "cpu"}, "scenes": {"device"
 
 @pytest.fixture
 def app(catalog: Catalog, tmp_path) -> FastAPI:
-    store = ObjectStore(str(tmp_path / "store"), StorageConfig())
+    store = ObjectStore(StorageConfig(root=str(tmp_path / "store")))
     organised = Organised(catalog, store, CONFIG)
     app = FastAPI()
     install(app)
@@ -105,9 +105,10 @@ async def test_people_are_put_right_over_http(client, catalog):
     merged = await client.post(f"/v1/people/{big}/merge", json={"merged_id": small})
     assert merged.json()["faces"] == 8
     again = await client.post(f"/v1/people/{big}/merge", json={"merged_id": small})
-    assert (again.status_code, again.json()["code"]) == (422, "input-invalid")
+    assert (again.status_code, again.json()["code"]) == (409, "conflict")
     apart = await client.post(f"/v1/people/{small}/unmerge")
     assert apart.json()["faces"] == 4
+    assert (await client.post(f"/v1/people/{small}/unmerge")).status_code == 409
     merges = (await client.get(f"/v1/people/{big}/merges")).json()["merges"]
     assert merges[0]["undone_by"] == "api"
     made = await client.post("/v1/people", json={**faces("p1-0-2.jpg"), "name": "Cy"})
@@ -120,6 +121,9 @@ async def test_people_are_put_right_over_http(client, catalog):
     assert (await client.post("/v1/faces/links", json=link)).status_code == 204
     pair = {"first_id": big, "second_id": small}
     assert (await client.post("/v1/people/suggestions/refuse", json=pair)).status_code == 204
+    alone = {"first_id": pair["first_id"], "second_id": pair["first_id"]}
+    told = await client.post("/v1/people/suggestions/refuse", json=alone)
+    assert told.status_code == 422 and "two persons" in told.json()["fix"]
     assert (await client.get("/v1/people/suggestions")).json()["suggestions"] == []
 
 
@@ -161,6 +165,8 @@ async def test_scenes_become_albums_that_are_kept_refused_and_restored(client, c
     keep, drop = offered
     kept = await client.post(f"/v1/albums/{keep['album_id']}/accept", json={"name": "Sea"})
     assert (kept.json()["kind"], kept.json()["name"]) == ("manual", "Sea")
+    twice = await client.post(f"/v1/albums/{keep['album_id']}/accept", json={"name": "Sea"})
+    assert (twice.status_code, twice.json()["code"]) == (409, "conflict")
     assert (await client.delete(f"/v1/albums/{drop['album_id']}")).status_code == 204
     assert (await client.post("/v1/albums/suggest")).json()["albums"] == []
     back = await client.post(f"/v1/albums/{drop['album_id']}/restore")

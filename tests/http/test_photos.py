@@ -110,9 +110,10 @@ async def test_an_undeclared_gigabyte_is_refused_while_it_comes_in():
 
 async def test_too_many_uploads_at_once_are_sent_away():
     world = World(serve=ServeConfig(max_uploads_at_once=1))
-    held = asyncio.Event()
+    inside, held = asyncio.Event(), asyncio.Event()
 
     async def body():
+        inside.set()  # a body is read by who has room for it
         yield b"--x\r\n"
         await held.wait()
         yield b"--x--\r\n"
@@ -120,7 +121,8 @@ async def test_too_many_uploads_at_once_are_sent_away():
     headers = {"content-type": "multipart/form-data; boundary=x"}
     async with world.client() as client:
         first = asyncio.create_task(client.post("/v1/photos", content=body(), headers=headers))
-        await asyncio.sleep(0.05)
+        async with asyncio.timeout(60):
+            await inside.wait()
         second = await client.post("/v1/photos", files={"file": ("a.jpg", jpeg("a"))})
         held.set()
         await first

@@ -56,7 +56,7 @@ async def test_rules_are_tried_unless_told_otherwise_and_taken_back(client):
     assert (listed["run_id"], listed["photos"], listed["rule"]["then"]) == (run, 3, "archive")
     undone = await client.post(f"/v1/rules/runs/{run}/undo")
     assert undone.json() == {"undone": run, "photos": 3}
-    assert (await client.post(f"/v1/rules/runs/{run}/undo")).status_code == 422
+    assert (await client.post(f"/v1/rules/runs/{run}/undo")).status_code == 409
 
 
 async def test_feedback_and_clicks_are_noted_and_feedback_withdrawn(client):

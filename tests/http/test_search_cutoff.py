@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import httpx
 import pytest
 
-from photoorg.config import SearchConfig
 from photoorg.index.cutoffs import Cutoffs
-from photoorg.search.service import SearchService
-from serve.api.app import create_app
-from serve.auth import fixed_tenant
 from tests.fakes.http import NAMES, World
 from tests.fakes.search import jpeg, photo_id, unit
 from tests.unit.search.test_pages import FakeQueries
@@ -20,22 +15,10 @@ IMAGE = {"image": ("q.jpg", jpeg("noise", (64, 48)))}
 
 @pytest.fixture
 async def client():
-    world, queries = World(), FakeQueries({NAMES[3]: ("sea",)})
+    queries = FakeQueries({NAMES[3]: ("sea",)})
     for kind in ("image", "text"):
         queries.fitted |= Cutoffs(0.95, 0.5, 0.0, 0.25).to_thresholds(kind)
-    app = create_app(
-        SearchService(world.embedder, world.slots, world.photos, SearchConfig(), queries),
-        world.library,
-        world.library,
-        world.fetcher,
-        world.health,
-        tenant_of=fixed_tenant("default"),
-        serve=world.serve,
-        search=SearchConfig(),
-        metrics=world.metrics,
-    )
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+    async with World(queries=queries).client() as client:
         yield client
 
 

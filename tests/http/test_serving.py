@@ -53,6 +53,14 @@ def test_everything_is_one_deployment_unless_it_is_placed_apart():
     assert names(application(config)) == {"ingress", "embedder", "shard-0", "shard-1", "shard-2"}
 
 
+def test_the_ingress_asks_for_the_gpus_of_what_runs_inside_it():
+    shard, embedder = {"num_gpus": 0.5}, {**APART, "num_gpus": 0.25}
+    app = application(parse({"encoder": NAMED, "serve": {"shard": shard, "embedder": embedder}}))
+    assert app._bound_deployment.ray_actor_options["num_gpus"] == 0.5
+    plain = application(parse({"encoder": NAMED}))
+    assert plain._bound_deployment.ray_actor_options.get("num_gpus", 0) == 0
+
+
 def test_several_processes_that_count_have_a_board_for_their_metrics():
     for serve in ({"ingress_replicas": 2}, {"ingestor": APART}):
         assert "metrics" in names(application(parse({"encoder": NAMED, "serve": serve})))

@@ -47,7 +47,7 @@ def configured(tmp_path: Path, url: str, **index: object) -> PhotoOrgConfig:
 
 def filled(config: PhotoOrgConfig, catalog: Catalog, count: int) -> tuple[list[str], np.ndarray]:
     """A tenant with `count` photos whose vectors lie in two runs."""
-    store = ObjectStore(config.storage.root, config.storage)
+    store = ObjectStore(config.storage)
     names, x_nd = ids(count), vectors(count)
     half = count // 2
     with catalog.tenant(config.tenant) as tx:
@@ -84,7 +84,7 @@ def test_every_live_photo_is_in_the_version_that_serves(
         active = indexes.active(tx, SPACE.id)
         assert active is not None and active[0].version == built["version"]
         assert delta.since(tx, SPACE.id, active[1]) == []
-    store = ObjectStore(config.storage.root, config.storage)
+    store = ObjectStore(config.storage)
     files = [path.rsplit("/", 1)[1] for path in store.list(active[0].location)]
     assert len(files) == 3 * 3 + 1 and NAME in files, "the scratch folder is gone"
     manifest = IndexManifest.from_json(store.read(f"{active[0].location}/{NAME}"))
@@ -106,7 +106,7 @@ def test_the_snapshot_holds_logged_vectors_and_no_deleted_photo(tmp_path, catalo
     config = configured(tmp_path, catalog_url)
     names, _ = filled(config, catalog, 20)
     changed, late = vectors(2, seed=9), vectors(1, seed=10)
-    store = ObjectStore(config.storage.root, config.storage)
+    store = ObjectStore(config.storage)
     with catalog.tenant(config.tenant) as tx:
         delta.add(tx, SPACE.id, [names[0], names[1]], changed)
         photos.delete(tx, names[1])
@@ -127,7 +127,7 @@ class CountingStore(ObjectStore):
     """Counts how often each vector file is read."""
 
     def __init__(self, config: PhotoOrgConfig) -> None:
-        super().__init__(config.storage.root, config.storage)
+        super().__init__(config.storage)
         self.reads: Counter[str] = Counter()
 
     def read(self, path: str) -> bytes:

@@ -44,7 +44,7 @@ def test_bulk_ingests_around_a_re_embedding_end_up_in_the_new_space(
     for seed in range(300, 318):
         (folder / f"late-{seed}.jpg").write_bytes(jpeg(seed))
     assert ingest.run(config, [str(folder)]).new == 18
-    store = ObjectStore(config.storage.root, config.storage)
+    store = ObjectStore(config.storage)
     coverage = Coverage(store, catalog, config.tenant)
     versions = Versions(catalog, config.tenant, config.migration, coverage)
     with pytest.raises(ConflictError, match="lacks 18 of 38 photos"):

@@ -55,7 +55,7 @@ def test_every_file_becomes_a_photo_a_duplicate_or_a_reject(tmp_path, catalog_ur
     assert (summary.files, summary.photos, summary.duplicates, summary.rejects) == (29, 20, 3, 6)
     found = stored(config)
     assert len(found) == 20
-    store = ObjectStore(config.storage.root, config.storage)
+    store = ObjectStore(config.storage)
     for photo in found.values():
         assert (photo.width, photo.height, photo.status) == (160, 120, "ready")
         assert photo.hashes is not None and photo.quality is not None and photo.has_thumbnail
@@ -108,7 +108,7 @@ def test_a_killed_job_goes_on_where_it_was(tmp_path, catalog_url):
         "PHOTOORG_INGEST__PART_ROWS": "8",
     }
     command = [sys.executable, "-m", "photoorg.cli", "ingest", str(folder), "--json"]
-    store = ObjectStore(config.storage.root, config.storage)
+    store = ObjectStore(config.storage)
     killed = subprocess.Popen(
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -151,7 +151,7 @@ def test_what_cannot_run_is_refused_before_anything_is_written(tmp_path, catalog
     config = configured(tmp_path, catalog_url, workers=64, worker_cpus=1.0)
     with pytest.raises(ResourceError, match="wait for"):
         ingest.run(config, [str(folder)])
-    assert find_runs(ObjectStore(config.storage.root, config.storage), "default/runs") == []
+    assert find_runs(ObjectStore(config.storage), "default/runs") == []
     with pytest.raises(NotFoundError):
         ingest.run(configured(tmp_path, catalog_url), [str(tmp_path / "nowhere")])
 
@@ -183,5 +183,5 @@ def test_live_photos_are_one_photo_of_two_files_in_whatever_order_they_come(
     ):
         (pair,) = pairs.of_photo(tx, found["a.jpg"])
     assert pair.kind == "live_photo" and any("2.5 s" in line for line in pair.evidence)
-    store = ObjectStore(config.storage.root, config.storage)
+    store = ObjectStore(config.storage)
     assert store.read(blob_path(config.tenant, pair.second_id)) == video("ONE")

@@ -45,7 +45,7 @@ def test_hostile_and_broken_files_become_rejects_with_a_reason(
     assert summary.files == len(files)
     assert summary.photos + summary.duplicates + summary.rejects == len(files)
     assert summary.photos > 100 and summary.rejects > 50
-    store = ObjectStore(config.storage.root, config.storage)
+    store = ObjectStore(config.storage)
     (run,) = find_runs(store, f"{config.tenant}/runs/ingest")
     rejects = [row for n in run.parts() for row in run.read_part(n, name="rejects").to_pylist()]
     for row in rejects:
@@ -97,13 +97,13 @@ def test_a_bucket_is_read_and_a_bucket_is_written(tmp_path, catalog, catalog_url
     storage = s3.storage(f"{tmp_path.name}/library")
     config = configured(storage.root, catalog_url, ingest=COPIED)
     config = config.model_copy(update={"storage": storage, "source": s3.source()})
-    store = ObjectStore(f"{bucket}/incoming", config.storage)
+    store = ObjectStore(s3.storage(f"{tmp_path.name}/incoming"))
     for number in range(9):
         store.write(f"{number % 2}/{number}.jpg", jpeg(number))
     store.write("0/broken.jpg", b"no photo")
     summary = ingest.run(config, [f"{bucket}/incoming"])
     assert (summary.files, summary.photos, summary.rejects) == (10, 9, 1)
-    kept = ObjectStore(config.storage.root, config.storage)
+    kept = ObjectStore(config.storage)
     assert len(list(kept.list("default/blobs"))) == 9
     assert len(list(kept.list("default/thumbs"))) == 9
     again = ingest.run(config, [f"{bucket}/incoming"])

@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -12,16 +13,20 @@ pytestmark = pytest.mark.ray
 
 
 class SlowToStart:
-    """The first actor is ready at once, any other a second later."""
+    """The first actor is ready at once, the other a second later; until then the first works."""
 
     def __init__(self, folder: str) -> None:
+        self._second = Path(folder) / "second"
         try:
             os.mkdir(f"{folder}/first")
         except FileExistsError:
             time.sleep(1)
+            self._second.touch()
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        time.sleep(8)
+        end = time.monotonic() + 120
+        while not self._second.exists() and time.monotonic() < end:
+            time.sleep(0.05)
         return table.append_column("pid", pa.array([os.getpid()] * len(table)))
 
 

@@ -30,7 +30,7 @@ class Bucket:
     def __init__(self, s3: S3Server, prefix: str, url: str, originals: str) -> None:
         self.uri = f"s3://{s3.bucket}/{prefix}/incoming"
         self.source = s3.source()
-        self.incoming = ObjectStore(self.uri, s3.storage(f"{prefix}/incoming"))
+        self.incoming = ObjectStore(s3.storage(f"{prefix}/incoming"))
         config = parse(
             {"database": {"url": url}, "ingest": {"stages": ["exif"], "originals": originals}}
         )
@@ -38,7 +38,7 @@ class Bucket:
         self.config: PhotoOrgConfig = config.model_copy(
             update={"storage": storage, "source": self.source}
         )
-        self.library = ObjectStore(storage.root, storage)
+        self.library = ObjectStore(storage)
 
     def ingest(self):
         from pipelines import ingest

@@ -2,10 +2,10 @@
 
 import os
 import pickle
-import threading
 import time
 import urllib.error
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,13 +16,14 @@ from photoorg.errors import ConfigError, InputError, NotFoundError, StorageError
 from photoorg.store.objects import ObjectStore
 from photoorg.store.s3 import S3Bucket, S3Settings
 from tests.s3server import S3Server
+from tests.threads import at_once
 
 pytestmark = pytest.mark.s3
 MIB = 2**20
 
 
 def opened(config: StorageConfig) -> ObjectStore:
-    return ObjectStore(config.root, config)
+    return ObjectStore(config)
 
 
 @pytest.fixture
@@ -64,19 +65,13 @@ def test_the_server_refuses_a_second_conditional_write(store: ObjectStore) -> No
 def test_of_many_conditional_writes_at_once_one_wins(s3: S3Server, s3_prefix: str) -> None:
     config = s3.storage()
     bucket = S3Bucket(s3.bucket, S3Settings.of(config))
-    together = threading.Barrier(6)
     won: list[int] = []
 
     def write(number: int) -> None:
-        together.wait()
         if bucket.write(f"{s3_prefix}/race", str(number).encode(), if_absent=True):
             won.append(number)
 
-    threads = [threading.Thread(target=write, args=(n,)) for n in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(*(partial(write, n) for n in range(6)))
     assert len(won) >= 1
     assert bucket.read(f"{s3_prefix}/race") in {str(n).encode() for n in won}
 
@@ -111,11 +106,7 @@ def test_listings_longer_than_a_page_are_complete_and_sorted(store: ObjectStore)
         for name in names[start::16]:
             store.write(name, b"")
 
-    threads = [threading.Thread(target=put, args=(n,)) for n in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(*(partial(put, n) for n in range(16)))
     assert list(store.list("many/")) == sorted(names)
     assert list(store.list("many/3/")) == sorted(n for n in names if n.startswith("many/3/"))
     store.delete_prefix("many/3/")

@@ -38,7 +38,7 @@ def publish(catalog, store: ObjectStore, folder, version: str, seq: int) -> None
 @pytest.fixture
 def bucket(swift) -> ObjectStore:
     storage: StorageConfig = swift.start().storage("library", **PATIENCE)
-    return ObjectStore(storage.root, storage)
+    return ObjectStore(storage)
 
 
 @pytest.fixture
@@ -58,9 +58,7 @@ def slot(catalog, bucket, tmp_path):
 
 
 def serving(slot: LocalSlot) -> str:
-    shards = slot._places[(T, SPACE.id)].shards
-    assert shards is not None
-    return shards.version
+    return slot.serving()[(T, SPACE.id)]
 
 
 def test_a_slot_goes_on_with_what_it_holds_and_takes_the_new_version_later(

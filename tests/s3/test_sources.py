@@ -14,7 +14,7 @@ pytestmark = pytest.mark.s3
 @pytest.fixture
 def filled(s3: S3Server, s3_prefix: str) -> str:
     config = s3.storage(s3_prefix)
-    store = ObjectStore(config.root, config)
+    store = ObjectStore(config)
     for name in ("b.jpg", "a/1.jpg", "a/.hidden.jpg", ".trash/x.jpg", "a/2 ü.jpg", "empty"):
         store.write(name, name.encode() if name != "empty" else b"")
     return config.root
@@ -41,7 +41,7 @@ def test_one_object_and_a_name_prefix_are_sources_too(s3: S3Server, filled: str)
 
 def test_photoorgs_own_storage_in_the_bucket_is_stepped_over(s3: S3Server, filled: str) -> None:
     config = s3.storage().model_copy(update={"root": filled + "/data"})
-    store = ObjectStore(config.root, config)
+    store = ObjectStore(config)
     store.check()
     store.write("default/thumbs/aa/x.webp", b"")
     assert not [f for f in list_source(filled, s3.source()) if "/data/" in f.uri]
@@ -61,7 +61,7 @@ def test_objects_are_read_up_to_the_limit(s3: S3Server, filled: str) -> None:
 
 def test_originals_are_read_from_the_store_or_from_the_source(s3: S3Server, filled: str) -> None:
     config = s3.storage().model_copy(update={"root": filled})
-    store = ObjectStore(config.root, config)
+    store = ObjectStore(config)
     source = s3.source()
     assert read_original("b.jpg", store, source, max_bytes=9) == b"b.jpg"
     assert read_original(filled + "/b.jpg", store, source, max_bytes=9) == b"b.jpg"

@@ -53,6 +53,20 @@ def test_import_contracts_hold(repo_root):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_top_level_is_what_the_guide_says(repo_root):
+    ignored = {"demo-data", "photoorg-data", "build", "dist", "__pycache__"}
+    folders = {p.name for p in repo_root.iterdir() if p.is_dir() and not p.name.startswith(".")}
+    assert {name for name in folders - ignored if not name.endswith(".egg-info")} == {
+        "benchmarks",
+        "cluster",
+        "configs",
+        "photoorg",
+        "pipelines",
+        "serve",
+        "tests",
+    }
+
+
 def test_no_file_is_longer_than_400_lines(repo_root):
     tests = sorted((repo_root / "tests").rglob("*.py"))
     lengths = {

@@ -12,6 +12,7 @@ import pytest
 
 from photoorg.cli.parser import Parser, build_parser
 from photoorg.config import PREFIX, PhotoOrgConfig
+from pipelines.entry import Entry
 from tests.fakes.http import World, every_router
 from tests.unit.cli.test_parser import ALL
 
@@ -87,7 +88,7 @@ def test_every_command_that_is_shown_parses(line):
 
 @pytest.mark.parametrize("name", sorted(set(re.findall(r"python -m (pipelines\.\w+)", README))))
 def test_every_job_that_is_shown_can_be_run(name):
-    assert callable(importlib.import_module(name).main)
+    assert isinstance(importlib.import_module(name).main, Entry)
 
 
 def test_every_endpoint_of_the_table_exists():

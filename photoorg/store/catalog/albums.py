@@ -10,7 +10,7 @@ from typing import Literal
 
 from psycopg.rows import class_row
 
-from photoorg.errors import InputError, NotFoundError
+from photoorg.errors import ConflictError, InputError, NotFoundError
 from photoorg.store.catalog import audit
 from photoorg.store.catalog.connection import Transaction
 from photoorg.store.catalog.keys import clean, photo_key
@@ -176,10 +176,10 @@ def restore(tx: Transaction, album_id: int, actor: str) -> Album:
 
 
 def accept(tx: Transaction, album_id: int, actor: str, name: str | None = None) -> Album:
-    """Make a suggested album one of the user's own."""
+    """Make a suggested album one of the user's own; ConflictError if it is none that waits."""
     album = get(tx, album_id)
     if album.kind != "suggested":
-        raise InputError(f"Album {album_id} is no suggestion.", fix="It is accepted already.")
+        raise ConflictError(f"Album {album_id} is no suggestion.", fix="It is accepted already.")
     tx.conn.execute(
         "UPDATE albums SET kind = 'manual', name = %s WHERE tenant_id = %s AND album_id = %s",
         [_name(album.name if name is None else name), tx.tenant, album_id],

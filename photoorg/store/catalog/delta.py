@@ -5,7 +5,7 @@ Writers hold a lock per tenant until they commit, so an event is never seen afte
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -80,6 +80,13 @@ def since(tx: Transaction, space_id: str, seq: int, limit: int = 10_000) -> list
         )
         for number, op, photo, vector in rows
     ]
+
+
+def runs(tx: Transaction, space_id: str, seq: int) -> Iterator[list[DeltaEvent]]:
+    """All events of the space after number `seq`, in runs that are read as they are asked for."""
+    while events := since(tx, space_id, seq):
+        yield events
+        seq = events[-1].seq
 
 
 def switch(tx: Transaction) -> int:

@@ -10,8 +10,10 @@ from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
-from photoorg.errors import CatalogError, InputError, PhotoOrgError
+from photoorg.errors import CatalogError, ConflictError, InputError, PhotoOrgError
 
+LAST_COPY = "PO001"
+"""The state of the exception with which the database keeps the last live copy of a photo."""
 URL_SHAPE = "postgresql://user:password@host:5432/database"
 
 
@@ -40,9 +42,18 @@ def check_url(url: str) -> None:
         ) from None
 
 
+def last_copy(error: psycopg.Error) -> ConflictError:
+    """What the database says when the last live copy would go to the trash."""
+    said = error.diag.message_primary or "the last live copy would go"
+    return ConflictError(
+        f"{said[0].upper()}{said[1:]}.",
+        fix="Keep another photo of the group, or undo the merge that needs this one.",
+    )
+
+
 @contextmanager
 def explained(url: str) -> Iterator[None]:
-    """Turn what psycopg raises in the block into CatalogError, or InputError for bad text."""
+    """Turn what psycopg raises in the block into an error that explain() gives."""
     try:
         yield
     except (psycopg.Error, PoolTimeout, PoolClosed, TooManyRequests, UnicodeEncodeError) as error:
@@ -50,7 +61,10 @@ def explained(url: str) -> Iterator[None]:
 
 
 def explain(error: Exception, url: str) -> PhotoOrgError:
-    """The CatalogError for an error of psycopg or its pool; InputError for text it cannot hold."""
+    """The CatalogError for an error of psycopg or its pool.
+
+    InputError for text it cannot hold, ConflictError where the last live copy would go.
+    """
     where = place(url)
     if isinstance(error, psycopg.DataError) and "NUL" in str(error):
         return InputError("Text may not hold NUL characters.", fix="Take them out.")
@@ -63,6 +77,8 @@ def explain(error: Exception, url: str) -> PhotoOrgError:
         )
     if isinstance(error, PoolClosed):
         return CatalogError(f"The catalog of {where} was closed.", retryable=False)
+    if isinstance(error, psycopg.Error) and error.sqlstate == LAST_COPY:
+        return last_copy(error)
     found = _by_state(error, where)
     if found is not None:
         return found

@@ -7,7 +7,7 @@ from typing import Any
 
 from psycopg import errors
 
-from photoorg.errors import InputError, NotFoundError
+from photoorg.errors import ConflictError, NotFoundError
 from photoorg.models import IndexStatus, IndexVersion
 from photoorg.space import EmbeddingSpace, Kind
 from photoorg.store.catalog import delta
@@ -47,7 +47,7 @@ def create(tx: Transaction, version: IndexVersion, delta_seq: int) -> None:
                 ],
             )
     except errors.UniqueViolation:
-        raise InputError(
+        raise ConflictError(
             f"There already is an index version {version.version!r} of {version.space_id}.",
             fix="Choose another version name.",
         ) from None
@@ -89,7 +89,8 @@ def serving(tx: Transaction, space_id: str) -> tuple[IndexVersion, int, int] | N
 
 def wanted(tx: Transaction) -> list[tuple[IndexVersion, int]]:
     """Versions that slots are to hold beside the active ones, with their delta_seq."""
-    rows = tx.conn.execute((SELECT + " AND wanted").encode(), [tx.tenant])
+    sql = SELECT + " AND wanted AND status <> 'deleted'"
+    rows = tx.conn.execute(sql.encode(), [tx.tenant])
     return [(IndexVersion(*row[:-1]), row[-1]) for row in rows]
 
 
@@ -128,7 +129,10 @@ def oldest_seq(tx: Transaction, space_id: str | None = None) -> int | None:
 
 
 def complete(tx: Transaction, version: IndexVersion, delta_seq: int) -> None:
-    """A version that was building is whole: it becomes a shadow with these figures."""
+    """A version that was building is whole: it becomes a shadow with these figures.
+
+    ConflictError if it was retired meanwhile.
+    """
     _lock(tx, version.space_id)
     done = tx.conn.execute(
         "UPDATE index_versions SET status = 'shadow', vectors = %s, shards = %s,"
@@ -145,7 +149,18 @@ def complete(tx: Transaction, version: IndexVersion, delta_seq: int) -> None:
         ],
     )
     if not done.rowcount:
+        require_kept(tx, version.space_id, version.version)
         raise _missing(version.space_id, version.version)
+
+
+def require_kept(tx: Transaction, space_id: str, version: str) -> None:
+    """ConflictError if the version was deleted, which whoever still builds it has to know."""
+    found = get(tx, space_id, version)
+    if found is not None and found[0].status == "deleted":
+        raise ConflictError(
+            f"Index version {version!r} of {space_id} was retired meanwhile.",
+            fix="Start the job again for a new one; photos that are embedded already stay so.",
+        )
 
 
 def unused(tx: Transaction, status: IndexStatus, older_than_s: float) -> list[IndexVersion]:
@@ -171,7 +186,7 @@ def activate(tx: Transaction, space_id: str, version: str) -> None:
     """Make a version the active one and deprecate the one before, in this transaction.
 
     The log gets a `switch` event: queries that know of it are answered from the new version.
-    NotFoundError if there is no such version, InputError if it is still building or was deleted.
+    NotFoundError if there is no such version, ConflictError if it is still building or was deleted.
     """
     delta.lock(tx)
     _lock(tx, space_id)
@@ -180,7 +195,7 @@ def activate(tx: Transaction, space_id: str, version: str) -> None:
         raise _missing(space_id, version)
     status = found[0].status
     if status in ("building", "deleted"):
-        raise InputError(
+        raise ConflictError(
             f"Index version {version!r} of {space_id} is {status} and cannot serve.",
             fix="Activate one that is shadow or deprecated (`photoorg index list`).",
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 from psycopg.rows import class_row
 
-from photoorg.errors import InputError, NotFoundError
+from photoorg.errors import ConflictError, InputError, NotFoundError
 from photoorg.store.catalog import audit
 from photoorg.store.catalog.connection import Transaction
 from photoorg.store.catalog.keys import clean
@@ -193,12 +193,12 @@ def unmerge(tx: Transaction, merged_id: int, actor: str) -> Merge:
     """Take a person out of the one it was merged into, with the faces and name it brought.
 
     Faces that came since stay with the other. The two are noted as strangers, so that they are not
-    suggested again. InputError if the person is not merged.
+    suggested again. ConflictError if the person is not merged.
     """
     lock(tx)
     person = get(tx, merged_id)
     if person.merged_into is None:
-        raise InputError(
+        raise ConflictError(
             f"Person {merged_id} is not merged into another.",
             fix="Name the person that was merged; `photoorg people show` tells the history.",
         )
@@ -249,16 +249,20 @@ def strangers(tx: Transaction, one: int, two: int, actor: str) -> None:
 
 
 def refuse(tx: Transaction, one: int, two: int, actor: str) -> None:
-    """Turn down the suggestion that two persons are one, for ever."""
+    """Turn down the suggestion that two persons are one, for ever; InputError for one person."""
+    if one == two:
+        raise InputError(
+            f"Person {one} is one person.", fix="Name the two persons of a suggestion."
+        )
     strangers(tx, one, two, actor)
     _noted(tx, actor, "refuse", min(one, two), {"other": max(one, two)})
 
 
 def living(tx: Transaction, person_id: int) -> Person:
-    """The person; NotFoundError if there is none, InputError if it is part of another now."""
+    """The person; NotFoundError if there is none, ConflictError if it is part of another now."""
     person = get(tx, person_id)
     if person.merged_into is not None:
-        raise InputError(
+        raise ConflictError(
             f"Person {person_id} is part of person {person.merged_into} now.",
             fix=f"Use {person.merged_into}, or un-merge first.",
         )

@@ -43,8 +43,10 @@ def copy_part(
     stored: bool = False,
     missing: Collection[str] = (),
     face_space: str = "",
-) -> None:
+) -> bool:
     """Load one committed part of a run: schema.PHOTOS and schema.REJECTS; once, however often.
+
+    False if it was loaded before.
 
     Two loads of the same part wait for each other and the second does nothing. `keys` are the
     part's schema.KEYS, from which rejected files get the etag that lets a later run skip them;
@@ -57,7 +59,7 @@ def copy_part(
     )
     counts = [tx.tenant, run_id, part, len(photos), len(rejects)]
     if not tx.conn.execute(INSERT_PART, counts).rowcount:
-        return
+        return False
     etags: dict[str, str] = {}
     if keys is not None:
         etags = dict(zip(keys["uri"].to_pylist(), keys["etag"].to_pylist(), strict=True))
@@ -76,6 +78,7 @@ def copy_part(
         stored=stored,
         missing=missing,
     )
+    return True
 
 
 def get(tx: Transaction, photo_id: str) -> Photo | None:

@@ -10,9 +10,10 @@ from typing import Any, Literal
 from psycopg import errors
 from psycopg.types.json import Jsonb
 
-from photoorg.errors import InputError, NotFoundError
+from photoorg.errors import ConflictError, InputError, NotFoundError
 from photoorg.store.catalog import audit, delta, duplicates, trash
 from photoorg.store.catalog.connection import Transaction
+from photoorg.store.catalog.failures import LAST_COPY, last_copy
 from photoorg.store.catalog.keys import photo_key
 
 Action = Literal["merge", "ignore", "stack"]
@@ -24,7 +25,6 @@ FILLED = (
     ("latitude", "longitude", "altitude_m"),
 )
 """Columns of the keeper that are filled together, where the first is empty, from another copy."""
-LAST_COPY = "PO001"
 """What the triggers of 0003_duplicates.sql raise."""
 TYPES = {
     "favourite": "boolean",
@@ -92,9 +92,15 @@ def resolve(
     merge: the keeper (the suggested one, or `keeper_id`) takes over albums, tags, favourite and
     empty title, caption, time and place of the others, which go to the trash. ignore: all stay,
     and are suggested again only with a new member; with `distinct` no two of them ever are. stack:
-    all stay, under the keeper. NotFoundError for an unknown group; InputError if it is resolved
-    already, the keeper is none of its live members, or a live copy would be lost.
+    all stay, under the keeper. NotFoundError for an unknown group; InputError if the keeper is none
+    of its live members or named for what keeps all; ConflictError if it is resolved already, has
+    one live member left, or a live copy would be lost.
     """
+    if action == "ignore" and keeper_id is not None:
+        raise InputError(
+            "Ignoring a group keeps all of its photos: there is no one to keep.",
+            fix="Merge or stack it, or name no photo to keep.",
+        )
     delta.lock(tx)
     duplicates.lock(tx)
     group = duplicates.get(tx, group_id)
@@ -104,7 +110,7 @@ def resolve(
             fix="`photoorg dedup list` shows those there are.",
         )
     if group.status != "open":
-        raise InputError(
+        raise ConflictError(
             f"Group {group_id} is {group.status} already.",
             fix="Undo that first, with the token it gave.",
         )
@@ -139,7 +145,7 @@ def resolve(
 def undo(tx: Transaction, undo_token: str, *, actor: str = "user") -> Undone:
     """Take a resolution back: photos out of the trash, the keeper's metadata as before, decisions
     gone, the group open. What people changed since stays. NotFoundError for an unknown token,
-    InputError for one that was used.
+    ConflictError for one that was used.
     """
     delta.lock(tx)
     duplicates.lock(tx)
@@ -155,7 +161,7 @@ def undo(tx: Transaction, undo_token: str, *, actor: str = "user") -> Undone:
         )
     group_id, action, keeper, before, undone_at = row
     if undone_at is not None:
-        raise InputError("This was undone already.", fix="Resolve the group again.")
+        raise ConflictError("This was undone already.", fix="Resolve the group again.")
     restored: list[str] = []
     if action == "merge":
         removed = tx.conn.execute(
@@ -190,7 +196,7 @@ def _check(group_id: int, keeper: str, live: Sequence[str]) -> None:
             fix="Keep one of its members that is not in the trash.",
         )
     if len(live) < 2:
-        raise InputError(
+        raise ConflictError(
             f"Group {group_id} has only one live member left.", fix="Run `photoorg dedup scan`."
         )
 
@@ -220,15 +226,6 @@ def _merge(tx: Transaction, keeper: str, others: Sequence[str], token: str) -> N
     tx.conn.execute(
         "UPDATE duplicate_resolutions SET before = %s WHERE tenant_id = %s AND undo_token = %s",
         [Jsonb(before), tx.tenant, token],
-    )
-
-
-def last_copy(error: errors.Error) -> InputError:
-    """What the database says when the last live copy would go."""
-    said = error.diag.message_primary or "the last live copy would go"
-    return InputError(
-        f"{said[0].upper()}{said[1:]}.",
-        fix="Keep another photo of the group, or undo the merge that needs this one.",
     )
 
 

@@ -11,6 +11,7 @@ from photoorg.errors import ConflictError, NotFoundError
 from photoorg.store.catalog import audit
 from photoorg.store.catalog.connection import Transaction
 
+LOCK_CLASS = 0x74687273  # "thrs"
 ACTION = "threshold.set"
 LAST = """
 SELECT detail->>'change' FROM audit_log
@@ -78,6 +79,11 @@ def fitted_to(tx: Transaction, space_id: str) -> dict[str, int | None]:
     return {str(name): None if count is None else int(count) for name, count in rows}
 
 
+def lock(tx: Transaction) -> None:
+    """Be the only one who changes the tenant's thresholds until this transaction ends."""
+    tx.conn.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [LOCK_CLASS, tx.tenant])
+
+
 def change(
     tx: Transaction,
     space_id: str,
@@ -88,8 +94,10 @@ def change(
 ) -> Change:
     """Put values in force (None: back to the configured one); the audit log keeps those before.
 
-    `photos` is the size of the library that they were fitted to.
+    `photos` is the size of the library that they were fitted to. Changes wait for each other: what
+    one notes as "before" is what the other left.
     """
+    lock(tx)
     before = get_all(tx, space_id)
     changed = {n: (before.get(n), v) for n, v in values.items() if before.get(n) != v}
     token = uuid.uuid4().hex if changed else None
@@ -110,6 +118,7 @@ def undo(tx: Transaction, token: str, actor: str) -> Change:
 
     NotFoundError for an unknown token, ConflictError where a value was changed again since.
     """
+    lock(tx)
     rows = tx.conn.execute(CHANGED, [tx.tenant, ACTION, token]).fetchall()
     if not rows:
         raise NotFoundError(
@@ -127,5 +136,6 @@ def undo(tx: Transaction, token: str, actor: str) -> Change:
 
 def undo_last(tx: Transaction, space_id: str, actor: str) -> Change:
     """Take the space's last change back; to undo twice is to have it again."""
+    lock(tx)
     row = tx.conn.execute(LAST, [tx.tenant, space_id, ACTION]).fetchone()
     return Change(space_id, {}, None) if row is None else undo(tx, str(row[0]), actor)

@@ -29,6 +29,7 @@ def test_tight_crops_of_real_people_are_grouped(shared_data, tmp_path, monkeypat
         for file in sorted(person.iterdir())[:4]:
             (folder / file.name).write_bytes(file.read_bytes())
     (tmp_path / person.name / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no photo")
+    (tmp_path / "Nobody Yet").mkdir()
     monkeypatch.setenv("PHOTOORG_MODELS_DIR", str(shared_data / "models"))
     assert (
         main(["evaluate", "faces", str(tmp_path), "--space", "faces-mobilefacenet", "--json"]) == 0

@@ -151,7 +151,7 @@ def test_labelled_lists_are_read_with_all_their_gaps(tmp_path):
         {"file": "c.jpg", "time": 1_714_564_800, "lat": 0, "lon": 0},
         {"file": "d.jpg", "time": None, "event": 3},
     ]
-    file.write_text(json.dumps(rows))
+    file.write_text(json.dumps(rows), encoding="utf-8-sig")
     shots, truth = read_labelled(file)
     assert truth == ["x", None, None, "3"]
     assert [s.taken for s in shots] == [NOON, NOON, NOON, None]

@@ -1,8 +1,8 @@
 import os
 import pickle
 import signal
-import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from photoorg.config import ImagingConfig
 from photoorg.errors import DecodeError, PhotoOrgError, TooLargeError
 from photoorg.imaging.child import Child, ChildCrashedError, ChildStartError, ChildTimeoutError
 from photoorg.imaging.guard import GuardedDecoder
+from tests.threads import at_once
 
 PROGRAM = """
 import os, struct, sys, time
@@ -176,11 +177,7 @@ def test_many_threads_share_two_children(guarded, scene, saved):
     def work(n: int) -> None:
         results[n] = int(guarded.decode(files[n], short_side=90).rgb.sum())
 
-    threads = [threading.Thread(target=work, args=(n,)) for n in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(*(partial(work, n) for n in range(6)))
     assert results == {n: int(guarded.decode(files[n], short_side=90).rgb.sum()) for n in range(6)}
 
 

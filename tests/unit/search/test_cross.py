@@ -93,7 +93,7 @@ def _picture(colour, size=(200, 150)):
 
 
 async def test_a_second_space_compares_the_query_with_thumbnails(tmp_path):
-    store = ObjectStore(str(tmp_path), StorageConfig())
+    store = ObjectStore(StorageConfig(root=str(tmp_path)))
     colours = {"red": (250, 30, 30), "green": (30, 250, 30), "blue": (30, 30, 250)}
     for name, colour in colours.items():
         store.write(thumb_path(T, photo_id(name)), thumbnail(_picture(colour)))

@@ -21,7 +21,7 @@ __all__ = ["SEARCH", "make"]
 
 @pytest.fixture
 def store(tmp_path) -> ObjectStore:
-    return ObjectStore(str(tmp_path / "store"), StorageConfig())
+    return ObjectStore(StorageConfig(root=str(tmp_path / "store")))
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def head(catalog) -> int:
 
 
 def test_a_bucket_that_is_down_during_a_load_leaves_the_old_version_serving(library, store, make):
-    bucket = Down(store.root, StorageConfig())
+    bucket = Down(StorageConfig(root=store.root))
     slot = make(store_=bucket)
     assert found([slot], "q") == exact("q", NAMES)
     activated(library, store, "v2")
@@ -69,12 +69,11 @@ def test_a_bucket_that_is_down_during_a_load_leaves_the_old_version_serving(libr
     assert found([slot], "q", seq=head(library)) == exact("q", NAMES)
     bucket.down = False
     slot.refresh()
-    place = slot._places[(T, SPACE.id)]
-    assert place.shards is not None and place.shards.version == "v2"
+    assert slot.serving() == {(T, SPACE.id): "v2"}
 
 
 def test_a_bucket_that_is_down_at_the_first_query_is_a_sentence(library, store, make):
-    bucket = Down(store.root, StorageConfig())
+    bucket = Down(StorageConfig(root=store.root))
     bucket.down = True
     slot = make(store_=bucket)
     with pytest.raises(StorageError, match="does not answer"):

@@ -13,12 +13,14 @@ import pytest
 from photoorg.config import IndexConfig, SearchConfig, SourceConfig, StorageConfig
 from photoorg.errors import IndexCorruptError
 from photoorg.index.build import build_local
+from photoorg.index.devices import Devices
 from photoorg.models import IndexVersion
 from photoorg.search.reader import CatalogReader, Joined
 from photoorg.search.slots import LocalSlot
 from photoorg.store.catalog import Catalog, delta, indexes, photos, spaces
 from photoorg.store.objects import ObjectStore
 from tests.catalog import rows
+from tests.fakes.gpus import FakeGpus
 from tests.fakes.search import MUTE, SPACE, photo_id, unit
 
 pytestmark = pytest.mark.postgres
@@ -43,14 +45,14 @@ class Away(ObjectStore):
 
 @pytest.fixture
 def store(tmp_path) -> ObjectStore:
-    return ObjectStore(str(tmp_path / "store"), StorageConfig())
+    return ObjectStore(StorageConfig(root=str(tmp_path / "store")))
 
 
 @pytest.fixture
 def make(catalog, store, tmp_path):
     made: list[LocalSlot] = []
 
-    def slot(number=0, count=1, *, store_=None, budget=10**9) -> LocalSlot:
+    def slot(number=0, count=1, *, store_=None, budget=10**9, devices=None) -> LocalSlot:
         made.append(
             LocalSlot(
                 number,
@@ -61,6 +63,7 @@ def make(catalog, store, tmp_path):
                 index=IndexConfig(),
                 search=SEARCH,
                 budget_bytes=budget,
+                devices=devices,
             )
         )
         return made[-1]
@@ -85,15 +88,19 @@ def delete(catalog: Catalog, name: str) -> int:
         return delta.head(tx)
 
 
-def build(catalog: Catalog, store: ObjectStore, names, version: str, seq: int, shards=4) -> None:
-    location = f"{T}/indexes/{SPACE.id}/{version}"
+def build(
+    catalog: Catalog, store: ObjectStore, names, version: str, seq: int, shards=4, tenant=T
+) -> None:
+    location = f"{tenant}/indexes/{SPACE.id}/{version}"
     folder = Path(store.root) / location
     batch = ([photo_id(n) for n in names], np.array([unit(n) for n in names]))
     config = IndexConfig(shards=shards, recall_sample=10)
     manifest = build_local([batch], folder, SPACE, config, version=version, delta_seq=seq)
     now = datetime.now(UTC)
-    record = IndexVersion(T, SPACE.id, version, "shadow", location, manifest.vectors, shards, now)
-    with catalog.tenant(T) as tx:
+    record = IndexVersion(
+        tenant, SPACE.id, version, "shadow", location, manifest.vectors, shards, now
+    )
+    with catalog.tenant(tenant) as tx:
         spaces.register(tx, SPACE)
         indexes.create(tx, record, seq)
         indexes.activate(tx, SPACE.id, version)
@@ -189,7 +196,7 @@ def test_queries_go_on_while_a_version_is_swapped(catalog, store, make):
 
 def test_files_that_are_elsewhere_are_cached_once_and_mended(catalog, store, make, tmp_path):
     build(catalog, store, NAMES, "v1", add(catalog, *NAMES), shards=2)
-    away = Away(store.root, StorageConfig())
+    away = Away(StorageConfig(root=store.root))
     assert found([make(store_=away)], "q") == exact("q", NAMES)
     first = away.downloads
     assert found([make(store_=away)], "q") == exact("q", NAMES)
@@ -202,7 +209,7 @@ def test_files_that_are_elsewhere_are_cached_once_and_mended(catalog, store, mak
 
 def test_a_cached_version_is_removed_when_another_takes_over(catalog, store, make, tmp_path):
     build(catalog, store, NAMES, "v1", add(catalog, *NAMES))
-    slot = make(store_=Away(store.root, StorageConfig()))
+    slot = make(store_=Away(StorageConfig(root=store.root)))
     found([slot], "q")
     build(catalog, store, NAMES, "v2", 60)
     slot.refresh()
@@ -234,7 +241,44 @@ def test_the_least_recently_used_tenant_is_let_go_when_memory_is_short(catalog, 
     seq = 10**6
     for tenant in ("one", "two", "three", "one"):
         assert found([slot], "q", seq=seq, tenant=tenant) == exact("q", NAMES[:20])
-    assert len(slot._places) == 1
+    assert len(slot.serving()) == 1
+
+
+def test_shards_are_searched_on_gpus_and_leave_them_with_their_version_and_tenant(
+    catalog, store, make
+):
+    gpus = FakeGpus(2)
+    devices = Devices(gpus, 10**9)
+    for tenant in ("two", "one"):
+        seq = add(catalog, *NAMES, tenant=tenant)
+        build(catalog, store, NAMES, "v1", seq, tenant=tenant)
+    slot = make(budget=1, devices=devices)
+    assert found([slot], "q", tenant="one") == exact("q", NAMES)
+    devices.settle()
+    assert gpus.searches == [] and [c.device for c in gpus.alive] == [0, 0, 1, 1]
+    assert found([slot], "q", tenant="one") == exact("q", NAMES)
+    assert {device for device, _ in gpus.searches} == {0, 1}
+    build(catalog, store, NAMES[:30], "v2", seq, shards=2, tenant="one")
+    slot.refresh()
+    devices.settle()
+    assert sum(copy.ntotal for copy in gpus.alive) == 30
+    seq = add(catalog, "new", tenant="one")
+    assert found([slot], "q", seq=seq, tenant="one") == exact("q", [*NAMES[:30], "new"])
+    assert found([slot], "q", tenant="two") == exact("q", NAMES)
+    assert [tenant for tenant, _ in slot._holdings.serving()] == ["two"]
+    devices.settle()
+    assert sum(copy.ntotal for copy in gpus.alive) == 60
+
+
+async def test_a_slot_says_what_is_on_which_gpu(catalog, store, make):
+    build(catalog, store, NAMES, "v1", add(catalog, *NAMES), shards=1)
+    devices = Devices(FakeGpus(), 10**9)
+    slot = make(devices=devices)
+    found([slot], "q")
+    assert "1 shards on the CPU" in await slot.ready()
+    devices.settle()
+    assert "GPU 0: 1 shards" in await slot.ready()
+    assert "GPU" not in await make().ready()
 
 
 def test_tenants_and_spaces_never_mix(catalog, make):

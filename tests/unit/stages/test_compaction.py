@@ -19,7 +19,8 @@ from photoorg.index.build import build_local
 from photoorg.index.manifest import NAME, IndexManifest
 from photoorg.models import IndexVersion
 from photoorg.search.local import local_slot
-from photoorg.stages.compaction import Compaction, compact_here, up_to_date, waiting
+from photoorg.stages.compaction import Compaction, up_to_date, waiting
+from photoorg.stages.compaction import compact as compact_now
 from photoorg.stages.versions import Versions
 from photoorg.store.catalog import Catalog, delta, indexes, photos, spaces
 from photoorg.store.objects import ObjectStore
@@ -45,7 +46,7 @@ def config(tmp_path, catalog_url) -> PhotoOrgConfig:
 
 @pytest.fixture
 def store(config) -> ObjectStore:
-    return ObjectStore(config.storage.root, config.storage)
+    return ObjectStore(config.storage)
 
 
 @pytest.fixture
@@ -169,7 +170,7 @@ def test_whoever_is_killed_at_any_write_leaves_the_old_version_whole(config, lib
     before = answers(config, library, store)
     died = 0
     while True:
-        dying = Dying(store.root, StorageConfig())
+        dying = Dying(StorageConfig(root=store.root))
         dying.left = died
         try:
             compact(config, library, dying)
@@ -194,7 +195,7 @@ def test_a_full_store_is_a_sentence_and_leaves_the_old_version(config, library, 
 
     before = answers(config, library, store)
     found_ = waiting(config, library, SPACE)
-    full = Full(store.root, StorageConfig())
+    full = Full(StorageConfig(root=store.root))
     work = Compaction(config, full, SPACE, found_.version)
     work.publisher.begin(library)
     work.freeze(library)
@@ -238,11 +239,11 @@ def files_up_to(size: int) -> Iterator[None]:
 def test_writes_that_the_system_cuts_short_leave_the_old_version(config, library, store, size):
     before = answers(config, library, store)
     with files_up_to(size), pytest.raises(StorageError, match=r"File too large|could not"):
-        compact_here(config, store, library)
+        compact_now(config, store, library, actor="ann")
     assert active(library) == "v1" and answers(config, library, store) == before
     assert {path.split("/")[3] for path in store.list(f"{T}/indexes")} == {"v1"}
-    _, manifest = compact_here(config, store, library)
-    assert active(library) == manifest.version and answers(config, library, store) == before
+    done = compact_now(config, store, library, actor="ann")
+    assert active(library) == done.version and answers(config, library, store) == before
 
 
 def test_an_index_is_up_to_date_until_a_photo_comes_or_goes(config, catalog, store):

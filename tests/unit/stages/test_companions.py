@@ -19,7 +19,7 @@ def ingest(folder: Path, root: Path, **more: object) -> tuple[Part, ObjectStore]
     config: PhotoOrgConfig = parse(
         {"storage": {"root": str(root)}, "ingest": {"stages": ["exif"], "micro_batch": 2, **more}}
     )
-    store = ObjectStore(config.storage.root, config.storage)
+    store = ObjectStore(config.storage)
     uris = [f"file://{path}" for path in sorted(folder.iterdir())]
     when = datetime(2024, 1, 1, tzinfo=UTC)
     n = len(uris)

@@ -143,7 +143,7 @@ def test_one_stage_alone_leaves_the_columns_of_the_others_null(tmp_path):
     path.write_bytes(jpeg(1))
     columns = [[f"file://{path}"], [1], ["e"], [None], [0]]
     models = Models(reader=Reader())
-    store = ObjectStore(config.storage.root, config.storage)
+    store = ObjectStore(config.storage)
     part = FusedIngest(config, store, models)(pa.table(columns, schema=schema.KEYS))
     (row,) = part.photos.to_pylist()
     assert row["ocr_text"].startswith("grey ") and row["status"] == "ready"
@@ -155,7 +155,7 @@ def test_one_stage_alone_leaves_the_columns_of_the_others_null(tmp_path):
 def test_an_upload_goes_through_them_too(tmp_path):
     config = configured(tmp_path, "embed", "ocr", "nsfw", "tags")
     models = Models(encoder=Brightness(), reader=Reader(), nsfw=Scorer(), tagger=tagger())
-    store = ObjectStore(config.storage.root, config.storage)
+    store = ObjectStore(config.storage)
     done = OnlineIngest(config, store, models).process(jpeg(3), uri="blob/3", filename="x.jpg")
     (row,) = done.photos.to_pylist()
     assert row["ocr_text"] and 0 < row["nsfw"] < 1 and len(row["tags"]) == 1
@@ -202,7 +202,7 @@ def test_real_models_read_a_sign_on_a_file(tmp_path):
     models = open_models(config)
     uris = [f"file://{tmp_path}/{name}.png" for name in ("sign", "plain")]
     columns = [uris, [1, 1], ["e", "e"], [None, None], [0, 0]]
-    store = ObjectStore(config.storage.root, config.storage)
+    store = ObjectStore(config.storage)
     part = FusedIngest(config, store, models)(pa.table(columns, schema=schema.KEYS))
     sign, plain = part.photos.to_pylist()
     assert sign["ocr_text"].replace(" ", "").lower() == "museumclosed" and plain["ocr_text"] == ""

@@ -21,7 +21,7 @@ class CountingStore(ObjectStore):
     """Counts how often each object is read and written."""
 
     def __init__(self, root: str) -> None:
-        super().__init__(root, StorageConfig())
+        super().__init__(StorageConfig(root=root))
         self.reads: Counter[str] = Counter()
         self.sizes: dict[str, int] = {}
 

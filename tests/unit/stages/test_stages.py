@@ -109,7 +109,7 @@ def test_one_photo_that_the_model_refuses_does_not_cost_its_batch():
 
 
 def test_measures_fill_their_columns_and_pass_rejects_by(tmp_path):
-    store = ObjectStore(str(tmp_path), StorageConfig())
+    store = ObjectStore(StorageConfig(root=str(tmp_path)))
     table = decoded(b"10", b"bad")
     for stage in (
         ReadExif(),
@@ -126,7 +126,7 @@ def test_measures_fill_their_columns_and_pass_rejects_by(tmp_path):
 
 
 def test_originals_are_kept_under_their_content(tmp_path):
-    store = ObjectStore(str(tmp_path), StorageConfig())
+    store = ObjectStore(StorageConfig(root=str(tmp_path)))
     table = Decode(FixedDecoder(), short_side=64, keep_data=True)(with_data(b"10", b"10", b"bad"))
     table = KeepOriginal(store, "t", threads=2)(table)
     photo_id = table["photo_id"].to_pylist()[0]
@@ -146,7 +146,7 @@ def test_micro_batches_change_nothing_in_the_result(tmp_path, micro_batch):
         path.write_bytes(jpeg(number) if number != 4 else b"broken")
         uris.append(f"file://{path}")
     config = configured(tmp_path, micro_batch=micro_batch)
-    store = ObjectStore(config.storage.root, config.storage)
+    store = ObjectStore(config.storage)
     part = FusedIngest(config, store, Models(encoder=MeanColour()))(keys(*uris))
     assert part.photos["uri"].to_pylist() == [u for u in uris if not u.endswith("4.jpg")]
     assert part.rejects["key"].to_pylist() == [uris[4]]
@@ -156,7 +156,7 @@ def test_micro_batches_change_nothing_in_the_result(tmp_path, micro_batch):
 
 def test_an_upload_goes_through_the_same_stages(tmp_path):
     config = configured(tmp_path)
-    store = ObjectStore(config.storage.root, config.storage)
+    store = ObjectStore(config.storage)
     online = OnlineIngest(config, store, Models(encoder=MeanColour()))
     good = online.process(jpeg(3), uri="blob/3", filename="IMG_20230405_101112.jpg")
     assert good.rejection is None and good.vector is not None and good.vector.shape == (4,)
@@ -189,7 +189,7 @@ def test_the_guarded_decoder_is_what_the_line_uses_and_missing_files_are_said(tm
 
 def test_uploads_are_read_for_faces_only_while_somebody_agrees(tmp_path):
     config = parse({"faces": {"enabled": True}, "ingest": {"stages": ["hash"]}})
-    store = ObjectStore(str(tmp_path), StorageConfig())
+    store = ObjectStore(StorageConfig(root=str(tmp_path)))
     looked: list[int] = []
 
     class Faces:

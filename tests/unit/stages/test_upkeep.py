@@ -25,7 +25,7 @@ def config(tmp_path) -> PhotoOrgConfig:
 
 @pytest.fixture
 def store(config) -> ObjectStore:
-    return ObjectStore(config.storage.root, config.storage)
+    return ObjectStore(config.storage)
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ SEARCH = SearchConfig()
 
 @pytest.fixture
 def store(tmp_path) -> ObjectStore:
-    return ObjectStore(str(tmp_path / "store"), StorageConfig())
+    return ObjectStore(StorageConfig(root=str(tmp_path / "store")))
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def test_a_rollback_brings_back_what_served_with_the_changes_since(library, stor
 
 
 def test_without_a_switch_before_there_is_nothing_to_roll_back_to(library, versions):
-    with pytest.raises(NotFoundError, match="roll back"):
+    with pytest.raises(ConflictError, match="roll back"):
         versions.rollback(actor="ann")
 
 
@@ -294,7 +294,7 @@ def test_what_was_removed_since_cannot_be_rolled_back_to(library, store, version
     versions.activate("v2", actor="ann")
     with library.tenant(T) as tx:
         indexes.set_status(tx, SPACE.id, "v1", "deleted")
-    with pytest.raises(NotFoundError, match=r"removed since.*photoorg reembed --space"):
+    with pytest.raises(ConflictError, match=r"removed since.*photoorg reembed --space"):
         versions.rollback(actor="ann")
     assert serving(library) == "v2"
 
@@ -304,9 +304,11 @@ def test_versions_of_other_tenants_are_unknown(library, store, versions):
     theirs = Versions(library, "other", CONFIG)
     for attempt in (
         lambda: theirs.activate("v2", actor="bob", force=True),
-        lambda: theirs.rollback(actor="bob"),
         lambda: theirs.canary("v2", 0.5, actor="bob"),
+        lambda: theirs.retire("v2", actor="bob"),
     ):
         with pytest.raises(NotFoundError):
             attempt()
+    with pytest.raises(ConflictError, match="nothing to roll back to"):
+        theirs.rollback(actor="bob")
     assert serving(library) == "v1"

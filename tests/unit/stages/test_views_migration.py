@@ -12,7 +12,7 @@ from photoorg.models import IndexVersion
 from photoorg.search.comparing import Comparer
 from photoorg.search.local import open_search
 from photoorg.search.ports import SearchAnswer
-from photoorg.stages.compaction import compact_here, up_to_date
+from photoorg.stages.compaction import compact, up_to_date
 from photoorg.stages.coverage import Coverage
 from photoorg.stages.versions import Versions
 from photoorg.store.catalog import indexes, photos, spaces
@@ -34,7 +34,7 @@ def parts(tmp_path) -> str:
 
 @pytest.fixture
 def world(tmp_path, catalog, catalog_url, parts):
-    gates = {"min_queries": 5, "max_latency_ratio": 50.0}
+    gates = {"min_queries": 5, "max_latency_ratio": 1_000.0}
     config = configured(
         tmp_path,
         catalog_url,
@@ -118,8 +118,8 @@ def test_a_library_with_views_is_compacted_and_known_to_be_up_to_date(world, par
     assert up_to_date(world.config, world.store, world.catalog) is not None
     world.add(5)
     assert up_to_date(world.config, world.store, world.catalog) is None
-    found, manifest = compact_here(world.config, world.store, world.catalog)
-    assert (found.came, manifest.vectors) == (1, 5 * VIEWS)
+    done = compact(world.config, world.store, world.catalog, actor="ann")
+    assert (done.came, done.vectors) == (1, 5 * VIEWS)
     version = up_to_date(world.config, world.store, world.catalog)
-    assert version is not None and version.version == manifest.version
+    assert version is not None and version.version == done.version
     assert Path(world.store.root, version.location).is_dir()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,12 @@ from photoorg.errors import ConfigError, InputError, NotFoundError, StorageError
 from photoorg.store.local import explain
 from photoorg.store.objects import ObjectStore
 from photoorg.store.paths import TEMPORARY, checked
+from tests.threads import at_once
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> ObjectStore:
-    return ObjectStore(str(tmp_path / "root"), StorageConfig())
+    return ObjectStore(StorageConfig(root=str(tmp_path / "root")))
 
 
 def names(folder: Path) -> list[str]:
@@ -51,19 +53,13 @@ def test_a_conditional_write_leaves_what_is_there(store: ObjectStore) -> None:
 
 
 def test_of_many_conditional_writes_at_once_one_wins(store: ObjectStore) -> None:
-    together = threading.Barrier(8)
     won: list[int] = []
 
     def write(number: int) -> None:
-        together.wait()
         if store.write("a/race", str(number).encode(), if_absent=True):
             won.append(number)
 
-    threads = [threading.Thread(target=write, args=(n,)) for n in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(*(partial(write, n) for n in range(8)))
     assert [store.read("a/race")] == [str(n).encode() for n in won]
 
 
@@ -73,7 +69,7 @@ def test_a_killed_writer_leaves_nothing_but_a_name_that_is_swept(store: ObjectSt
         "from photoorg.config import StorageConfig\n"
         "from photoorg.store.objects import ObjectStore\n"
         "os.fsync = lambda _: os.kill(os.getpid(), 9)\n"
-        "ObjectStore(sys.argv[1], StorageConfig()).write('a/b', b'half')\n"
+        "ObjectStore(StorageConfig(root=sys.argv[1])).write('a/b', b'half')\n"
     )
     done = subprocess.run([sys.executable, "-c", code, store.root], timeout=60)
     assert done.returncode == -9
@@ -113,7 +109,7 @@ def test_listings_are_sorted_as_s3_sorts_them(paths: set[str], prefix: str) -> N
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        store = ObjectStore(folder, StorageConfig())
+        store = ObjectStore(StorageConfig(root=folder))
         kept = set()
         for path in sorted(paths):
             try:
@@ -185,7 +181,7 @@ def test_check_makes_the_folder_and_leaves_it_empty_for_readers(store: ObjectSto
 
 def test_a_root_that_is_a_file_is_refused_with_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    store = ObjectStore(str(tmp_path / "file"), StorageConfig())
+    store = ObjectStore(StorageConfig(root=str(tmp_path / "file")))
     for use in (store.check, lambda: store.write("a", b"")):
         with pytest.raises((StorageError, NotFoundError), match="file"):
             use()
@@ -225,4 +221,4 @@ def test_a_store_travels_between_processes(store: ObjectStore) -> None:
 @pytest.mark.parametrize("root", ["gs://bucket/x", "http://host/x", "s3://", "s3:///x"])
 def test_other_kinds_of_root_are_refused(root: str) -> None:
     with pytest.raises(ConfigError):
-        ObjectStore(root, StorageConfig())
+        ObjectStore(StorageConfig(root=root))

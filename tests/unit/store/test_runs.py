@@ -19,7 +19,7 @@ TABLE = pa.table({"x": [1, 2, 3]})
 
 @pytest.fixture
 def store(tmp_path: Path) -> ObjectStore:
-    return ObjectStore(str(tmp_path), StorageConfig())
+    return ObjectStore(StorageConfig(root=str(tmp_path)))
 
 
 @pytest.fixture

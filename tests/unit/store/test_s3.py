@@ -85,7 +85,7 @@ def config(server: Server) -> StorageConfig:
 
 @pytest.fixture
 def store(config: StorageConfig) -> ObjectStore:
-    return ObjectStore(config.root, config)
+    return ObjectStore(config)
 
 
 def in_turn(*answers: Answer) -> Script:
@@ -237,7 +237,7 @@ def test_no_credentials_are_said_to_be_missing(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     ambient = config.model_copy(update={"access_key": None, "secret_key": None})
     with pytest.raises(StorageError, match="no S3 credentials"):
-        ObjectStore(ambient.root, ambient).write("a", b"")
+        ObjectStore(ambient).write("a", b"")
     assert server.requests == []
 
 
@@ -248,5 +248,5 @@ def test_ambient_credentials_are_used_where_none_are_configured(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
     ambient = config.model_copy(update={"access_key": None, "secret_key": None})
     server.script = lambda _: (200, b"")
-    ObjectStore(ambient.root, ambient).write("a", b"")
+    ObjectStore(ambient).write("a", b"")
     assert "Credential=ambientkey/" in server.requests[0].headers["Authorization"]

@@ -83,7 +83,7 @@ def test_a_tree_deeper_than_the_recursion_limit_is_listed(tmp_path: Path) -> Non
 
 def test_photoorgs_own_storage_is_stepped_over(tmp_path: Path) -> None:
     put(tmp_path, "a.jpg")
-    store = ObjectStore(str(tmp_path / "photoorg-data"), StorageConfig())
+    store = ObjectStore(StorageConfig(root=str(tmp_path / "photoorg-data")))
     store.check()
     store.write("default/thumbs/aa/x.webp", b"")
     assert listed(tmp_path) == [f"file://{tmp_path}/a.jpg"]
@@ -137,7 +137,7 @@ def test_no_more_than_the_limit_is_read(tmp_path: Path) -> None:
 
 
 def test_originals_are_read_from_the_store_or_from_the_source(tmp_path: Path) -> None:
-    store = ObjectStore(str(tmp_path / "store"), StorageConfig())
+    store = ObjectStore(StorageConfig(root=str(tmp_path / "store")))
     store.write("t/blobs/aa/x", b"stored")
     put(tmp_path, "a.jpg")
     assert read_original("t/blobs/aa/x", store, SOURCE, max_bytes=9) == b"stored"
