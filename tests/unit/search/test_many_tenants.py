@@ -83,9 +83,7 @@ def few(make, tenants):
 
 
 @pytest.mark.parametrize("away", [False, True])
-def test_every_tenant_gets_its_own_answer_and_the_budget_is_kept(
-    tenants, store, make, few, away
-):
+def test_every_tenant_gets_its_own_answer_and_the_budget_is_kept(tenants, store, make, few, away):
     files = Away(StorageConfig(root=store.root)) if away else store
     slot = make(store_=files, budget=few)
     order = TENANTS * 2
