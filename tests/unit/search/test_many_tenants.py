@@ -27,7 +27,7 @@ PHOTOS = 12
 
 @pytest.fixture
 def store(tmp_path) -> ObjectStore:
-    return ObjectStore(str(tmp_path / "store"), StorageConfig())
+    return ObjectStore(StorageConfig(root=str(tmp_path / "store")))
 
 
 def names(tenant: str) -> list[str]:
@@ -82,10 +82,8 @@ def few(make, tenants):
 
 
 @pytest.mark.parametrize("away", [False, True])
-def test_every_tenant_gets_its_own_answer_and_the_budget_is_kept(
-    tenants, store, make, few, away
-):
-    files = Away(store.root, StorageConfig()) if away else store
+def test_every_tenant_gets_its_own_answer_and_the_budget_is_kept(tenants, store, make, few, away):
+    files = Away(StorageConfig(root=store.root)) if away else store
     slot = make(store_=files, budget=few)
     order = TENANTS * 2
     random.Random(1).shuffle(order)
@@ -121,7 +119,7 @@ def test_what_changes_brought_beyond_the_budget_is_let_go_of(tenants, make, few)
 
 def test_eviction_under_concurrency_neither_fails_nor_mixes(tenants, store, make, few):
     """Four threads ask at random while photos come and go and versions are switched."""
-    slot = make(store_=Away(store.root, StorageConfig()), budget=few)
+    slot = make(store_=Away(StorageConfig(root=store.root)), budget=few)
     slot.start()
     changing, steady = TENANTS[:5], TENANTS[5:]
     wrong: list[object] = []
