@@ -13,8 +13,9 @@ ROC-AUC is over all n (n - 1) / 2 pairs of files. Of ours, a pair that never bec
 one of a burst, ranks at 0 below every other; such pairs tie, and a tie of a true pair with a false
 one counts half. The peers score every pair. `held_out` is the same measure over the files
 whose pictures the weights were not fitted to: the textures, which are other ones for every seed
-(the shipped photographs are in every set), or all files of another folder. --fit makes other edits
-(other seeds), fits the weights of the confidence to them and prints them; it does not measure.
+(the shipped photographs are in every set), or all files of another folder. --moments adds other
+moments of the scenes, the hardest negatives. --fit makes other edits and moments (other seeds),
+fits the weights of the confidence to them and prints them; it does not measure.
 --seeds measures ours alone on several sets. --by-kind says of every edit how many of its pairs with
 the original were no candidates, were not sure enough, or were sure and in different groups, and
 which false pairs are the surest.
@@ -64,7 +65,7 @@ def main() -> None:
             _several(options, Path(name))
             return
         folder = Path(name) / "photos"
-        rows = edits.write(folder, folder=options.source, photos=options.photos, seed=options.seed)
+        rows = _written(folder, options, options.seed)
         data = Folder(folder, Path(name) / "index")
         started = time.perf_counter()
         found, confidence, _ = _ours(data)
@@ -115,6 +116,19 @@ def main() -> None:
     finish("dedup_quality", result)
 
 
+def _written(
+    folder: Path, options: argparse.Namespace, seed: int, *, moments: bool = False
+) -> list[tuple[str, str, str]]:
+    """The files of one set, and what they are."""
+    return edits.write(
+        folder,
+        folder=options.source,
+        photos=options.photos,
+        seed=seed,
+        moments=moments or options.moments,
+    )
+
+
 def _scored(data: Folder, config: DedupConfig) -> tuple[Scored, NDArray[np.int64]]:
     """Scores over facts in the order of keepers, and which file each of them is."""
     facts = by_rank(data.facts, config)
@@ -142,7 +156,7 @@ def _several(options: argparse.Namespace, scratch: Path) -> None:
     results = []
     for seed in options.seeds:
         folder = scratch / str(seed)
-        rows = edits.write(folder, folder=options.source, photos=options.photos, seed=seed)
+        rows = _written(folder, options, seed)
         data = Folder(folder, scratch / f"index-{seed}")
         started = time.perf_counter()
         found, confidence, scored = _ours(data)
@@ -274,7 +288,7 @@ def _fit(options: argparse.Namespace, scratch: Path) -> None:
     x, y = [], []
     for seed in FIT_SEEDS:
         folder = scratch / str(seed)
-        edits.write(folder, folder=options.source, photos=options.photos, seed=seed)
+        _written(folder, options, seed, moments=True)
         data = Folder(folder, scratch / f"index-{seed}")
         scored, order = _scored(data, DedupConfig(floor=0.0))
         truth = same_label(data.labels)
@@ -310,6 +324,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--fit", action="store_true")
     parser.add_argument("--seeds", type=_numbers, default=(), help="several, without peers")
     parser.add_argument("--by-kind", action="store_true")
+    parser.add_argument("--moments", action="store_true", help="other moments beside the edits")
     return parser.parse_args()
 
 

@@ -1,10 +1,10 @@
 """Edits of photographs with known groups: what duplicate detection is measured on.
 
-python -m benchmarks.edits FOLDER [--from PHOTOS] [--photos 60] [--seed 0]
+python -m benchmarks.edits FOLDER [--from PHOTOS] [--photos 60] [--seed 0] [--moments]
 
 Every photograph becomes a group: itself and edits of random strength. Beside them lie photographs
 in no group: strangers, other shots (a camera that moved between two exposures, some seconds apart
-by EXIF) and other moments (something moved, left or came), which look alike and are no duplicates.
+by EXIF) and, if asked for, other moments (something moved, left or came): alike and no duplicates.
 truth.csv says who is who. Without --from, sources are the photographs that scikit-image and
 scikit-learn ship, parts of the large ones, and textured pictures made from seeds.
 """
@@ -225,13 +225,14 @@ def write(
     edits: int = 6,
     seed: int = 0,
     with_exif: float = 0.5,
+    moments: bool = False,
 ) -> list[tuple[str, str, str]]:
     """Write files and truth.csv; (file, group, edit) of each.
 
     Two thirds of the sources become groups of themselves and `edits` edits (every second edit is
-    done twice over), the others strangers; every second group has two other shots beside it, the
-    others up to two other moments. Of the files, `with_exif` carry what a camera writes; an edit
-    carries what its original has, or nothing where no other shot lies beside it.
+    done twice over), the others strangers; every second group has two other shots beside it, with
+    `moments` the others up to two other moments. Of the files, `with_exif` carry what a camera
+    writes; an edit carries what its original has, or nothing where no other shot lies beside it.
     """
     target.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
@@ -262,7 +263,7 @@ def write(
                 later = exif(number, at + timedelta(seconds=2 + n)) if tagged else b""
                 if tagged:
                     rows.append(_save(target, f"{name}-shot{n}.jpg", shot, "", "shot", later))
-        elif before is not None:
+        elif moments and before is not None:
             # Numbers of their own, so that all else stays as it is without them.
             own = np.random.default_rng((seed, number))
             for n in range(2):
@@ -292,8 +293,15 @@ def main() -> None:
     parser.add_argument("--from", dest="source", type=Path)
     parser.add_argument("--photos", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--moments", action="store_true")
     options = parser.parse_args()
-    rows = write(options.folder, folder=options.source, photos=options.photos, seed=options.seed)
+    rows = write(
+        options.folder,
+        folder=options.source,
+        photos=options.photos,
+        seed=options.seed,
+        moments=options.moments,
+    )
     print(f"{len(rows)} files in {options.folder}")
 
 
