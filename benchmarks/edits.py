@@ -4,9 +4,9 @@ python -m benchmarks.edits FOLDER [--from PHOTOS] [--photos 60] [--seed 0]
 
 Every photograph becomes a group: itself and edits of random strength. Beside them lie photographs
 in no group: strangers, other shots (a camera that moved between two exposures, some seconds apart
-by EXIF) and other moments (something moved, left or came), which look alike and are no duplicates. truth.csv says who is
-who. Without --from, sources are the photographs that scikit-image and scikit-learn ship, parts of
-the large ones, and textured pictures made from seeds.
+by EXIF) and other moments (something moved, left or came), which look alike and are no duplicates.
+truth.csv says who is who. Without --from, sources are the photographs that scikit-image and
+scikit-learn ship, parts of the large ones, and textured pictures made from seeds.
 """
 
 from __future__ import annotations
@@ -230,8 +230,8 @@ def write(
 
     Two thirds of the sources become groups of themselves and `edits` edits (every second edit is
     done twice over), the others strangers; every second group has two other shots beside it, the
-    others two other moments. Of the files, `with_exif` carry what a camera writes; an edit carries what its original has, or nothing
-    where no other shot lies beside it.
+    others up to two other moments. Of the files, `with_exif` carry what a camera writes; an edit
+    carries what its original has, or nothing where no other shot lies beside it.
     """
     target.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)

@@ -82,16 +82,18 @@ def read_truth(path: Path, folder: Path) -> dict[Path, str]:
 
 
 def require_files(truth: dict[Path, str], session: Session) -> dict[Path, str]:
-    """Those of the labelled files that are there; InputError if there are none."""
+    """Those of the labelled files that are there; InputError if fewer than two are."""
     there = {path: label for path, label in truth.items() if path.is_file()}
     missing = [path for path in truth if path not in there]
-    if not there:
+    if len(there) < 2:
+        count = "One" if there else "None"
+        such = f" ({missing[0]} is not)" if missing else ""
         raise InputError(
-            f"None of the {len(truth)} files of the truth is there, such as {missing[0]}.",
+            f"{count} of the {len(truth)} files of the truth is there{such}; a pair takes two.",
             fix="Names in the CSV are relative to DIR.",
         )
     if missing:
-        session.out.note(f"{len(missing)} files of the truth are not there, such as {missing[0]}")
+        session.out.note(f"Not there, so left out: {len(missing)} files, such as {missing[0]}")
     return there
 
 

@@ -144,7 +144,8 @@ def _history(args: argparse.Namespace, session: Session) -> None:
     views = [{n: getattr(d, n) for n in type(d).__slots__} for d in found]
     rows = [(d.decision_id, d.kind, d.event_id, d.actor, d.at, d.undone_at or "") for d in found]
     header = ("decision", "kind", "event", "by", "at", "undone")
-    text = table(rows, header) if rows else "Nobody has changed an event yet."
+    none = "Nobody has changed an event yet." if args.after is None else "There are none before."
+    text = table(rows, header) if rows else none
     session.out.reply({"decisions": views, "next_cursor": following}, text + more(following))
 
 

@@ -68,7 +68,8 @@ def _runs(args: argparse.Namespace, session: Session) -> None:
     views = [{n: getattr(r, n) for n in type(r).__slots__} for r in found]
     rows = [(r.run_id, r.name, r.action, r.photos, r.at, r.undone_at) for r in found]
     header = ("run", "rule", "action", "photos", "at", "undone")
-    text = table(rows, header) if rows else "No rule has been run yet."
+    none = "No rule has been run yet." if args.after is None else "There are no earlier runs."
+    text = table(rows, header) if rows else none
     session.out.reply({"runs": views, "next_cursor": following}, text + more(following))
 
 

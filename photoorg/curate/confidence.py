@@ -22,12 +22,16 @@ FEATURES = (
     "aligned",
     "not_aligned",
     "aligned_and_near",
+    "changed",
+    "unmatched",
     "shape",
     "same_shot",
     "other_shot",
 )
 NEWTON_STEPS = 100
-AGAINST = frozenset({"not_aligned", "shape", "other_shot"})
+AGAINST = frozenset({"not_aligned", "changed", "unmatched", "shape", "other_shot"})
+MATCHED = 0.6
+"""Share of the local features that agree in good copies."""
 OTHER_SHOT_S = 0.4
 """Copies may have lost the fraction of the second; two shots are further apart than that."""
 
@@ -47,7 +51,9 @@ class Model:
         """The same, whatever the clocks say and whatever moved: how likely they would be taken for
         one picture.
         """
-        x_nf = features(replace(evidence, steady=np.full(len(evidence), np.nan)))
+        unknown = np.full(len(evidence), np.nan)
+        still = replace(evidence, steady=unknown, changed=unknown, matched=unknown)
+        x_nf = features(still)
         x_nf[:, [FEATURES.index("same_shot"), FEATURES.index("other_shot")]] = 0.0
         return self.of(x_nf)
 
@@ -74,6 +80,8 @@ def features(evidence: Evidence) -> Floats:
         known,
         np.nan_to_num(1.0 - aligned),
         known * np.maximum(pdq, np.nan_to_num(np.clip(evidence.cosine, 0.0, 1.0))),
+        np.nan_to_num(evidence.changed),
+        np.nan_to_num(np.clip(1.0 - evidence.matched / MATCHED, 0.0, 1.0)),
         np.minimum(evidence.shape / 0.3, 1.0) * (1.0 - known),
         same_shot.astype(np.float64),
         other_shot.astype(np.float64),
@@ -126,4 +134,4 @@ def _near(bits: Floats, scale: float) -> Floats:
     return np.nan_to_num(np.exp(-((bits / scale) ** 2)))
 
 
-FITTED = Model((5.236, 1.273, 2.253, 5.649, -4.635, 0.524, -2.555, 4.941, -6.009), -1.788)
+FITTED = Model((5.236, 1.273, 2.253, 5.649, -4.635, 0.524, 0.0, 0.0, -2.555, 4.941, -6.009), -1.788)

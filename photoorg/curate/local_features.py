@@ -67,13 +67,15 @@ class Registration:
     """Where one picture lies in another: place_in_a = matrix_23 . (x, y, 1) of place_in_b.
 
     Places in shares of the long sides; b is mirrored first where `mirrored`. `matches` agree with
-    the matrix; those that agree at least roughly are `off` by so many pixels of the coarser picture
-    (median) from the similarity that fits them best.
+    the matrix, that `share` of the features of what both show; those that agree at least roughly
+    are `off` by so many pixels of the coarser picture (median) from the similarity that fits them
+    best.
     """
 
     matrix_23: NDArray[np.float64]
     mirrored: bool
     matches: int
+    share: float
     off: float
 
     @property
@@ -149,11 +151,12 @@ def _register(a: LocalFeatures, b: LocalFeatures, is_mirrored: bool) -> Registra
     matches = int((off <= WITHIN).sum())
     if matches < LEAST or not SCALES[0] < scale < SCALES[1]:
         return None
-    if matches < LEAST_SHARE * _shown(matrix * [[1, 1, 1 / SIDE]], a, b):
+    share = matches / max(1, _shown(matrix * [[1, 1, 1 / SIDE]], a, b))
+    if share < LEAST_SHARE:
         return None
     rest = _rest(at[off <= LOOSE * SIDE], to[off <= LOOSE * SIDE])
     pixel = SIDE * max(1 / a.pixels, scale / b.pixels)
-    return Registration(matrix * [[1, 1, 1 / SIDE]], is_mirrored, matches, rest / pixel)
+    return Registration(matrix * [[1, 1, 1 / SIDE]], is_mirrored, matches, share, rest / pixel)
 
 
 def _shown(matrix_23: NDArray[np.float64], a: LocalFeatures, b: LocalFeatures) -> int:

@@ -95,10 +95,16 @@ class Looker:
         known = found.evidence.replaced(
             other, gather(self._facts, first, second, cosine[other], turn=turn[other])
         )
-        aligned, steady = known.aligned.copy(), known.steady.copy()
-        aligned[chosen] = [s.agreement for s in seen]
-        steady[chosen] = [s.steady for s in seen]
-        return replace(known, aligned=aligned, steady=steady)
+        told = {
+            "aligned": [s.agreement for s in seen],
+            "steady": [s.steady for s in seen],
+            "changed": [s.changed for s in seen],
+            "matched": [s.matched for s in seen],
+        }
+        columns = {name: getattr(known, name).copy() for name in told}
+        for name, values in told.items():
+            columns[name][chosen] = values
+        return replace(known, **columns)
 
     def _seen(self, first: int, second: int, turn: int) -> Alignment:
         """How the two are laid over each other, the second turned if nothing tells how."""

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -19,6 +20,7 @@ from pydantic import (
 
 from photoorg.errors import InputError, NotFoundError
 from photoorg.store.catalog.rule_sql import NUMBERS, TEXTS, TIMES, YES_NO, Where
+from photoorg.store.catalog.tags import normal
 
 Action = Literal["archive", "trash", "tag", "favourite"]
 DEEPEST = 24
@@ -174,7 +176,7 @@ class Rule(_Strict):
     name: Annotated[str, Field(min_length=1, max_length=200)]
     when: Condition
     then: Action
-    label: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    label: Annotated[str, AfterValidator(normal)] | None = None
 
     @model_validator(mode="after")
     def _label_with_tag(self) -> Rule:
@@ -207,7 +209,10 @@ def read_rules(path: Path) -> RuleBook:
             f"{path} cannot be read: {error.strerror}.", fix="Name a file of rules."
         ) from None
     except (UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read as YAML: {error}.") from None
+        raise InputError(
+            f"{path} cannot be read as YAML: {error}.",
+            fix="See `photoorg rules check --help` for an example.",
+        ) from None
     try:
         return parse_rules(data)
     except InputError as error:
@@ -236,7 +241,7 @@ def parse_rules(data: Any) -> RuleBook:
 
 
 def _check_fields(node: Any, depth: int) -> None:
-    """Refuse fields there are none of by name, and nesting no person would write."""
+    """Refuse fields there are none of by name, nesting no person would write, and NULs."""
     if depth > DEEPEST:
         raise InputError("The rules nest their conditions too deeply.", fix="Use fewer levels.")
     if isinstance(node, dict):
@@ -251,6 +256,8 @@ def _check_fields(node: Any, depth: int) -> None:
     elif isinstance(node, list):
         for value in node:
             _check_fields(value, depth + 1)
+    elif isinstance(node, str) and "\0" in node:
+        raise InputError("A text of the rules holds a NUL character.", fix="Take it out.")
 
 
 def _place(loc: tuple[Any, ...]) -> str:

@@ -233,7 +233,7 @@ class Holdings:
         self._evict()
 
     def _evict(self, keep: Key | None = None) -> None:
-        """Drop what was used least lately; what was used last would only come back, so it stays."""
+        """Drop what was used least lately; never what was used last: it would only come back."""
         with self._guard:
             sizes = {
                 key: sum(shards.memory_bytes + LEAST_BYTES for shards in place.held())

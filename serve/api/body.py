@@ -87,7 +87,7 @@ def field(data: FormData, name: str, model: type[M]) -> M | None:
         raise InputError(
             f"{name}: {explain(error)}", fix="/docs shows what the field takes."
         ) from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise InputError(
             f"{name} is not valid JSON.", fix="/docs shows what the field takes."
         ) from None

@@ -209,6 +209,8 @@ def test_a_group_is_resolved_once_and_only_by_a_live_member(catalog: Catalog) ->
     with catalog.tenant("a") as tx:
         with pytest.raises(InputError, match="no live member"):
             resolutions.resolve(tx, number, "merge", keeper_id="0" * 64)
+        with pytest.raises(InputError, match="no one to keep"):
+            resolutions.resolve(tx, number, "ignore", keeper_id="0" * 64)
         with pytest.raises(NotFoundError):
             resolutions.resolve(tx, number + 1, "merge")
         resolutions.resolve(tx, number, "merge")

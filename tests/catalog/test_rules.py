@@ -7,7 +7,8 @@ import pytest
 from photoorg.curate.rule_runs import Outcome, run_rules, undo_rule
 from photoorg.curate.rules import parse_rules
 from photoorg.errors import ConflictError, InputError, NotFoundError
-from photoorg.store.catalog import Catalog, photos, rules, trash
+from photoorg.models import PhotoTag
+from photoorg.store.catalog import Catalog, photos, rules, tags, trash
 from tests.catalog import rows
 
 pytestmark = pytest.mark.postgres
@@ -117,6 +118,21 @@ def test_text_of_a_rule_never_becomes_part_of_a_query(library):
     assert matching(library, {"field": "filename", "contains": nasty}) == set()
     assert run(library, POOR, "tag", label=nasty).photos == 3
     assert matching(library, {"field": "tag", "is": nasty}) == ids(0, 1, 2)
+
+
+def test_a_rule_gives_a_known_tag_but_not_where_a_person_took_it_off(library):
+    with library.tenant("a") as tx:
+        tags.replace(tx, {rows.photo_id(0): [PhotoTag("poor", "mood", 0.5)]})
+        tags.add(tx, "ann", rows.photo_id(1), "poor")
+        tags.remove(tx, "ann", rows.photo_id(1), "poor")
+    tried = run(library, POOR, "tag", dry_run=True, label=" Poor")
+    done = run(library, POOR, "tag", label=" Poor")
+    assert tried.examples == done.examples == (rows.photo_id(2),)
+    assert matching(library, {"field": "tag", "is": "poor"}) == ids(0, 2)
+    assert done.run_id is not None
+    with library.tenant("a") as tx:
+        assert undo_rule(tx, done.run_id, "test") == ("rule", 1)
+    assert matching(library, {"field": "tag", "is": "poor"}) == ids(0)
 
 
 def test_photos_in_the_trash_are_out_of_reach(library):

@@ -21,6 +21,7 @@ def in_force(catalog: Catalog) -> dict[str, float]:
 
 def test_a_change_waits_for_another_and_notes_what_that_left(catalog: Catalog) -> None:
     assert in_force(catalog) == {}, "the tenant is known from here on"
+    assert in_force(catalog) == {}
     begun, second = threading.Event(), []
 
     def change() -> None:

@@ -1,6 +1,7 @@
 """The command line, from folder to hits, and what it says to bad input."""
 
 import hashlib
+import json
 
 import pytest
 
@@ -216,6 +217,29 @@ def test_evaluate_measures_classes_in_a_catalog_of_its_own(home):
     assert "1 file beside" in result.err
     known = home.run("ingest", "labelled", "--dry-run", "--json").json
     assert (known["new"], known["files"]) == (13, 0), "evaluate must not touch the real catalog"
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_evaluate_looks_at_the_photos_of_events_that_lie_beside_the_list(home, request):
+    folder = home.folder / "trips"
+    folder.mkdir()
+    rows = []
+    for number in range(6):
+        name = f"{number}.jpg"
+        if number:
+            (folder / name).write_bytes(jpeg(700 + number, 200, 150))
+        rows.append(
+            {"file": name, "time": f"2024-05-0{1 + number // 3}T12:0{number}", "event": number // 3}
+        )
+    (folder / "list.json").write_text(json.dumps(rows))
+    words = ("evaluate", "events", "trips/list.json", "--json")
+    blind = home.call(request, *words)
+    looked = home.call(request, *words, "--space", "builtin")
+    assert (blind.json["looked_at"], looked.json["looked_at"]) == (0, 5), looked.err
+    assert blind.json["pairwise_f1"] == looked.json["pairwise_f1"] == 1.0
+    unknown = home.call(request, *words, "--space", "no-such-space")
+    assert unknown.status == 2 and "no-such-space" in unknown.json["error"]["message"]
 
 
 @pytest.mark.ray

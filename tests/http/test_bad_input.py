@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from photoorg.config import DatabaseConfig
 from photoorg.errors import InputError
 from photoorg.store.catalog import Catalog
 from tests.fakes.search import jpeg
 
+NESTED = "[" * 100_000
 IMAGE = {"image": ("a.jpg", jpeg("a"))}
 
 
@@ -49,13 +51,14 @@ async def test_vectors_that_have_no_direction_are_refused(client, world, value):
     [
         ([1, 2], "bbox: Input should be an object"),
         ("x", "bbox: Input should be an object"),
+        (NESTED, "bbox is not valid JSON"),
         ({"x": 0}, "y: Field required"),
         ({"x": -5, "y": 0, "width": 5, "height": 5}, "x: Input should be greater"),
         ({"x": 0, "y": 0, "width": 0, "height": 5}, "width: Input should be greater"),
     ],
 )
 async def test_boxes_that_are_none_are_explained(client, box, said):
-    data = {"bbox": json.dumps(box)}
+    data = {"bbox": box if box == NESTED else json.dumps(box)}
     told = problem(await client.post("/v1/search", files=IMAGE, data=data))
     assert said in told["detail"] and told["fix"]
 
@@ -81,11 +84,12 @@ async def test_an_id_that_is_none_says_what_one_is(client):
 
 @pytest.mark.postgres
 @pytest.mark.parametrize(("text", "said"), [("a\0b", "NUL"), ("a\ud800b", "surrogates")])
-def test_text_that_the_database_cannot_hold_is_bad_input(catalog_url, text, said):
+@pytest.mark.parametrize("held", [str, lambda text: Jsonb({"name": text})])
+def test_text_that_the_database_cannot_hold_is_bad_input(catalog_url, text, said, held):
     with (
         Catalog(catalog_url, DatabaseConfig()) as catalog,
         pytest.raises(InputError, match=said) as caught,
         catalog.tenant("a") as tx,
     ):
-        tx.conn.execute("SELECT %s::text", [text])
+        tx.conn.execute("SELECT %s::text", [held(text)])
     assert caught.value.fix

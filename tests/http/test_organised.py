@@ -121,6 +121,9 @@ async def test_people_are_put_right_over_http(client, catalog):
     assert (await client.post("/v1/faces/links", json=link)).status_code == 204
     pair = {"first_id": big, "second_id": small}
     assert (await client.post("/v1/people/suggestions/refuse", json=pair)).status_code == 204
+    alone = {"first_id": pair["first_id"], "second_id": pair["first_id"]}
+    told = await client.post("/v1/people/suggestions/refuse", json=alone)
+    assert told.status_code == 422 and "two persons" in told.json()["fix"]
     assert (await client.get("/v1/people/suggestions")).json()["suggestions"] == []
 
 

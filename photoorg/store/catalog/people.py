@@ -249,7 +249,11 @@ def strangers(tx: Transaction, one: int, two: int, actor: str) -> None:
 
 
 def refuse(tx: Transaction, one: int, two: int, actor: str) -> None:
-    """Turn down the suggestion that two persons are one, for ever."""
+    """Turn down the suggestion that two persons are one, for ever; InputError for one person."""
+    if one == two:
+        raise InputError(
+            f"Person {one} is one person.", fix="Name the two persons of a suggestion."
+        )
     strangers(tx, one, two, actor)
     _noted(tx, actor, "refuse", min(one, two), {"other": max(one, two)})
 
@@ -283,7 +287,7 @@ def root(parent_of: Mapping[int, int], person_id: int) -> int:
 
 
 def lock(tx: Transaction) -> None:
-    """Be the tenant's only changer of persons until this transaction ends."""
+    """Lock the tenant's persons: until it ends, only this transaction changes them."""
     tx.conn.execute("SELECT pg_advisory_xact_lock(hashtext('people'), hashtext(%s))", [tx.tenant])
 
 

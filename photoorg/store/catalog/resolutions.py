@@ -93,9 +93,14 @@ def resolve(
     empty title, caption, time and place of the others, which go to the trash. ignore: all stay,
     and are suggested again only with a new member; with `distinct` no two of them ever are. stack:
     all stay, under the keeper. NotFoundError for an unknown group; InputError if the keeper is none
-    of its live members; ConflictError if it is resolved already, has one live member left, or a
-    live copy would be lost.
+    of its live members or named for what keeps all; ConflictError if it is resolved already, has
+    one live member left, or a live copy would be lost.
     """
+    if action == "ignore" and keeper_id is not None:
+        raise InputError(
+            "Ignoring a group keeps all of its photos: there is no one to keep.",
+            fix="Merge or stack it, or name no photo to keep.",
+        )
     delta.lock(tx)
     duplicates.lock(tx)
     group = duplicates.get(tx, group_id)

@@ -22,9 +22,12 @@ UNCHANGED = {
     "archive": "p.archived_at IS NOT NULL",
     "trash": "p.trashed_at IS NOT NULL",
     "favourite": "p.favourite",
-    "tag": "EXISTS (SELECT FROM photo_tags x JOIN tags t USING (tenant_id, tag_id)"
-    " WHERE x.tenant_id = p.tenant_id AND x.photo_id = p.photo_id"
-    " AND t.category = '' AND t.label = %s)",
+    # Nor does a rule put a tag where a person took it off.
+    "tag": "EXISTS (SELECT FROM tags t WHERE t.tenant_id = p.tenant_id AND t.label = %s AND ("
+    "EXISTS (SELECT FROM photo_tags x WHERE x.tenant_id = t.tenant_id AND x.tag_id = t.tag_id"
+    " AND x.photo_id = p.photo_id)"
+    " OR EXISTS (SELECT FROM tag_refusals r WHERE r.tenant_id = t.tenant_id"
+    " AND r.tag_id = t.tag_id AND r.photo_id = p.photo_id)))",
 }
 # A copy that others depend on: the keeper of a group, or the one left of trashed photos.
 KEEPER = (
@@ -142,7 +145,7 @@ def take_back(tx: Transaction, run: RuleRun) -> int:
     else:
         restored = tx.conn.execute(
             "DELETE FROM photo_tags x USING tags t WHERE x.tenant_id = %s AND t.tenant_id = %s"
-            " AND x.tag_id = t.tag_id AND t.category = '' AND t.label = %s"
+            " AND x.tag_id = t.tag_id AND t.label = %s"
             " AND x.photo_id = ANY(%s) AND x.source = 'rule'",
             [tx.tenant, tx.tenant, run.rule.get("label"), keys],
         ).rowcount
@@ -189,7 +192,7 @@ def _act(tx: Transaction, action: str, label: str | None, photo_ids: Sequence[st
         sql = (
             "INSERT INTO photo_tags (tenant_id, photo_id, tag_id, source)"
             " SELECT t.tenant_id, id, t.tag_id, 'rule' FROM tags t, unnest(%s::bytea[]) AS id"
-            " WHERE t.tenant_id = %s AND t.category = '' AND t.label = %s"
+            " WHERE t.tenant_id = %s AND t.label = %s"
             " ON CONFLICT DO NOTHING RETURNING encode(photo_id, 'hex')"
         )
         return [photo for (photo,) in tx.conn.execute(sql, [keys, tx.tenant, label])]

@@ -31,6 +31,23 @@ def test_edits_agree(edit):
     assert found.agreement > 0.75
     assert found.steady > 0.9
     assert found.turn == 0
+    assert found.changed < 0.1
+    assert found.matched > 0.3
+
+
+def test_another_background_behind_the_same_thing_is_another_moment():
+    behind = Image.fromarray(data.coffee()).resize(CAT.size)
+    left = CAT.copy()
+    left.paste(behind.crop((0, 0, 180, 300)), (0, 0))
+    found = aligned(ready(CAT), ready(left))
+    assert found.agreement > 0.75
+    assert found.changed > 0.1
+
+
+def test_something_that_moved_before_the_same_background_is_another_moment():
+    moved = CAT.copy()
+    moved.paste(CAT.crop((130, 50, 330, 250)), (160, 80))
+    assert aligned(ready(CAT), ready(moved)).changed > 0.2
 
 
 @pytest.mark.parametrize("turn", range(1, len(TURNS)))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -66,6 +68,16 @@ def test_nearer_means_surer_and_another_shot_means_less_sure():
     assert near[0] > 0.8 > far[0]
     assert FITTED.confidence(other)[0] < near[0]
     assert FITTED.alike(other)[0] == pytest.approx(near[0], abs=0.01)
+
+
+def test_what_changed_makes_less_sure_and_is_no_matter_within_a_burst():
+    still = pair(SAME, SAME | {"pdq": flipped(30)}, 0.8)
+    still = replace(still, aligned=np.ones(1), steady=np.ones(1), changed=np.zeros(1))
+    other = replace(still, changed=np.full(1, 0.5), matched=np.full(1, 0.2))
+    assert FITTED.confidence(other)[0] < FITTED.confidence(still)[0]
+    assert FITTED.alike(other)[0] == FITTED.alike(still)[0]
+    assert "something else" in " ".join(in_words(other)[0])
+    assert "something else" not in " ".join(in_words(still)[0])
 
 
 def test_words_say_what_was_found():

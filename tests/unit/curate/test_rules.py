@@ -66,6 +66,7 @@ def test_conditions_of_any_shape_keep_their_parameters_in_order(tree):
         ({"then": "tag"}, "label"),
         ({"label": "x"}, "label"),
         ({"name": ""}, "name"),
+        ({"name": "a\0b"}, "NUL"),
     ],
 )
 def test_what_is_wrong_is_said(change, said):
