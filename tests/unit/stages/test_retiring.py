@@ -11,7 +11,7 @@ from photoorg.stages.reembedding import ReembedJob
 from photoorg.stages.upkeep import Upkeep
 from photoorg.store.catalog import indexes, spaces
 from tests.fakes.libraries import Uploads, configured
-from tests.fakes.search import MUTE, SPACE, unit
+from tests.fakes.search import MUTE, SPACE
 from tests.unit.search.test_slots import NAMES, T, exact, found, make
 from tests.unit.stages import test_coverage
 from tests.unit.stages.test_versions import library, shadow, store, versions
@@ -55,13 +55,19 @@ def test_a_shadow_is_let_go_of_and_its_files_are_removed(library, store, version
 def test_a_space_that_was_given_up_is_no_longer_filled(library, store, versions, make):
     shadow(library, store, "m1", space=MUTE)
     slot = make()
-    slot.search_now(SlotQuery(T, MUTE, unit("q"), 5, 5, 0))
+    slot.search_now(SlotQuery(T, MUTE, found_vector(), 5))
     assert held(slot) == {"m1"}
     versions.retire("m1", actor="ann")
     slot.refresh()
     assert held(slot) == set()
     with library.tenant(T) as tx:
         assert [s.id for s in indexes.live_spaces(tx)] == [SPACE.id]
+
+
+def found_vector():
+    from tests.fakes.search import unit
+
+    return unit("q")
 
 
 def test_what_serves_is_kept(library, store, versions):
