@@ -25,7 +25,7 @@ from photoorg.index.build import build_local
 from photoorg.search.fanout import FanOut, Found
 from photoorg.search.live import LiveShards
 from photoorg.search.neighbours import Neighbours
-from photoorg.search.ports import SlotAnswer
+from photoorg.search.ports import SlotAnswer, SlotQuery
 from photoorg.space import EmbeddingSpace
 
 POOL = 60
@@ -37,11 +37,10 @@ class InThread:
     def __init__(self, shards: LiveShards) -> None:
         self._shards = shards
 
-    async def search(
-        self, tenant: str, space: EmbeddingSpace, x_d: Any, k: int, *, pool: int, **_: Any
-    ) -> SlotAnswer:
+    async def search(self, query: SlotQuery) -> SlotAnswer:
         """The best photos of all shards."""
-        return (await asyncio.to_thread(self._shards.search, x_d[None], k, pool))[0]
+        x_nd = query.x_d[None]
+        return (await asyncio.to_thread(self._shards.search, x_nd, query.k, query.pool))[0]
 
 
 async def measure(args: argparse.Namespace, shards: LiveShards, space: EmbeddingSpace) -> Any:
@@ -56,7 +55,7 @@ async def measure(args: argparse.Namespace, shards: LiveShards, space: Embedding
         x_d = photos[number]
 
         async def ask(x_d: Any = x_d) -> Found:
-            return await fanout.search("t", space, x_d, K, seq=1, pool=POOL)
+            return await fanout.search(SlotQuery("t", space, x_d, K, POOL, 1))
 
         started = time.perf_counter()
         await ask()

@@ -191,9 +191,9 @@ def scale(count: int) -> None:
 
 
 def real(folder: Path, models: str):
-    from photoorg.cli.evaluate import class_folders
     from photoorg.cli.evaluate_faces import main_face
     from photoorg.encoders.spaces import open_face_encoder
+    from photoorg.evaluate.class_folders import class_folders
     from photoorg.imaging.decode import Decoder
 
     config = EncoderConfig(faces="faces-mobilefacenet", device="cpu")

@@ -313,7 +313,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except FileNotFoundError:
-        raise ConfigError(f"There is no configuration file {path}.") from None
+        raise ConfigError(
+            f"There is no configuration file {path}.", fix="Check --config and PHOTOORG_CONFIG."
+        ) from None
     except IsADirectoryError:
         raise ConfigError(
             f"{path} is a folder, not a configuration file.", fix="Name the YAML file in it."
@@ -321,11 +323,16 @@ def _read(path: Path) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
-        raise ConfigError(f"{path}{where} is not YAML: {error.problem}.") from None
+        raise ConfigError(
+            f"{path}{where} is not YAML: {error.problem}.", fix="configs/base.yaml is an example."
+        ) from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path} cannot be read as YAML: {error}.") from None
     if not isinstance(data, dict):
-        raise ConfigError(f"{path} must hold a mapping of sections at its top level.")
+        raise ConfigError(
+            f"{path} must hold a mapping of sections at its top level.",
+            fix="configs/base.yaml is an example.",
+        )
     return data
 
 

@@ -33,7 +33,7 @@ from photoorg.store.catalog import Catalog, spaces
 from photoorg.store.objects import ObjectStore
 from photoorg.store.opening import open_catalog
 from pipelines.entry import Entry
-from pipelines.ray_data import Cluster, Pool, connect, numbers, stream, through
+from pipelines.ray_data import Cluster, connect, numbers, stream, through
 
 OVERSAMPLE = 1.5
 SPARE = 100
@@ -152,7 +152,7 @@ class Build:
             numbers(range(planned.shards)),
             SlotBuilder,
             {**self._arguments, "trained": trained},
-            _pool(planned.shards, cluster),
+            cluster.workers(planned.shards),
         )
         built = [pickle.loads(row["built"]) for row in stream(builders)]
         return finish(built, trained, None, self.space, version=self._version, delta_seq=seq)
@@ -165,17 +165,12 @@ class Build:
             numbers(range(groups)),
             Splitter,
             {**self._arguments, "rows": planned.sample_rows, "share": share},
-            _pool(groups, cluster),
+            cluster.workers(groups),
         )
         sample = Sample(planned.sample_rows, self.space.dim, views=planned.views)
         for row in stream(splitters):
             sample.merge(pickle.loads(row["sample"]))
         return sample
-
-
-def _pool(tasks: int, cluster: Cluster) -> Pool:
-    workers = max(1, min(tasks, int(cluster.cpus) - 1))
-    return Pool(workers, min(1.0, (cluster.cpus - 1) / workers))
 
 
 def _training(config: IndexConfig, gpus: float) -> Any:

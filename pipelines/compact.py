@@ -23,7 +23,7 @@ from photoorg.store.objects import ObjectStore
 from photoorg.store.opening import open_catalog
 from pipelines import build_index
 from pipelines.entry import Entry
-from pipelines.ray_data import Pool, connect, numbers, stream, through
+from pipelines.ray_data import connect, numbers, stream, through
 
 ACTOR = "compaction"
 
@@ -76,7 +76,6 @@ def _on_the_cluster(
     config: PhotoOrgConfig, space: EmbeddingSpace, old: IndexVersion, work: Compaction
 ) -> list[ShardInfo]:
     cluster = connect()
-    workers = max(1, min(work.shards, int(cluster.cpus) - 1))
     arguments = {
         "config": config,
         "space": space,
@@ -84,8 +83,9 @@ def _on_the_cluster(
         "shards": work.shards,
         "version": work.version,
     }
-    pool = Pool(workers, min(1.0, (cluster.cpus - 1) / workers))
-    folders = through(numbers(range(work.shards)), SlotFolder, arguments, pool)
+    folders = through(
+        numbers(range(work.shards)), SlotFolder, arguments, cluster.workers(work.shards)
+    )
     return [pickle.loads(row["shard"]) for row in stream(folders)]
 
 

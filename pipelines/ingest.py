@@ -34,7 +34,8 @@ from photoorg.stages.ingest import (
 )
 from photoorg.stages.job import KEYS, IngestJob, IngestSummary, Work, coming_spaces
 from photoorg.stages.parts import INGEST, Made, PartWriter, finish
-from photoorg.stages.plan import IngestPlan, plan_here, plan_ingest, runs_here
+from photoorg.stages.plan import IngestPlan, plan_here, plan_ingest, runs_here, with_threads
+from photoorg.store.catalog.listing import Listing
 from photoorg.store.layout import run_dir
 from photoorg.store.objects import ObjectStore
 from photoorg.store.opening import open_catalog
@@ -141,7 +142,7 @@ def run(
         also = coming_spaces(catalog, config.tenant)
         execution = Execution(config, open_models(config, also=also))
         job = IngestJob(config, store, catalog, execution.space, execution.also)
-        with catalog.listing(config.tenant) as listing:
+        with Listing(catalog, config.tenant) as listing:
             works = job.prepare(
                 listing, uris, plan=execution.plan, force=force, limit=limit, dry_run=dry_run
             )
@@ -247,9 +248,7 @@ class Execution:
         plan = self._on_the_cluster()
         held = 1 if plan.layout == "fused" else 2
         workers = Pool(min(plan.workers, len(work.todo)), plan.worker_cpus, plan.worker_gpus, held)
-        threads = self._config.encoder.threads or plan.threads
-        encoder = self._config.encoder.model_copy(update={"threads": threads})
-        config = self._config.model_copy(update={"encoder": encoder})
+        config = with_threads(self._config, plan)
         arguments = {"config": config, "run_id": work.run_id}
         todo = numbers(work.todo)
         if plan.layout == "fused":

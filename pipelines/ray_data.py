@@ -41,6 +41,11 @@ class Cluster:
     cpus: float
     gpus: float
 
+    def workers(self, tasks: int) -> Pool:
+        """A worker a task, as far as the CPUs go; one CPU stays free for Ray Data's own tasks."""
+        size = max(1, min(tasks, int(self.cpus) - 1))
+        return Pool(size, min(1.0, (self.cpus - 1) / size))
+
 
 def connect() -> Cluster:
     """Join the cluster RAY_ADDRESS names, or start Ray on this machine with one CPU a core.

@@ -19,7 +19,7 @@ from photoorg.models import IndexVersion
 from photoorg.stages.completing import log_stored
 from photoorg.stages.coverage import Coverage
 from photoorg.stages.cutoffs import refit
-from photoorg.stages.plan import plan_ingest
+from photoorg.stages.plan import plan_ingest, with_threads
 from photoorg.stages.reembedding import ReembedJob, ReembedParts
 from photoorg.store.catalog import Catalog, indexes
 from photoorg.store.objects import ObjectStore
@@ -166,10 +166,7 @@ def _on_the_cluster(
     cluster = connect()
     plan = plan_ingest(config.ingest, cpus=cluster.cpus, gpus=cluster.gpus, models=True)
     workers = Pool(min(plan.workers, len(todo)), plan.worker_cpus, plan.worker_gpus)
-    threads = config.encoder.threads or plan.threads
-    encoder = config.encoder.model_copy(update={"threads": threads})
-    config = config.model_copy(update={"encoder": encoder})
-    arguments = {"config": config, "version": version}
+    arguments = {"config": with_threads(config, plan), "version": version}
     return stream(through(numbers(todo), ReembedWorker, arguments, workers))
 
 

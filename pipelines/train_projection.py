@@ -19,9 +19,9 @@ from photoorg.encoders.spaces import open_encoder
 from photoorg.errors import InputError
 from photoorg.learn.augment import Augmentation
 from photoorg.learn.contrastive import train_head
-from photoorg.learn.export import export_space
+from photoorg.learn.export import export_space, new_file
 from photoorg.learn.views import FEATURES, JOB, PHOTOS, EmbedViews, read_views
-from photoorg.stages.plan import plan_ingest
+from photoorg.stages.plan import plan_ingest, with_threads
 from photoorg.stages.publish import new_version
 from photoorg.store.catalog import learning
 from photoorg.store.layout import run_dir
@@ -58,9 +58,7 @@ def run(config: PhotoOrgConfig, *, name: str, progress: Progress | None = None) 
     after. InputError if the library is too small or the name is taken.
     """
     started = time.monotonic()
-    target = Path(config.models_dir).expanduser() / f"{name}.yaml"
-    if target.exists():
-        raise InputError(f"There is a space {target} already.", fix="Choose another --name.")
+    target = new_file(name, Path(config.models_dir).expanduser())
     store = ObjectStore(config.storage)
     with open_catalog(config) as catalog:
         config = settled(config, catalog)
@@ -117,8 +115,7 @@ def _embed(
     for number, part in enumerate(parts):
         ids, uris = zip(*part, strict=True)
         training.write_part(number, pa.table({"photo_id": ids, "uri": uris}), name=PHOTOS)
-    encoder = config.encoder.model_copy(update={"threads": config.encoder.threads or plan.threads})
-    arguments = {"config": config.model_copy(update={"encoder": encoder}), "run_id": run_id}
+    arguments = {"config": with_threads(config, plan), "run_id": run_id}
     pool = Pool(min(plan.workers, len(parts)), plan.worker_cpus, plan.worker_gpus)
     for _ in stream(through(numbers(range(len(parts))), ViewWorker, arguments, pool)):
         pass

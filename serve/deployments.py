@@ -35,7 +35,7 @@ from photoorg.search.local import (
     open_devices,
     space_encoders,
 )
-from photoorg.search.ports import EVERYTHING, Box, ImageQuery, Scope, SlotAnswer, Vector
+from photoorg.search.ports import Box, ImageQuery, SlotAnswer, SlotQuery, Vector
 from photoorg.search.warming import EncoderWatch
 from photoorg.space import EmbeddingSpace
 from photoorg.stages.ingest import open_models
@@ -288,19 +288,9 @@ class ShardDeployment:
         self._slot = local_slot(config, catalog, store, number, count, devices)
         self._slot.start()
 
-    async def search(
-        self,
-        tenant: str,
-        space: EmbeddingSpace,
-        x_d: Vector,
-        k: int,
-        *,
-        pool: int,
-        seq: int,
-        scope: Scope = EVERYTHING,
-    ) -> SlotAnswer:
+    async def search(self, query: SlotQuery) -> SlotAnswer:
         """As LocalSlot, with vectors of half the size for the way."""
-        answer = await self._slot.search(tenant, space, x_d, k, pool=pool, seq=seq, scope=scope)
+        answer = await self._slot.search(query)
         return replace(answer, vectors=answer.vectors.astype(np.float16))
 
     async def vector(

@@ -17,7 +17,8 @@ from photoorg.cli.ingest import ingest
 from photoorg.cli.parser import Commands
 from photoorg.cli.session import Session
 from photoorg.config import PhotoOrgConfig, parse
-from photoorg.errors import InputError, NotFoundError
+from photoorg.errors import InputError
+from photoorg.evaluate.class_folders import class_folders
 
 
 def add_to(commands: Commands) -> None:
@@ -47,21 +48,6 @@ class Embedded:
     files: list[Path]
     x_nw: NDArray[np.float32]
     views: int = 1
-
-
-def class_folders(folder: Path) -> list[Path]:
-    """One folder per class: the folders in `folder`, or in the only folder it has."""
-    if not folder.is_dir():
-        raise NotFoundError(f"There is no folder {folder}.", fix="Check the path.")
-    inside = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    if len(inside) == 1 and any(p.is_dir() for p in inside[0].iterdir()):
-        return class_folders(inside[0])
-    if len(inside) < 2:
-        raise InputError(
-            f"{folder} holds {len(inside)} folders; each class needs one of its own.",
-            fix="Sort the photos into one folder per class.",
-        )
-    return inside
 
 
 def read_embedded(config: PhotoOrgConfig, summary: Any) -> Embedded:

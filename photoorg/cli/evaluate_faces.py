@@ -67,9 +67,9 @@ def main_face(faces: list[Face]) -> Face:
 
 
 def _faces(args: argparse.Namespace, session: Session) -> None:
-    from photoorg.cli.evaluate import class_folders
     from photoorg.curate.constraints import NOBODY, Constraints
     from photoorg.curate.persons import FaceSet, regroup
+    from photoorg.evaluate.class_folders import class_folders
     from photoorg.evaluate.clustering import scores
 
     started = time.monotonic()

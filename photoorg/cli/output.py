@@ -73,12 +73,19 @@ def results_stream(*, as_json: bool) -> Iterator[TextIO]:
 
 
 def table(rows: Sequence[Sequence[object]], header: Sequence[str]) -> str:
-    """Plain columns, padded to the widest cell."""
-    cells = [list(header), *[["" if c is None else str(c) for c in row] for row in rows]]
+    """Plain columns, padded to the widest cell; line ends and the like in a cell are escaped."""
+    cells = [list(header), *[["" if c is None else _one_line(str(c)) for c in row] for row in rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     return "\n".join(
         "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells
     )
+
+
+def _one_line(text: str) -> str:
+    """Names of files may hold what breaks lines or tells a terminal what to do."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _is_descriptor_one(stream: TextIO) -> bool:

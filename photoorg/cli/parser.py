@@ -7,6 +7,7 @@ error and keeps the `--json` contract.
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -37,6 +38,7 @@ MODULES = (
     "doctor",
 )
 """Where the commands are, in the order of the help."""
+NEGATIVE = re.compile(r"-\.?\d[\d.eE+,-]*$")
 Run = Callable[[argparse.Namespace, Session], int | None]
 
 
@@ -47,7 +49,14 @@ class UsageError(InputError):
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser that raises UsageError where argparse would print and exit."""
+    """An ArgumentParser that raises UsageError where argparse would print and exit.
+
+    Numbers after commas that begin below zero (`--near -33.9,151.2,20`) are values, no options.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._negative_number_matcher = NEGATIVE
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of leaving the process."""

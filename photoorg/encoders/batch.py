@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from photoorg.models import Rgb
+
 log = logging.getLogger(__name__)
+FEW = 8
+"""Up to this many images go through at once without a trial."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +23,44 @@ class Trial:
 
     batch_size: int
     rate: float
+
+
+class Batches:
+    """Cuts images into batches of `size`; None is replaced by a trial once there are more than FEW.
+
+    `run` encodes a batch, and does so on plain pictures with a short side of `side` pixels in the
+    trial; `out_of_memory` are the errors by which it says that a batch was too large. Thread-safe.
+    """
+
+    def __init__(
+        self,
+        size: int | None,
+        run: Callable[[Sequence[Rgb]], object],
+        side: int,
+        *,
+        out_of_memory: tuple[type[BaseException], ...] = (),
+    ) -> None:
+        self.size = size
+        self._run = run
+        self._side = side
+        self._out_of_memory = out_of_memory
+        self._trial = threading.Lock()
+
+    def of(self, images: Sequence[Rgb]) -> Iterator[Sequence[Rgb]]:
+        """The images in their order, batch by batch."""
+        size = self.size or (FEW if len(images) <= FEW else self._tried())
+        for start in range(0, len(images), size):
+            yield images[start : start + size]
+
+    def _tried(self) -> int:
+        with self._trial:
+            if self.size is None:
+                image = np.zeros((self._side, self._side * 4 // 3, 3), np.uint8)
+                trial = find_batch_size(
+                    lambda n: self._run([image] * n), out_of_memory=self._out_of_memory
+                )
+                self.size = trial.batch_size
+            return self.size
 
 
 def find_batch_size(

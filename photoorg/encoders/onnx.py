@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from photoorg.config import EncoderConfig
-from photoorg.encoders.batch import find_batch_size
+from photoorg.encoders.batch import Batches
 from photoorg.encoders.sessions import open_session
 from photoorg.encoders.spaces import OnnxPreprocessing, OnnxSpec
 from photoorg.encoders.vectors import unit_norm
@@ -21,7 +20,6 @@ from photoorg.models import Rgb
 from photoorg.space import EmbeddingSpace
 
 VERSION = 1
-_SMALL_BATCH = 8
 _LONGEST_RATIO = 8
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 _FILTERS = {
@@ -49,8 +47,9 @@ class OnnxEncoder:
         self._dtype = _dtype(self._input, spec)
         fixed = self._input.shape[0]
         self._fixed_batch = fixed if isinstance(fixed, int) else None
-        self._batch_size = config.batch_size
-        self._trial = threading.Lock()
+        self._batches = Batches(
+            self._fixed_batch or config.batch_size, self._run, self.short_side * 2
+        )
         probe = self._run([np.zeros((8, 8, 3), np.uint8)])
         self._space = EmbeddingSpace(
             name=spec.name,
@@ -74,10 +73,7 @@ class OnnxEncoder:
 
     def encode_images(self, images: Sequence[Rgb]) -> NDArray[np.float32]:
         """Unit-norm vectors [n, dim] of upright sRGB images [h, w, 3] uint8 of any sizes."""
-        size = self._fixed_batch or self._batch_size
-        if size is None:
-            size = self._tried() if len(images) > _SMALL_BATCH else _SMALL_BATCH
-        parts = [self._run(images[start : start + size]) for start in range(0, len(images), size)]
+        parts = [self._run(batch) for batch in self._batches.of(images)]
         if not parts:
             return np.zeros((0, self._space.dim), np.float32)
         return unit_norm(np.concatenate(parts), self._space.dim, self._space.name)
@@ -105,14 +101,6 @@ class OnnxEncoder:
             channels = (channels.astype(np.float32) / plan.scale - mean) / std
         ordered = channels.transpose(2, 0, 1) if self._nchw else channels
         return np.ascontiguousarray(ordered, dtype=self._dtype)
-
-    def _tried(self) -> int:
-        with self._trial:
-            if self._batch_size is None:
-                side = self.short_side * 2
-                image = np.zeros((side, side * 4 // 3, 3), np.uint8)
-                self._batch_size = find_batch_size(lambda n: self._run([image] * n)).batch_size
-            return self._batch_size
 
 
 def fit(image: Rgb, plan: OnnxPreprocessing) -> Rgb:

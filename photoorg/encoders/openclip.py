@@ -7,7 +7,6 @@ import importlib.util
 import json
 import logging
 import platform
-import threading
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoorg.config import EncoderConfig
-from photoorg.encoders.batch import find_batch_size
+from photoorg.encoders.batch import Batches
 from photoorg.encoders.pixels import Pixels
 from photoorg.encoders.spaces import OpenClipSpec
 from photoorg.encoders.vectors import unit_norm
@@ -28,8 +27,6 @@ from photoorg.space import EmbeddingSpace
 
 log = logging.getLogger(__name__)
 
-_SMALL_BATCH = 8
-"""Up to this many images go through at once without a trial of the batch size."""
 _TEXT_BATCH = 64
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 
@@ -54,8 +51,12 @@ class OpenClipEncoder:
         self._half = torch.float16 if self._device.type == "cuda" else None
         self._bf16 = self._device.type == "cpu" and cpu_has_bf16()
         self._tokenize = _tokenizer(open_clip, spec, architecture, config, models_dir)
-        self._batch_size = config.batch_size
-        self._trial = threading.Lock()
+        self._batches = Batches(
+            config.batch_size,
+            self._encode,
+            self.short_side * 2,
+            out_of_memory=(torch.OutOfMemoryError,),
+        )
         self._space = EmbeddingSpace(
             name=spec.name,
             encoder=f"open_clip/{spec.model}{_changes(spec)}",
@@ -79,13 +80,7 @@ class OpenClipEncoder:
 
     def encode_images(self, images: Sequence[Rgb]) -> NDArray[np.float32]:
         """Unit-norm vectors [n, dim] of upright sRGB images [h, w, 3] uint8 of any sizes."""
-        size = self._batch_size
-        if size is None:
-            size = self._tried() if len(images) > _SMALL_BATCH else _SMALL_BATCH
-        parts = [
-            self._encode(images[start : start + size]) for start in range(0, len(images), size)
-        ]
-        return self._finish(parts)
+        return self._finish([self._spared(batch) for batch in self._batches.of(images)])
 
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Unit-norm vectors [n, dim]; longer texts are cut to what the model takes."""
@@ -102,18 +97,24 @@ class OpenClipEncoder:
         ]
         return self._finish(parts)
 
-    def _encode(self, images: Sequence[Rgb]) -> NDArray[np.float32]:
+    def _spared(self, images: Sequence[Rgb]) -> NDArray[np.float32]:
+        """Encode a batch; in halves where the device's memory does not bear it."""
         import torch
 
         try:
-            pixels = self._pixels.prepare(images, self._device)
-            return self._run(self._model.encode_image, pixels.to(self._half or torch.float32))
+            return self._encode(images)
         except torch.OutOfMemoryError:
             if len(images) == 1:
                 raise
             torch.cuda.empty_cache()
             half = len(images) // 2
-            return np.concatenate([self._encode(images[:half]), self._encode(images[half:])])
+            return np.concatenate([self._spared(images[:half]), self._spared(images[half:])])
+
+    def _encode(self, images: Sequence[Rgb]) -> NDArray[np.float32]:
+        import torch
+
+        pixels = self._pixels.prepare(images, self._device)
+        return self._run(self._model.encode_image, pixels.to(self._half or torch.float32))
 
     def _run(self, tower: Any, inputs: Any) -> NDArray[np.float32]:
         import torch
@@ -130,22 +131,6 @@ class OpenClipEncoder:
         if not parts:
             return np.zeros((0, dim), np.float32)
         return unit_norm(np.concatenate(parts), dim, self._space.name)
-
-    def _tried(self) -> int:
-        import torch
-
-        with self._trial:
-            if self._batch_size is None:
-                side = self.short_side * 2
-                image = np.zeros((side, side * 4 // 3, 3), np.uint8)
-
-                def run(n: int) -> None:
-                    pixels = self._pixels.prepare([image] * n, self._device)
-                    self._run(self._model.encode_image, pixels.to(self._half or torch.float32))
-
-                trial = find_batch_size(run, out_of_memory=(torch.OutOfMemoryError,))
-                self._batch_size = trial.batch_size
-            return self._batch_size
 
 
 def cpu_has_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:

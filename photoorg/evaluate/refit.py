@@ -58,7 +58,7 @@ def refit(
     """Fit one kind of verdict; None where fewer than 20, or 5 of either answer, were given.
 
     The threshold is the one of best F1. Weights (of `search` and `similar`) come from a ridge
-    logistic regression with weights of no evidence held at nought, relative to the cosine's; they
+    logistic regression with weights without evidence held at zero, relative to the cosine's; they
     are kept only if they order unseen verdicts better in cross-validation.
     """
     scores = np.asarray(scores_n, np.float64)

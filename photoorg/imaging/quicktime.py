@@ -34,7 +34,7 @@ class Movie:
 
 
 def read_movie(stream: BinaryIO) -> Movie:
-    """Read the `moov` box of a seekable file; never raises on content, an empty Movie at worst."""
+    """Read the `moov` box of a seekable file; never raises, an unreadable one is an empty Movie."""
     moov = _find_moov(stream)
     created, duration = _header(_child(moov, b"mvhd"))
     meta = _child(moov, b"meta")

@@ -1,4 +1,4 @@
-"""From what score on a neighbour is no chance: fitted to the scores of a library's own photos.
+"""The score above which a neighbour is more than chance, fitted to a library's own photos.
 
 Unrelated photos are most of all pairs, so the middle and the lower half of the scores of random
 pairs tell how they are spread, whatever the related ones above do. A query makes sense if its best
@@ -77,7 +77,7 @@ class Cutoffs:
 
 
 def best_neighbours(scores_mk: FloatMatrix) -> Floats:
-    """How near the best neighbour [m] of photos is that is no near-duplicate.
+    """The cosine [m] of each photo's best neighbour, near-duplicates aside.
 
     What is not finite is no neighbour: the photo itself, or none. Where only near-duplicates were
     found, the farthest of them counts; photos without any neighbour are left out.

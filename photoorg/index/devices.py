@@ -35,7 +35,7 @@ class PinnedSearcher:
 
     The CPU answers filtered searches, those beyond MAX_K, and all while no device has room. A mask
     that hides few rows, as of deleted photos, is no filter: the copy is asked for more candidates
-    and the hidden are left out. Candidates are re-scored from the same vectors either way, so
+    and the hidden are left out. Candidates are scored by the same vectors either way, so
     scores are the same.
     """
 
@@ -51,6 +51,8 @@ class PinnedSearcher:
         self._rest_s = 0.0
         self._failed = failed
         self._cpu = CpuSearcher(index, rescorer)
+        # Exact kinds score by their own vectors, which may hold more bits than those to re-score.
+        self._scored_by = Rescorer(index.faiss) if index.exact else rescorer
 
     def best(
         self,
@@ -101,7 +103,7 @@ class PinnedSearcher:
             rows[~allowed[rows]] = -1
             if bool((cut & (np.count_nonzero(rows >= 0, axis=1) < count)).any()):
                 return None
-        return None if rows is None else self.rescorer.best(x_nd, rows, k)
+        return None if rows is None else self._scored_by.best(x_nd, rows, k)
 
     def rest(self) -> None:
         """Stay on the CPU for a while, twice as long as the last time."""

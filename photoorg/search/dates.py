@@ -79,7 +79,7 @@ def read_dates(text: str, now: datetime) -> DatedText:
     if len(plain) != len(text):
         return DatedText(text)
     if (found := FROM_TO.search(plain)) is not None:
-        first, last = _moments(found["start"], now), _moments(found["end"], now)
+        first, last = _both(found["start"], found["end"], now)
         if first is not None and last is not None and first[0] < last[1]:
             return _taken_out(text, found, Span(after=first[0], before=last[1]))
     for pattern in (ONE, BARE):
@@ -171,6 +171,17 @@ def _relative(this: bool, what: str, today: datetime) -> Moments | None:
     if not this and start >= today.replace(day=1):
         start = start.replace(year=start.year - 1)
     return start, _next(start, "month")
+
+
+def _both(start: str, end: str, now: datetime) -> tuple[Moments | None, Moments | None]:
+    """What "from start to end" means: a start without a year lies in the year before the end."""
+    first, last = _moments(start, now), _moments(end, now)
+    year = re.search(YEAR, end)
+    if year and last is not None and re.search(MONTHS, start) and not re.search(YEAR, start):
+        first = _moments(f"{start} {year[0]}", now)
+        if first is not None and first[0] >= last[1]:
+            first = _moments(f"{start} {int(year[0]) - 1}", now)
+    return first, last
 
 
 def _season(year: int, month: int) -> Moments:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoorg.search.fanout import FanOut, Merged
-from photoorg.search.ports import Vector
+from photoorg.search.ports import SlotQuery, Vector
 from photoorg.search.reader import Shadow
 from photoorg.space import EmbeddingSpace
 from photoorg.store.catalog.comparisons import DualRead
@@ -93,7 +93,9 @@ class DualReads:
             x_d = await again(shadow.space)
             asked = time.perf_counter()
             k = read.k + bool(read.skip)
-            found = await self._slots.search(read.tenant, shadow.space, x_d, k, seq=read.seq)
+            found = await self._slots.search(
+                SlotQuery(read.tenant, shadow.space, x_d, k, seq=read.seq)
+            )
             shadow_ms = (time.perf_counter() - asked) * 1000
             live, other = _first(read.best, read), _first(found.best, read)
             await self._reader.note(

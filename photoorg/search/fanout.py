@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from photoorg.errors import DeadlineError, PhotoOrgError
-from photoorg.search.ports import EVERYTHING, Scope, Slot, SlotAnswer, Vector
+from photoorg.search.ports import Slot, SlotAnswer, SlotQuery, Vector
 from photoorg.space import EmbeddingSpace
 
 log = logging.getLogger(__name__)
@@ -48,30 +48,15 @@ class FanOut:
         self._sizes = [1] * len(self._slots)
         self._deadline_s = deadline_s
 
-    async def search(
-        self,
-        tenant: str,
-        space: EmbeddingSpace,
-        x_d: Vector,
-        k: int,
-        *,
-        seq: int,
-        pool: int | None = None,
-        scope: Scope = EVERYTHING,
-    ) -> Found:
+    async def search(self, query: SlotQuery) -> Found:
         """The k best over all slots, and up to `pool` good ones; DeadlineError if none answered.
 
         Of what comes after the k best some may be missing: each slot gives twice its fair share of
         the pool. An error that every slot gives (an index of another space) is raised as it is.
         """
-        pool = max(k, pool or k)
-        part = share(pool, k, len(self._slots))
-        tasks = [
-            asyncio.ensure_future(
-                slot.search(tenant, space, x_d, k, pool=part, seq=seq, scope=scope)
-            )
-            for slot in self._slots
-        ]
+        pool = max(query.k, query.pool)
+        part = replace(query, pool=share(pool, query.k, len(self._slots)))
+        tasks = [asyncio.ensure_future(slot.search(part)) for slot in self._slots]
         try:
             done, late = await asyncio.wait(tasks, timeout=self._deadline_s)
         finally:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from photoorg.search.ports import EVERYTHING, Scope, Slot, SlotAnswer, Vector
+from photoorg.search.ports import Slot, SlotAnswer, SlotQuery, Vector
 from photoorg.space import EmbeddingSpace
 
 T = TypeVar("T")
@@ -23,21 +23,9 @@ class Hedged:
         self._slot = slot
         self._delay_s = delay_s
 
-    async def search(
-        self,
-        tenant: str,
-        space: EmbeddingSpace,
-        x_d: Vector,
-        k: int,
-        *,
-        pool: int,
-        seq: int,
-        scope: Scope = EVERYTHING,
-    ) -> SlotAnswer:
+    async def search(self, query: SlotQuery) -> SlotAnswer:
         """As the slot's own."""
-        return await self._first(
-            lambda: self._slot.search(tenant, space, x_d, k, pool=pool, seq=seq, scope=scope)
-        )
+        return await self._first(lambda: self._slot.search(query))
 
     async def vector(
         self, tenant: str, space: EmbeddingSpace, photo_id: str, *, seq: int

@@ -22,8 +22,9 @@ log = logging.getLogger(__name__)
 Key = tuple[str, str]
 """A tenant and the id of a space."""
 Serving = tuple[IndexVersion, int, int]
-LEAST_BYTES = 200_000
-"""What an index of a few photos takes: objects and tables of mapped files, however few the rows."""
+LEAST_BYTES = 500_000
+"""What every index counts beside its rows: it takes little memory where it is small, but files that
+are open and mapped, of which a process may have some ten thousand."""
 MEND_S = 30.0
 """How often a shard that was damaged is looked at again."""
 
@@ -232,7 +233,7 @@ class Holdings:
         self._evict()
 
     def _evict(self, keep: Key | None = None) -> None:
-        """Drop what was used least lately; what was used last stays, for it would only come back."""
+        """Drop what was used least lately; never what was used last: it would only come back."""
         with self._guard:
             sizes = {
                 key: sum(shards.memory_bytes + LEAST_BYTES for shards in place.held())

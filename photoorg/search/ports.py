@@ -53,6 +53,24 @@ EVERYTHING = Scope()
 
 
 @dataclass(frozen=True, slots=True)
+class SlotQuery:
+    """One search of a tenant's photos in a space, by the unit-norm vector `x_d` [dim].
+
+    The `k` best photos are wanted for sure and up to `pool` good ones (0: k), of which after the
+    k-th some may be missing. Every change up to log position `seq` is counted in; of all photos
+    only those in `scope` count.
+    """
+
+    tenant: str
+    space: EmbeddingSpace
+    x_d: Vector
+    k: int
+    pool: int = 0
+    seq: int = 0
+    scope: Scope = EVERYTHING
+
+
+@dataclass(frozen=True, slots=True)
 class SlotAnswer:
     """The best photos of one slot, best first.
 
@@ -112,22 +130,8 @@ class Embedder(Protocol):
 class Slot(Protocol):
     """One shard slot: a fixed share of every tenant's photos."""
 
-    async def search(
-        self,
-        tenant: str,
-        space: EmbeddingSpace,
-        x_d: Vector,
-        k: int,
-        *,
-        pool: int,
-        seq: int,
-        scope: Scope = EVERYTHING,
-    ) -> SlotAnswer:
-        """The k best photos and up to `pool` good ones (after the k-th, some may be missing).
-
-        Every change up to log position `seq` is already counted in; of all photos only those in
-        `scope` count.
-        """
+    async def search(self, query: SlotQuery) -> SlotAnswer:
+        """The best photos of the slot for the query."""
 
     async def vector(
         self, tenant: str, space: EmbeddingSpace, photo_id: str, *, seq: int

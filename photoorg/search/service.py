@@ -27,8 +27,9 @@ from photoorg.search.dual import DualReads
 from photoorg.search.fanout import FanOut
 from photoorg.search.filters import Filter
 from photoorg.search.neighbours import Neighbours
-from photoorg.search.pages import Page, Pages, Queries, Question
+from photoorg.search.pages import Page, Pages
 from photoorg.search.ports import Box, Embedder, Mode, PhotoReader, SearchAnswer, Slot, Vector
+from photoorg.search.questions import Queries, Question
 from photoorg.search.rerank import QueryFacts
 from photoorg.search.tuning import Cutoff, Limits, QueryKind, limits_of, tuned
 from photoorg.space import EmbeddingSpace
@@ -222,7 +223,7 @@ class SearchService:
             page = await self._pages.by_vector(q, k, position)
         else:
             page = await self._pages.by_words(q, k, position)
-        if not page.hits and text and asked is None and not space.has_text and position is None:
+        if not page.hits and words and asked is None and not space.has_text and position is None:
             raise _no_text(space)
         return _answer(page, q, start, mode, notes)
 

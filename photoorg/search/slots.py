@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,7 +20,7 @@ from photoorg.index.devices import Devices
 from photoorg.search.allowed import AllowedSets
 from photoorg.search.batching import Batcher
 from photoorg.search.holdings import Holdings, Key, logged
-from photoorg.search.ports import EVERYTHING, Scope, SlotAnswer, Vector
+from photoorg.search.ports import Scope, SlotAnswer, SlotQuery, Vector
 from photoorg.space import EmbeddingSpace
 from photoorg.store.catalog import Catalog, reports
 from photoorg.store.objects import ObjectStore
@@ -29,19 +28,6 @@ from photoorg.store.objects import ObjectStore
 T = TypeVar("T")
 REPORT_S = 2.0
 """How often a replica says what it holds; sooner when that changed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """One search that waits for the slot."""
-
-    tenant: str
-    space: EmbeddingSpace
-    x_d: Vector
-    k: int
-    pool: int
-    seq: int
-    scope: Scope = EVERYTHING
 
 
 class LocalSlot:
@@ -92,19 +78,8 @@ class LocalSlot:
         self._stopped = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name=f"watch-{number}", daemon=True)
 
-    async def search(
-        self,
-        tenant: str,
-        space: EmbeddingSpace,
-        x_d: Vector,
-        k: int,
-        *,
-        pool: int,
-        seq: int,
-        scope: Scope = EVERYTHING,
-    ) -> SlotAnswer:
-        """The k best photos in scope and up to `pool` good ones; changes up to `seq` count."""
-        query = Query(tenant, space, np.asarray(x_d, np.float32), k, pool, seq, scope)
+    async def search(self, query: SlotQuery) -> SlotAnswer:
+        """The best photos of the slot; queries that wait for it are answered together."""
         return await self._batcher.ask(query)
 
     async def vector(
@@ -134,31 +109,21 @@ class LocalSlot:
         self._stopped.set()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def search_now(
-        self,
-        tenant: str,
-        space: EmbeddingSpace,
-        x_d: Vector,
-        k: int,
-        pool: int,
-        seq: int,
-        scope: Scope = EVERYTHING,
-    ) -> SlotAnswer:
-        """The same, in the calling thread."""
-        query = Query(tenant, space, np.asarray(x_d, np.float32), k, pool, seq, scope)
+    def search_now(self, query: SlotQuery) -> SlotAnswer:
+        """As search, in the calling thread."""
         return self._search_group([query])[0]
 
     def vector_now(
         self, tenant: str, space: EmbeddingSpace, photo_id: str, seq: int
     ) -> Vector | None:
-        """The same, in the calling thread."""
+        """As vector, in the calling thread."""
         return self._holdings.fresh(tenant, space, seq).vector(photo_id)
 
     def serving(self) -> dict[Key, str]:
         """Which version is searched, by tenant and space id ("" where there is no index yet)."""
         return {key: shards.version for key, shards in self._holdings.serving().items()}
 
-    def _search_all(self, queries: Sequence[Query]) -> list[SlotAnswer | Exception]:
+    def _search_all(self, queries: Sequence[SlotQuery]) -> list[SlotAnswer | Exception]:
         """Answer queries that came together; those of the same index in one search."""
         answers: dict[int, SlotAnswer | Exception] = {}
         groups: dict[tuple[str, str, int, int, Scope, bool], list[int]] = {}
@@ -174,7 +139,7 @@ class LocalSlot:
                 answers.update(dict.fromkeys(members, error))
         return [answers[number] for number in range(len(queries))]
 
-    def _search_group(self, group: Sequence[Query]) -> list[SlotAnswer]:
+    def _search_group(self, group: Sequence[SlotQuery]) -> list[SlotAnswer]:
         """Answer queries of one index that ask for the same."""
         first = group[0]
         scope, allowed = first.scope, None
@@ -182,13 +147,17 @@ class LocalSlot:
             allowed = self._allowed.get(first.tenant, scope.filter, scope.revision)
         shards = self._holdings.fresh(first.tenant, first.space, max(q.seq for q in group))
         return shards.search(
-            np.stack([q.x_d for q in group]),
+            np.stack([q.x_d for q in group]).astype(np.float32, copy=False),
             first.k,
-            first.pool,
+            max(first.k, first.pool),
             allowed=allowed,
             ceiling=scope.ceiling,
             above=scope.above,
         )
+
+    def held(self, tenant: str) -> list[reports.Held]:
+        """What the slot reports: the tenant's versions, serving and spare, that are whole."""
+        return self._holdings.whole(tenant)
 
     def refresh(self) -> None:
         """Look once for changes and new versions of everything that is loaded, and report."""
@@ -202,7 +171,7 @@ class LocalSlot:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
 
     def _report(self, tenant: str) -> None:
-        held = self._holdings.whole(tenant)
+        held = self.held(tenant)
         names = frozenset((h.space_id, h.version) for h in held)
         when, before = self._said.get(tenant, (0.0, None))
         if names == before and time.monotonic() - when < REPORT_S:

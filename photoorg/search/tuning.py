@@ -54,7 +54,7 @@ def limits_of(
     similar: bool = False,
     narrowed: bool = False,
 ) -> Limits:
-    """The limits of one query; InputError for a cutoff that is none.
+    """The limits of one query; InputError for an unknown cutoff.
 
     `cutoff` None is "auto", but for `similar` photos of one of the library's own, which is never
     nonsense: there it is "off". Where a filter has `narrowed` the question, what it allows is shown
@@ -81,7 +81,7 @@ def limits_of(
 
 
 def with_chance(hits: Iterable[Hit], limits: Limits) -> tuple[Hit, ...]:
-    """Hits with a signal more: the share of unrelated photos that are as near (`chance`)."""
+    """Hits with one more signal, `chance`: the share of unrelated photos that are as near."""
     fitted = limits.fitted
     if fitted is None:
         return tuple(hits)

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from photoorg.config import IngestConfig
+from photoorg.config import IngestConfig, PhotoOrgConfig
 from photoorg.errors import ResourceError
 
 
@@ -70,6 +70,13 @@ def plan_here(config: IngestConfig) -> IngestPlan:
         threads=0,
         part_rows=min(config.part_rows, config.micro_batch),
     )
+
+
+def with_threads(config: PhotoOrgConfig, plan: IngestPlan) -> PhotoOrgConfig:
+    """The configuration with the plan's compute threads for encoders, where it names none."""
+    threads = config.encoder.threads or plan.threads
+    encoder = config.encoder.model_copy(update={"threads": threads})
+    return config.model_copy(update={"encoder": encoder})
 
 
 def _fused(config: IngestConfig, cpus: float) -> IngestPlan:

@@ -28,7 +28,8 @@ def list_source(uri: str, config: SourceConfig) -> Iterator[SourceFile]:
 
     Hidden files and folders (a leading dot) and photoorg's own storage folders are skipped;
     links are followed, never in a circle. InputError for the storage itself,
-    NotFoundError if the folder or file is not there, StorageError if the bucket is not or refuses.
+    NotFoundError if the folder or file is not there, StorageError for a bucket
+    that is missing or refuses.
     """
     if uri.startswith("s3://"):
         yield from _list_bucket(uri, config)

@@ -12,6 +12,7 @@ from photoorg.stages.job import KEYS, IngestJob, Work
 from photoorg.stages.parts import PartWriter
 from photoorg.stages.plan import plan_here
 from photoorg.store.catalog import Catalog
+from photoorg.store.catalog.listing import Listing
 from photoorg.store.objects import ObjectStore
 from tests.pictures import library
 
@@ -42,7 +43,7 @@ def config(tmp_path) -> PhotoOrgConfig:
 
 def prepared(config: PhotoOrgConfig, store: ObjectStore, catalog: Catalog, folder) -> list[Work]:
     job = IngestJob(config, store, catalog, None)
-    with catalog.listing(config.tenant) as listing:
+    with Listing(catalog, config.tenant) as listing:
         return job.prepare(listing, [str(folder)], plan=lambda files: plan_here(config.ingest))
 
 

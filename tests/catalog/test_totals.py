@@ -6,6 +6,7 @@ import pytest
 
 from photoorg.models import SourceFile
 from photoorg.store.catalog import Catalog, photos, runs
+from photoorg.store.catalog.listing import Listing
 from photoorg.store.catalog.runs import Totals
 from tests.catalog import rows
 
@@ -67,7 +68,7 @@ def test_files_not_dealt_with_are_missing(catalog: Catalog) -> None:
 def test_a_listing_knows_unchanged_files_and_counts_each_once(catalog: Catalog) -> None:
     load(catalog, "r", 0, [rows.photo("a", 1), rows.photo("b", 1)], ("x",))
     files = [SourceFile(uri, 1, etag) for uri, etag in ETAGS]
-    with catalog.listing("a") as listing:
+    with Listing(catalog, "a") as listing:
         assert listing.add(files) == [True, False, True, False]
         assert listing.add(files[:1]) == [True]
         assert listing.files == 5

@@ -229,7 +229,9 @@ def test_evaluate_looks_at_the_photos_of_events_that_lie_beside_the_list(home, r
         name = f"{number}.jpg"
         if number:
             (folder / name).write_bytes(jpeg(700 + number, 200, 150))
-        rows.append({"file": name, "time": f"2024-05-0{1 + number // 3}T12:0{number}", "event": number // 3})
+        rows.append(
+            {"file": name, "time": f"2024-05-0{1 + number // 3}T12:0{number}", "event": number // 3}
+        )
     (folder / "list.json").write_text(json.dumps(rows))
     words = ("evaluate", "events", "trips/list.json", "--json")
     blind = home.call(request, *words)

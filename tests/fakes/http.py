@@ -17,7 +17,7 @@ import serve.api
 from photoorg.config import SearchConfig, ServeConfig
 from photoorg.errors import NotFoundError, UnsupportedMediaError
 from photoorg.models import Photo
-from photoorg.search.pages import Queries
+from photoorg.search.questions import Queries
 from photoorg.search.service import SearchService
 from photoorg.store.catalog.companions import Companion
 from photoorg.store.catalog.pairs import StoredPair

@@ -15,7 +15,7 @@ from PIL import Image
 from photoorg.errors import DecodeError, NoTextSearchError, NotFoundError
 from photoorg.models import Exif, Hashes, Photo, Quality
 from photoorg.search.embedding import check_box
-from photoorg.search.ports import EVERYTHING, Box, ImageQuery, SlotAnswer, Vector
+from photoorg.search.ports import Box, ImageQuery, SlotAnswer, SlotQuery, Vector
 from photoorg.space import EmbeddingSpace
 
 DIM = 16
@@ -116,8 +116,9 @@ class FakeSlot:
         self.scopes: list[object] = []
         self.allowed: set[str] | None = None
 
-    async def search(self, tenant, space, x_d, k, *, pool, seq, scope=EVERYTHING) -> SlotAnswer:
-        self.seqs.append(seq)
+    async def search(self, query: SlotQuery) -> SlotAnswer:
+        x_d, scope, pool = query.x_d, query.scope, query.pool
+        self.seqs.append(query.seq)
         self.scopes.append(scope)
         await self._maybe_break()
         ids = sorted(self.vectors, key=lambda i: (-float(self.vectors[i] @ x_d), i))
@@ -126,7 +127,7 @@ class FakeSlot:
         if scope.ceiling is not None:
             ids = [i for i in ids if float(self.vectors[i] @ x_d) <= scope.ceiling]
         whole, ids = len(ids) <= pool, ids[:pool]
-        dim = space.dim
+        dim = query.space.dim
         x_nd = np.array([self.vectors[i] for i in ids], np.float32).reshape(-1, dim)
         half = x_nd.astype(np.float16)
         return SlotAnswer(tuple(ids), x_nd @ x_d, half, self.shards, self.lost, whole)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from photoorg.config import DatabaseConfig
 from photoorg.errors import InputError
@@ -83,11 +84,12 @@ async def test_an_id_that_is_none_says_what_one_is(client):
 
 @pytest.mark.postgres
 @pytest.mark.parametrize(("text", "said"), [("a\0b", "NUL"), ("a\ud800b", "surrogates")])
-def test_text_that_the_database_cannot_hold_is_bad_input(catalog_url, text, said):
+@pytest.mark.parametrize("held", [str, lambda text: Jsonb({"name": text})])
+def test_text_that_the_database_cannot_hold_is_bad_input(catalog_url, text, said, held):
     with (
         Catalog(catalog_url, DatabaseConfig()) as catalog,
         pytest.raises(InputError, match=said) as caught,
         catalog.tenant("a") as tx,
     ):
-        tx.conn.execute("SELECT %s::text", [text])
+        tx.conn.execute("SELECT %s::text", [held(text)])
     assert caught.value.fix

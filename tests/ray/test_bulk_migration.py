@@ -42,12 +42,19 @@ def test_bulk_ingests_around_a_re_embedding_end_up_in_the_new_space(
     shadow = reembed.run(config, space)
     assert (shadow["photos"], shadow["vectors"], shadow["status"]) == (20, 20, "shadow")
     for seed in range(300, 318):
+        (folder / f"both-{seed}.jpg").write_bytes(jpeg(seed))
+    both = ingest.run(config, [str(folder)])
+    assert (both.new, both.also, both.behind) == (18, ("tiny",), ())
+    nowhere = config.migration.model_copy(update={"spaces": ()})
+    lame = config.model_copy(update={"migration": nowhere})
+    for seed in range(320, 338):
         (folder / f"late-{seed}.jpg").write_bytes(jpeg(seed))
-    assert ingest.run(config, [str(folder)]).new == 18
+    late = ingest.run(lame, [str(folder)])
+    assert (late.new, late.also, late.behind) == (18, (), ("tiny",))
     store = ObjectStore(config.storage)
     coverage = Coverage(store, catalog, config.tenant)
     versions = Versions(catalog, config.tenant, config.migration, coverage)
-    with pytest.raises(ConflictError, match="lacks 18 of 38 photos"):
+    with pytest.raises(ConflictError, match="lacks 18 of 56 photos"):
         versions.activate(shadow["version"], actor="test", force=True)
     again = reembed.run(config, space)
     assert (again["version"], again["photos"], again["added"]) == (shadow["version"], 18, 18)

@@ -10,6 +10,7 @@ import pytest
 from photoorg.config import IndexConfig, StorageConfig
 from photoorg.errors import StorageError
 from photoorg.index.build import build_local
+from photoorg.search.ports import SlotQuery
 from photoorg.search.slots import LocalSlot
 from photoorg.stages.publish import Publisher
 from photoorg.store.catalog import delta, indexes
@@ -86,7 +87,7 @@ def test_the_first_query_says_what_is_away_and_the_next_is_answered(
     publish(catalog, bucket, tmp_path / "v1", "v1", add(catalog, *NAMES))
     swift.stop()
     with pytest.raises(StorageError) as told:
-        slot.search_now(T, SPACE, unit("q"), 5, 5, 0)
+        slot.search_now(SlotQuery(T, SPACE, unit("q"), 5, 5, 0))
     assert told.value.retryable and "127.0.0.1" in str(told.value)
     swift.start()
     assert found([slot], "q") == exact("q", NAMES)

@@ -64,9 +64,9 @@ def here(path: str) -> Path:
 
 
 def arguments(job: str) -> list[str]:
-    (patch,) = JOBS[job]
-    assert (patch["op"], patch["path"]) == ("replace", "/spec/entrypoint")
-    return shlex.split(patch["value"])
+    first = JOBS[job][0]
+    assert (first["op"], first["path"]) == ("replace", "/spec/entrypoint")
+    return shlex.split(first["value"])
 
 
 def unknown(value: Any, schema: dict[str, Any], where: str = "") -> list[str]:
@@ -232,6 +232,14 @@ def test_a_job_is_a_command_with_arguments_it_takes(job):
     assert config.storage.root.startswith("s3://")
     if getattr(args, "space", None):
         assert (ROOT / "configs" / "spaces" / f"{args.space}.yaml").is_file()
+
+
+def test_jobs_without_models_ask_for_no_gpus():
+    cpu, gpu = JOB["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+    assert (cpu["groupName"], gpu["groupName"]) == ("cpu", "gpu")
+    removed = {name: [op["path"] for op in ops[1:]] for name, ops in JOBS.items()}
+    spared = ["/spec/rayClusterSpec/workerGroupSpecs/1"]
+    assert removed == {"ingest": [], "reembed": [], "build-index": spared, "maintain": spared}
 
 
 def test_variables_are_keys_of_the_configuration():

@@ -31,12 +31,12 @@ def hold(tx: Transaction) -> None:
 
 
 def lock(tx: Transaction) -> None:
-    """Be the tenant's only one to remove blobs, while nobody holds them, until this ends."""
+    """Lock the tenant's blobs: once nobody holds them, this transaction alone may remove any."""
     tx.conn.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [LOCK_CLASS, tx.tenant])
 
 
 def leave(tx: Transaction, blob_ids: Sequence[str]) -> None:
-    """Note that these may go once this transaction is done."""
+    """Note that these blobs may be removed once this transaction is committed."""
     if blob_ids:
         tx.conn.execute(NOTE, [tx.tenant, [photo_key(i) for i in blob_ids]])
 
@@ -57,6 +57,6 @@ def referred(tx: Transaction, blob_ids: Sequence[str]) -> set[str]:
 
 
 def forget(tx: Transaction, blob_ids: Sequence[str]) -> None:
-    """They are dealt with."""
+    """Take blobs off the list of those that are to go."""
     sql = "DELETE FROM leaving_blobs WHERE tenant_id = %s AND blob_id = ANY(%s)"
     tx.conn.execute(sql, [tx.tenant, [photo_key(i) for i in blob_ids]])

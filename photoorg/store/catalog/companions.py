@@ -204,7 +204,7 @@ def _take(
 
 
 def lock(tx: Transaction) -> None:
-    """Be the tenant's only one to pair stills and videos until this transaction ends."""
+    """Lock the tenant's pairing: until it ends, only this transaction joins stills and videos."""
     tx.conn.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [LOCK_CLASS, tx.tenant])
 
 
@@ -247,7 +247,7 @@ def of_photo(tx: Transaction, photo_id: str) -> list[Link]:
 
 
 def of_still(tx: Transaction, photo_id: str) -> list[Companion]:
-    """What there is to know of the videos of a still."""
+    """The videos of a still, as the API shows them."""
     return [Companion(*row) for row in tx.conn.execute(OF_STILL, [tx.tenant, photo_key(photo_id)])]
 
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 from psycopg_pool import ConnectionPool, PoolTimeout
@@ -16,9 +16,6 @@ from photoorg.config import DatabaseConfig
 from photoorg.errors import CatalogError
 from photoorg.store.catalog import migrating
 from photoorg.store.catalog.failures import check_url, explained, place
-
-if TYPE_CHECKING:
-    from photoorg.store.catalog.listing import Listing
 
 IDLE_S = 60.0
 BIND = (
@@ -87,14 +84,6 @@ class Catalog:
         """A transaction that sees the upload queue of every tenant and nothing else."""
         with self._bound(migrating.worker_role(self._config.app_role), "") as conn:
             yield Transaction(conn, "")
-
-    @contextmanager
-    def listing(self, tenant: str) -> Iterator[Listing]:
-        """A Listing: files noted while a source is listed, looked up and counted at the end."""
-        from photoorg.store.catalog.listing import Listing
-
-        with Listing(self, tenant) as listing:
-            yield listing
 
     def ping(self) -> None:
         """Prove that the database answers; CatalogError if it does not."""

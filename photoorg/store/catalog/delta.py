@@ -30,7 +30,7 @@ class DeltaEvent:
 
 
 def lock(tx: Transaction) -> None:
-    """Be the tenant's only writer of the log until this transaction ends.
+    """Lock the tenant's log: until it ends, only this transaction writes to it.
 
     A transaction that also changes photos takes it first; everything in this package does.
     """

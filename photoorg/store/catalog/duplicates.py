@@ -166,7 +166,7 @@ class PairRow:
 
 
 def lock(tx: Transaction) -> None:
-    """Be the tenant's only writer of groups until this transaction ends."""
+    """Lock the tenant's groups: until it ends, only this transaction writes them."""
     tx.conn.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [LOCK_CLASS, tx.tenant])
 
 

@@ -83,7 +83,7 @@ class PhotoRow:
 
 
 def lock(tx: Transaction) -> None:
-    """Be the only one to change the tenant's events until this transaction ends."""
+    """Lock the tenant's events: until it ends, only this transaction changes them."""
     tx.conn.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [LOCK_CLASS, tx.tenant])
 
 

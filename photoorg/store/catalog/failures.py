@@ -66,9 +66,10 @@ def explain(error: Exception, url: str) -> PhotoOrgError:
     InputError for text it cannot hold, ConflictError where the last live copy would go.
     """
     where = place(url)
-    if isinstance(error, psycopg.DataError) and "NUL" in str(error):
+    said = str(error) if isinstance(error, psycopg.DataError) else ""
+    if "NUL" in said or "\\u0000" in said:  # as text, and inside of JSON
         return InputError("Text may not hold NUL characters.", fix="Take them out.")
-    if isinstance(error, UnicodeEncodeError):
+    if isinstance(error, UnicodeEncodeError) or "surrogate" in said:
         return InputError("Text may not hold halves of characters (surrogates).", fix="Mend it.")
     if isinstance(error, PoolTimeout | TooManyRequests):
         return CatalogError(

@@ -39,7 +39,7 @@ def add(
     signals: Mapping[str, float] | None = None,
     space_id: str | None = None,
 ) -> int:
-    """Note a verdict and return its number; NotFoundError for a photo there is not."""
+    """Note a verdict and return its number; NotFoundError for an unknown photo."""
     values: dict[str, Any] = {"kind": kind, "accepted": accepted}
     values |= _answer(photo_id, actor, query_id, query, score, signals, space_id)
     return _insert(tx, "feedback", "feedback_id", photo_id, values)

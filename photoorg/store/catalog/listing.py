@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from photoorg.models import SourceFile
 from photoorg.store.catalog import runs, sources
+from photoorg.store.catalog.connection import Catalog
 from photoorg.store.catalog.keys import uri_key
-
-if TYPE_CHECKING:
-    from photoorg.store.catalog.connection import Catalog
 
 KEY_BYTES = 16
 IN_MEMORY = 16 * 2**20

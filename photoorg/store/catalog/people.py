@@ -287,7 +287,7 @@ def root(parent_of: Mapping[int, int], person_id: int) -> int:
 
 
 def lock(tx: Transaction) -> None:
-    """Be the tenant's only changer of persons until this transaction ends."""
+    """Lock the tenant's persons: until it ends, only this transaction changes them."""
     tx.conn.execute("SELECT pg_advisory_xact_lock(hashtext('people'), hashtext(%s))", [tx.tenant])
 
 

@@ -44,7 +44,7 @@ def copy_part(
     missing: Collection[str] = (),
     face_space: str = "",
 ) -> bool:
-    """Load one committed part of a run: schema.PHOTOS and schema.REJECTS; once, however often.
+    """Load one committed part of a run: schema.PHOTOS and schema.REJECTS; repeating it is harmless.
 
     False if it was loaded before.
 

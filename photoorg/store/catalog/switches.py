@@ -32,7 +32,7 @@ class Switch:
 
 
 def lock(tx: Transaction) -> None:
-    """Be the only one who changes what serves the tenant until this transaction ends."""
+    """Lock what serves the tenant: until it ends, only this transaction changes it."""
     tx.conn.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [LOCK_CLASS, tx.tenant])
 
 

@@ -135,7 +135,7 @@ def undo(tx: Transaction, token: str, actor: str) -> Change:
 
 
 def undo_last(tx: Transaction, space_id: str, actor: str) -> Change:
-    """Take the space's last change back; to undo twice is to have it again."""
+    """Take the space's last change back; undoing twice restores it."""
     lock(tx)
     row = tx.conn.execute(LAST, [tx.tenant, space_id, ACTION]).fetchone()
     return Change(space_id, {}, None) if row is None else undo(tx, str(row[0]), actor)

@@ -49,7 +49,7 @@ def older_than(tx: Transaction, days: float, limit: int) -> list[str]:
 
 
 def is_older(tx: Transaction, photo_id: str, days: float) -> bool:
-    """Whether the photo still is in the trash and was put there more than `days` ago."""
+    """Whether the photo is still in the trash and was put there more than `days` ago."""
     sql = (
         "SELECT 1 FROM photos WHERE tenant_id = %s AND photo_id = %s"
         " AND trashed_at < now() - make_interval(secs => %s) FOR UPDATE"

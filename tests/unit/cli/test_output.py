@@ -50,3 +50,7 @@ print("afterwards")
 
 def test_table_pads_columns_and_shows_none_as_nothing():
     assert table([("a", None), ("bcd", 2)], ("x", "long")) == "x    long\na\nbcd  2"
+
+
+def test_a_cell_stays_on_its_line_and_tells_a_terminal_nothing():
+    assert table([("a\nb\x1b[2J", "ü")], ("x", "y")).splitlines()[1:] == [r"a\nb\x1b[2J  ü"]

@@ -45,6 +45,7 @@ def test_the_commands_are_those_of_the_manual():
         "index canary",
         "index compact",
         "index reshard",
+        "index retire",
         "reembed",
         "maintain",
         "spaces list",

@@ -1,8 +1,9 @@
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
-from photoorg.encoders.batch import find_batch_size
+from photoorg.encoders.batch import FEW, Batches, find_batch_size
 
 
 class Machine:
@@ -72,3 +73,27 @@ def test_the_first_slow_run_is_not_measured() -> None:
 
     trial = find_batch_size(run, clock=machine.clock, budget_s=60)
     assert trial.batch_size == 4
+
+
+def test_few_images_need_no_trial_and_a_given_size_is_kept():
+    seen: list[int] = []
+    images = [np.zeros((4, 4, 3), np.uint8)] * (FEW + 1)
+    few = Batches(None, lambda batch: seen.append(len(batch)), 4)
+    assert [len(b) for b in few.of(images[:FEW])] == [FEW] and few.size is None
+    assert [len(b) for b in Batches(4, seen.append, 4).of(images)] == [4, 4, 1]
+    assert list(few.of([])) == [] and seen == []
+
+
+def test_the_trial_is_made_once_and_its_size_cuts_the_images():
+    tried: list[int] = []
+
+    def run(batch) -> None:
+        tried.append(len(batch))
+        if len(batch) > 1:
+            raise MemoryError
+
+    batches = Batches(None, run, 4, out_of_memory=(MemoryError,))
+    images = [np.zeros((4, 4, 3), np.uint8)] * (FEW + 1)
+    assert [len(b) for b in batches.of(images)] == [1] * (FEW + 1)
+    once = list(tried)
+    assert [len(b) for b in batches.of(images)] == [1] * (FEW + 1) and tried == once

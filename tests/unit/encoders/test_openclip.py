@@ -131,9 +131,9 @@ def test_bfloat16_is_read_from_the_cpus_flags(
 def test_the_batch_size_is_tried_once_and_only_for_many_images(folder: Path) -> None:
     encoder = OpenClipEncoder(tiny_clip(folder), CPU, str(folder))
     encoder.encode_images(pictures(*[(64, 64)] * 8))
-    assert encoder._batch_size is None
+    assert encoder._batches.size is None
     encoder.encode_images(pictures(*[(64, 64)] * 9))
-    assert encoder._batch_size is not None and encoder._batch_size >= 1
+    assert encoder._batches.size is not None and encoder._batches.size >= 1
 
 
 def test_a_configured_batch_size_is_kept(folder: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_configured_batch_size_is_kept(folder: Path) -> None:
     images = pictures(*MIXED)
     one_by_one = np.concatenate([encoder.encode_images([image]) for image in images])
     np.testing.assert_allclose(encoder.encode_images(images), one_by_one, atol=1e-5)
-    assert encoder._batch_size == 2
+    assert encoder._batches.size == 2
 
 
 def test_a_batch_that_does_not_fit_into_memory_is_halved(

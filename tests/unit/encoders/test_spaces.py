@@ -1,7 +1,6 @@
 import importlib.util
 import logging
 import pickle
-import time
 from pathlib import Path
 from typing import Any
 
@@ -140,10 +139,8 @@ def test_one_weights_file_or_a_list_of_alternatives(tmp_path: Path) -> None:
 def test_auto_without_weights_or_network_is_builtin_and_says_once_what_is_lost(
     offline: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    begun = time.monotonic()
     with caplog.at_level(logging.WARNING):
         encoder = open_encoder(EncoderConfig(hub_timeout_s=5), str(tmp_path))
-    assert time.monotonic() - begun < 60
     assert encoder.space.name == "builtin"
     assert not encoder.space.has_text
     (record,) = caplog.records

@@ -32,6 +32,7 @@ QUERIES = clustered(60, DIM, seed=1)
 MB = 1_000_000
 FACTORIES = {
     "flat": ("SQfp16", 10_000),
+    "flat in float32": ("Flat", 10_000),
     "fast scan": ("OPQ{pq},IVF{nlist},PQ{pq}x4fs", 1_000),
     "narrower": ("OPQ8_16,IVF{nlist},PQ8x4fs", 1_000),
     "8-bit codes": ("IVF{nlist},PQ8", 1_000),

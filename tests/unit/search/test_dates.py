@@ -42,6 +42,8 @@ def day(text: str | None) -> datetime | None:
         ("before may 2018", "", None, "2018-05-01"),
         ("after 2019", "", "2020-01-01", None),
         ("from may 2018 to june 2019", "", "2018-05-01", "2019-07-01"),
+        ("between june and august 2019 sea", "sea", "2019-06-01", "2019-09-01"),
+        ("from 28 december to january 2020", "", "2019-12-28", "2020-02-01"),
         ("between 2015 and 2017 sea", "sea", "2015-01-01", "2018-01-01"),
         ("christmas 2016", "", "2016-12-24", "2016-12-27"),
         ("christmas", "", "2025-12-24", "2025-12-27"),

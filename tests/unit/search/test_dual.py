@@ -80,9 +80,8 @@ class Spaces(FakeSlot):
         self.by_space = {MUTE.id: other}
         self.live = live
 
-    async def search(self, tenant, space, x_d, k, *, pool, seq, **scope):
-        slot = self.by_space.get(space.id, self.live)
-        return await slot.search(tenant, space, x_d, k, pool=pool, seq=seq, **scope)
+    async def search(self, query):
+        return await self.by_space.get(query.space.id, self.live).search(query)
 
     async def vector(self, tenant, space, photo_id, *, seq):
         return await self.by_space.get(space.id, self.live).vector(tenant, space, photo_id, seq=seq)

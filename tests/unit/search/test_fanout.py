@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from photoorg.errors import DeadlineError, SpaceMismatchError, StorageError
 from photoorg.search.fanout import FanOut, merge
-from photoorg.search.ports import SlotAnswer
+from photoorg.search.ports import SlotAnswer, SlotQuery
 from tests.fakes.search import DIM, SPACE, FakeSlot, photo_id, spread_over, unit
 
 NAMES = [f"photo-{i}" for i in range(40)]
@@ -24,11 +24,11 @@ def answer(scored: dict[str, float]) -> SlotAnswer:
 
 
 async def search(slots, k=10, deadline_s=5.0):
-    return await FanOut(slots, deadline_s).search("default", SPACE, QUERY, k, seq=0)
+    return await FanOut(slots, deadline_s).search(SlotQuery("default", SPACE, QUERY, k))
 
 
 async def pooled(slots, k, pool):
-    found = await FanOut(slots, 5.0).search("default", SPACE, QUERY, k, seq=0, pool=pool)
+    found = await FanOut(slots, 5.0).search(SlotQuery("default", SPACE, QUERY, k, pool))
     return found.best.ids
 
 
@@ -56,10 +56,10 @@ async def test_a_pool_holds_the_k_best_even_if_one_slot_has_them_all():
 async def test_a_slot_of_many_shards_counts_as_many_also_when_it_is_lost():
     slots = [FakeSlot(shards=3), FakeSlot(shards=2, lost=1)]
     fan = FanOut(slots, 5.0)
-    found = await fan.search("default", SPACE, QUERY, 5, seq=0)
+    found = await fan.search(SlotQuery("default", SPACE, QUERY, 5))
     assert (found.answered, found.total) == (5, 6)
     slots[0].error = RuntimeError("died")
-    found = await fan.search("default", SPACE, QUERY, 5, seq=0)
+    found = await fan.search(SlotQuery("default", SPACE, QUERY, 5))
     assert (found.answered, found.total) == (2, 6)
 
 

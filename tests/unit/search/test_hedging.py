@@ -9,6 +9,7 @@ import pytest
 
 from photoorg.errors import StorageError
 from photoorg.search.hedging import Hedged
+from photoorg.search.ports import SlotQuery
 from tests.fakes.search import SPACE, FakeSlot, photo_id, unit
 
 
@@ -22,8 +23,8 @@ class TwoReplicas:
         self.calls += 1
         return self.replicas[(self.calls - 1) % len(self.replicas)]
 
-    async def search(self, *args, **kwargs):
-        return await self._next().search(*args, **kwargs)
+    async def search(self, query):
+        return await self._next().search(query)
 
     async def vector(self, *args, **kwargs):
         return await self._next().vector(*args, **kwargs)
@@ -34,7 +35,7 @@ def slot(**how) -> FakeSlot:
 
 
 async def ask(slots: TwoReplicas, delay_s: float = 0.02):
-    return await Hedged(slots, delay_s).search("t", SPACE, unit("a"), 1, pool=1, seq=0)
+    return await Hedged(slots, delay_s).search(SlotQuery("t", SPACE, unit("a"), 1, pool=1))
 
 
 async def test_a_fast_replica_is_asked_once():

@@ -14,6 +14,7 @@ from photoorg.config import IndexConfig, StorageConfig
 from photoorg.index.build import build_local
 from photoorg.models import IndexVersion
 from photoorg.search.holdings import LEAST_BYTES
+from photoorg.search.ports import SlotQuery
 from photoorg.store.catalog import Catalog, delta, indexes, spaces
 from photoorg.store.objects import ObjectStore
 from tests.fakes.search import SPACE, photo_id, unit
@@ -27,7 +28,7 @@ PHOTOS = 12
 
 @pytest.fixture
 def store(tmp_path) -> ObjectStore:
-    return ObjectStore(str(tmp_path / "store"), StorageConfig())
+    return ObjectStore(StorageConfig(root=str(tmp_path / "store")))
 
 
 def names(tenant: str) -> list[str]:
@@ -59,7 +60,7 @@ def tenants(catalog, store):
 
 
 def answer(slot, tenant: str, seq: int = 0) -> list[str]:
-    return list(slot.search_now(tenant, SPACE, unit("q"), 100, 100, seq).ids)
+    return list(slot.search_now(SlotQuery(tenant, SPACE, unit("q"), 100, seq=seq)).ids)
 
 
 def exact(held: list[str]) -> list[str]:
@@ -82,17 +83,15 @@ def few(make, tenants):
 
 
 @pytest.mark.parametrize("away", [False, True])
-def test_every_tenant_gets_its_own_answer_and_the_budget_is_kept(
-    tenants, store, make, few, away
-):
-    files = Away(store.root, StorageConfig()) if away else store
+def test_every_tenant_gets_its_own_answer_and_the_budget_is_kept(tenants, store, make, few, away):
+    files = Away(StorageConfig(root=store.root)) if away else store
     slot = make(store_=files, budget=few)
     order = TENANTS * 2
     random.Random(1).shuffle(order)
     for tenant in order:
         assert answer(slot, tenant) == exact(names(tenant))
         assert size_of(slot) <= few
-    assert 1 <= len(slot._holdings.serving()) <= 6
+    assert 1 <= len(slot.serving()) <= 6
     if away:
         assert files.downloads == 50 * 2 * 3, "what was downloaded once is on this machine's disk"
 
@@ -103,25 +102,25 @@ def test_the_one_in_use_is_kept_where_none_fits(tenants, make):
         for _ in range(2):
             assert answer(slot, tenant) == exact(names(tenant))
             slot.refresh()
-            assert [key[0] for key in slot._holdings.serving()] == [tenant]
+            assert [key[0] for key in slot.serving()] == [tenant]
 
 
 def test_what_changes_brought_beyond_the_budget_is_let_go_of(tenants, make, few):
     slot = make(budget=few)
     for tenant in TENANTS[:5]:
         answer(slot, tenant)
-    assert len(slot._holdings.serving()) == 5
+    assert len(slot.serving()) == 5
     more = [f"{TENANTS[4]}/more-{n}" for n in range(4_000)]
     with tenants.tenant(TENANTS[4]) as tx:
         delta.add(tx, SPACE.id, [photo_id(n) for n in more], np.array([unit(n) for n in more]))
     slot.refresh()
-    assert TENANTS[4] in {tenant for tenant, _ in slot._holdings.serving()}
-    assert len(slot._holdings.serving()) < 5
+    assert TENANTS[4] in {tenant for tenant, _ in slot.serving()}
+    assert len(slot.serving()) < 5
 
 
 def test_eviction_under_concurrency_neither_fails_nor_mixes(tenants, store, make, few):
     """Four threads ask at random while photos come and go and versions are switched."""
-    slot = make(store_=Away(store.root, StorageConfig()), budget=few)
+    slot = make(store_=Away(StorageConfig(root=store.root)), budget=few)
     slot.start()
     changing, steady = TENANTS[:5], TENANTS[5:]
     wrong: list[object] = []

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from photoorg.config import SearchConfig
-from photoorg.errors import InputError
+from photoorg.errors import InputError, NoTextSearchError
 from photoorg.search.cursor import Position, decode, mark, marks, question_of
 from photoorg.search.filters import Filter
 from photoorg.search.service import SearchService
@@ -228,6 +228,14 @@ async def test_a_date_in_the_text_becomes_a_filter_with_a_reason():
     (chosen,) = queries.filters
     assert chosen.taken.after == datetime(2019, 6, 1) and answer.hits
     assert answer.notes[0] == '"summer 2019" was read as from 2019-06-01 to 2019-08-31'
+
+
+async def test_a_date_alone_that_no_photo_has_finds_nothing_also_without_text_encoder():
+    service = build(queries=FakeQueries(), embedder=FakeEmbedder(MUTE))
+    answer = await service.by_text(T, "summer 2019", 5)
+    assert answer.hits == () and "2019-06-01" in answer.notes[0]
+    with pytest.raises(NoTextSearchError):
+        await service.by_text(T, "dog summer 2019", 5)
 
 
 positions = st.builds(

@@ -9,6 +9,7 @@ import pytest
 
 from photoorg.config import StorageConfig
 from photoorg.errors import CatalogError, SpaceMismatchError, StorageError
+from photoorg.search.ports import SlotQuery
 from photoorg.store.catalog import delta, indexes, spaces
 from photoorg.store.objects import ObjectStore
 from tests.fakes.search import MUTE, SPACE, unit
@@ -77,7 +78,7 @@ def test_a_bucket_that_is_down_at_the_first_query_is_a_sentence(library, store, 
     bucket.down = True
     slot = make(store_=bucket)
     with pytest.raises(StorageError, match="does not answer"):
-        slot.search_now(T, SPACE, unit("q"), 5, 5, 0)
+        slot.search_now(SlotQuery(T, SPACE, unit("q"), 5, 5, 0))
     bucket.down = False
     assert found([slot], "q") == exact("q", NAMES)
 
@@ -111,7 +112,7 @@ def test_a_version_of_another_space_under_this_one_is_refused(library, store, ma
     slot.refresh()
     assert found([slot], "q", seq=head(library)) == exact("q", NAMES)
     with pytest.raises(SpaceMismatchError):
-        make().search_now(T, SPACE, unit("q"), 5, 5, 0)
+        make().search_now(SlotQuery(T, SPACE, unit("q"), 5, 5, 0))
 
 
 def test_a_database_that_drops_its_connections_is_asked_again(library, catalog_url, make):

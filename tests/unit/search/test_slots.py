@@ -15,6 +15,7 @@ from photoorg.errors import IndexCorruptError
 from photoorg.index.build import build_local
 from photoorg.index.devices import Devices
 from photoorg.models import IndexVersion
+from photoorg.search.ports import SlotQuery
 from photoorg.search.reader import CatalogReader, Joined
 from photoorg.search.slots import LocalSlot
 from photoorg.store.catalog import Catalog, delta, indexes, photos, spaces
@@ -111,7 +112,7 @@ def found(slots, query: str, k: int = 10, seq: int = 0, tenant: str = T) -> list
     back = {photo_id(n): n for n in [*NAMES, "new", "other"]}
     scored = []
     for slot in slots:
-        answer = slot.search_now(tenant, SPACE, unit(query), k, k, seq)
+        answer = slot.search_now(SlotQuery(tenant, SPACE, unit(query), k, k, seq))
         scored += zip((-answer.scores).tolist(), answer.ids, strict=True)
     return [back[i] for _, i in sorted(scored)[:k]]
 
@@ -136,7 +137,7 @@ def test_any_number_of_slots_serves_any_number_of_shards(catalog, store, make, s
 
 def test_vectors_come_with_the_answer_in_its_order(catalog, store, make):
     build(catalog, store, NAMES, "v1", add(catalog, *NAMES))
-    answer = make().search_now(T, SPACE, unit("q"), 10, 10, 0)
+    answer = make().search_now(SlotQuery(T, SPACE, unit("q"), 10, 10, 0))
     cosines = answer.vectors.astype(np.float32) @ unit("q")
     np.testing.assert_allclose(cosines, answer.scores, atol=5e-3)
 
@@ -222,14 +223,14 @@ def test_a_damaged_index_is_an_error_that_names_the_file(catalog, store, make):
     for broken in Path(store.root).rglob("*.rescore"):
         broken.write_bytes(broken.read_bytes()[:-100])
     with pytest.raises(IndexCorruptError, match=r"\.rescore"):
-        make().search_now(T, SPACE, unit("q"), 5, 5, 0)
+        make().search_now(SlotQuery(T, SPACE, unit("q"), 5, 5, 0))
 
 
 def test_a_damaged_shard_is_left_out_and_counted_as_lost(catalog, store, make):
     build(catalog, store, NAMES, "v1", add(catalog, *NAMES))
     (broken, *_) = sorted(Path(store.root).rglob("*.rescore"))
     broken.write_bytes(broken.read_bytes()[:-100])
-    answer = make().search_now(T, SPACE, unit("q"), 60, 60, 0)
+    answer = make().search_now(SlotQuery(T, SPACE, unit("q"), 60, 60, 0))
     assert (answer.shards, answer.lost) == (3, 1)
     assert 0 < len(answer.ids) < 60
 
@@ -265,7 +266,7 @@ def test_shards_are_searched_on_gpus_and_leave_them_with_their_version_and_tenan
     seq = add(catalog, "new", tenant="one")
     assert found([slot], "q", seq=seq, tenant="one") == exact("q", [*NAMES[:30], "new"])
     assert found([slot], "q", tenant="two") == exact("q", NAMES)
-    assert [tenant for tenant, _ in slot._holdings.serving()] == ["two"]
+    assert [tenant for tenant, _ in slot.serving()] == ["two"]
     devices.settle()
     assert sum(copy.ntotal for copy in gpus.alive) == 60
 
@@ -286,7 +287,7 @@ def test_tenants_and_spaces_never_mix(catalog, make):
     seq = add(catalog, "photo-2", tenant="two")
     slot = make()
     assert found([slot], "q", seq=seq, tenant="one") == ["photo-1"]
-    assert slot.search_now("two", MUTE, unit("q"), 5, 5, seq).ids == ()
+    assert slot.search_now(SlotQuery("two", MUTE, unit("q"), 5, 5, seq)).ids == ()
 
 
 async def test_a_reader_forgets_a_photo_as_soon_as_it_is_deleted(catalog, store):

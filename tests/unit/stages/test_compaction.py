@@ -19,6 +19,7 @@ from photoorg.index.build import build_local
 from photoorg.index.manifest import NAME, IndexManifest
 from photoorg.models import IndexVersion
 from photoorg.search.local import local_slot
+from photoorg.search.ports import SlotQuery
 from photoorg.stages.compaction import Compaction, up_to_date, waiting
 from photoorg.stages.compaction import compact as compact_now
 from photoorg.stages.versions import Versions
@@ -138,7 +139,7 @@ def test_writes_during_a_compaction_are_in_the_new_version_or_the_log(config, li
     slot = local_slot(config, library, store, 0, 1)
     with library.tenant(T) as tx:
         seq, alive = delta.head(tx), {back[i] for i in photos.live_ids(tx)}
-    got = {back[i] for i in slot.search_now(T, SPACE, unit("q"), 90, 90, seq).ids}
+    got = {back[i] for i in slot.search_now(SlotQuery(T, SPACE, unit("q"), 90, 90, seq)).ids}
     slot.close()
     assert got == alive and "late" in got and not {"new", NAMES[9]} & got
 
@@ -314,7 +315,7 @@ def test_an_inverted_index_is_folded_with_its_own_quantizers(config, catalog, st
     assert (old.kind, new.kind, new.vectors, new.effort) == ("ivfpq", "ivfpq", 3001, old.effort)
     slot = local_slot(config, catalog, store, 0, 1)
     for row in (0, 7, 2999):
-        assert slot.search_now(T, SPACE, x_nd[row], 1, 1, 0).ids == (ids[row],)
-    assert slot.search_now(T, SPACE, unit("new"), 1, 1, 0).ids == (photo_id("new"),)
+        assert slot.search_now(SlotQuery(T, SPACE, x_nd[row], 1, 1, 0)).ids == (ids[row],)
+    assert slot.search_now(SlotQuery(T, SPACE, unit("new"), 1, 1, 0)).ids == (photo_id("new"),)
     slot.close()
     assert (Path(store.root) / f"{T}/indexes/{SPACE.id}/{new.version}/{NAME}").exists()

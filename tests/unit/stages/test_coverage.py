@@ -12,6 +12,7 @@ from photoorg.encoders.spaces import open_encoder
 from photoorg.errors import ConflictError, IndexCorruptError, NotFoundError, StorageError
 from photoorg.index.manifest import file_name
 from photoorg.search.local import local_slot
+from photoorg.search.ports import SlotQuery
 from photoorg.stages.completing import log_stored
 from photoorg.stages.coverage import Coverage, Gap
 from photoorg.stages.reembedding import ReembedJob, ReembedParts
@@ -104,7 +105,7 @@ def found(world: Uploads) -> set[str]:
     assert space is not None
     slot = local_slot(world.config, world.catalog, world.store, 0, 1)
     x_d = np.ones(space.dim, np.float32)
-    ids = slot.search_now(T, space, x_d, 500, 500, seq).ids
+    ids = slot.search_now(SlotQuery(T, space, x_d, 500, 500, seq)).ids
     slot.close()
     return set(ids)
 

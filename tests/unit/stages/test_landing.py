@@ -17,6 +17,7 @@ from photoorg.stages.job import IngestJob, IngestSummary, coming_spaces
 from photoorg.stages.plan import plan_here
 from photoorg.stages.reembedding import ReembedJob
 from photoorg.store.catalog import Catalog, delta, photos, trash
+from photoorg.store.catalog.listing import Listing
 from photoorg.store.layout import vectors_dir
 from photoorg.store.runs import Run
 from pipelines.build_index import Build
@@ -105,7 +106,7 @@ def test_a_run_that_began_before_the_migration_is_told_to_be_behind(world, tmp_p
     folder = pictures(tmp_path / "bulk", 80, 81)
     models = open_models(world.config)
     job = IngestJob(world.config, world.store, world.catalog, models.space)
-    with world.catalog.listing(T) as listing:
+    with Listing(world.catalog, T) as listing:
         (run,) = job.prepare(listing, [folder], plan=lambda _: plan_here(world.config.ingest))
     from pipelines.ingest import FusedWorker
 
@@ -176,7 +177,7 @@ def test_the_split_layout_stores_vectors_of_both_spaces(world, tmp_path):
     execution = Execution(world.config, models)
     job = IngestJob(world.config, world.store, world.catalog, models.space, execution.also)
     folder = pictures(tmp_path / "bulk", 97, 98)
-    with world.catalog.listing(T) as listing:
+    with Listing(world.catalog, T) as listing:
         (todo,) = job.prepare(listing, [folder], plan=lambda _: plan_here(world.config.ingest))
     part = pa.table({"part": [0]})
     pixels = DecodeWorker(world.config, todo.run_id, 32)(part)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from photoorg.search.local import local_slot
+from photoorg.search.ports import SlotQuery
 from photoorg.space import EmbeddingSpace
 from photoorg.stages.purging import purge_trash
 from photoorg.stages.reembedding import ReembedJob
@@ -36,7 +37,8 @@ def found(world: Uploads, slot, space: EmbeddingSpace) -> set[str]:
     with world.catalog.tenant(T) as tx:
         seq = delta.head(tx)
     slot.refresh()
-    return set(slot.search_now(T, space, np.ones(space.dim, np.float32), 500, 500, seq).ids)
+    query = SlotQuery(T, space, np.ones(space.dim, np.float32), 500, seq=seq)
+    return set(slot.search_now(query).ids)
 
 
 def in_both(world: Uploads, slot) -> set[str]:

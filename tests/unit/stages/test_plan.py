@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
-from photoorg.config import IngestConfig
+from photoorg.config import IngestConfig, parse
 from photoorg.errors import ResourceError
-from photoorg.stages.plan import plan_here, plan_ingest, runs_here
+from photoorg.stages.plan import plan_here, plan_ingest, runs_here, with_threads
 
 
 @pytest.mark.parametrize("cpus", [2, 3, 4, 8, 16, 64])
@@ -60,3 +62,10 @@ def test_without_a_cluster_parts_are_small():
     plan = plan_here(IngestConfig(part_rows=512, micro_batch=32))
     assert (plan.layout, plan.workers, plan.part_rows) == ("here", 1, 32)
     assert plan_here(IngestConfig(part_rows=8, micro_batch=32)).part_rows == 8
+
+
+def test_encoders_get_the_threads_of_the_plan_unless_the_configuration_names_some():
+    plan = plan_here(IngestConfig())
+    for named, used in ((None, 6), (2, 2)):
+        config = parse({"encoder": {"threads": named}})
+        assert with_threads(config, replace(plan, threads=6)).encoder.threads == used

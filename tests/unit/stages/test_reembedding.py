@@ -9,6 +9,7 @@ import pytest
 
 from photoorg.errors import ConflictError
 from photoorg.search.local import local_slot
+from photoorg.search.ports import SlotQuery
 from photoorg.stages.reembedding import ReembedJob, ReembedParts
 from photoorg.stages.versions import Versions
 from photoorg.store.catalog import delta, indexes, photos, spaces
@@ -64,7 +65,7 @@ def in_second(world: Uploads) -> set[str]:
     import numpy as np
 
     x_d = np.ones(world.second.dim, np.float32)
-    ids = slot.search_now(T, world.second, x_d, 500, 500, seq).ids
+    ids = slot.search_now(SlotQuery(T, world.second, x_d, 500, 500, seq)).ids
     slot.close()
     return set(ids)
 

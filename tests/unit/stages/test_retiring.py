@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from photoorg.config import StorageConfig, parse
+from photoorg.config import parse
 from photoorg.errors import ConflictError
+from photoorg.search.ports import SlotQuery
 from photoorg.stages.reembedding import ReembedJob
 from photoorg.stages.upkeep import Upkeep
 from photoorg.store.catalog import indexes, spaces
-from photoorg.store.objects import ObjectStore
 from tests.fakes.libraries import Uploads, configured
-from tests.fakes.search import MUTE, SPACE
+from tests.fakes.search import MUTE, SPACE, unit
 from tests.unit.search.test_slots import NAMES, T, exact, found, make
 from tests.unit.stages import test_coverage
 from tests.unit.stages.test_versions import library, shadow, store, versions
@@ -28,7 +28,7 @@ def status(catalog, version: str, space=SPACE) -> str:
 
 
 def held(slot) -> set[str]:
-    return {shards.version for shards in slot._holdings.whole(T)}
+    return {h.version for h in slot.held(T)}
 
 
 def test_a_shadow_is_let_go_of_and_its_files_are_removed(library, store, versions, make, tmp_path):
@@ -55,19 +55,13 @@ def test_a_shadow_is_let_go_of_and_its_files_are_removed(library, store, version
 def test_a_space_that_was_given_up_is_no_longer_filled(library, store, versions, make):
     shadow(library, store, "m1", space=MUTE)
     slot = make()
-    slot.search_now(T, MUTE, found_vector(), 5, 5, 0)
+    slot.search_now(SlotQuery(T, MUTE, unit("q"), 5, 5, 0))
     assert held(slot) == {"m1"}
     versions.retire("m1", actor="ann")
     slot.refresh()
     assert held(slot) == set()
     with library.tenant(T) as tx:
         assert [s.id for s in indexes.live_spaces(tx)] == [SPACE.id]
-
-
-def found_vector():
-    from tests.fakes.search import unit
-
-    return unit("q")
 
 
 def test_what_serves_is_kept(library, store, versions):

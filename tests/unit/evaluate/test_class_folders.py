@@ -1,7 +1,7 @@
 import pytest
 
-from photoorg.cli.evaluate import class_folders
 from photoorg.errors import InputError, NotFoundError
+from photoorg.evaluate.class_folders import class_folders
 
 
 def test_each_folder_is_a_class(tmp_path):
