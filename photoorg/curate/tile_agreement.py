@@ -83,8 +83,9 @@ def compared(place: Place) -> Tiles:
     around = _cut(sampled(place.field, at), TILE + 2 * REACH)
     values, moves = _best_matches(tiles[textured], around[textured])
     kept = np.sort(values)[-max(LEAST_TILES, round(BEST_PART * len(values))) :]
-    middles = np.argwhere(textured.reshape(TILES, TILES)) - (TILES - 1) / 2
-    places = np.asarray(middles * TILE, np.float64)
+    numbers = np.argwhere(textured.reshape(TILES, TILES)).astype(np.float64)
+    middles = numbers - (TILES - 1) / 2
+    places: Floats = middles * TILE
     size = stretch[:, 0, 0].astype(np.float64)
     scatter = _scatter(places * size, moves * size, values)
     changed = _changed(tiles[textured], around[textured], values, moves, places)
