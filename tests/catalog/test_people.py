@@ -10,7 +10,7 @@ import pytest
 from photoorg.curate.people import People
 from photoorg.curation_config import PeopleConfig
 from photoorg.errors import ConflictError, InputError, NotFoundError
-from photoorg.store.catalog import Catalog, audit, consent, faces_of_people, people, photos
+from photoorg.store.catalog import Catalog, audit, consent, faces_of_people, people, photos, trash
 from photoorg.store.catalog.consent import TENANT
 from tests.catalog import rows
 from tests.catalog.portraits import (
@@ -188,6 +188,18 @@ def test_nobody_is_twice_in_one_photo_unless_somebody_says_so(catalog: Catalog) 
     service.confirm([key("pair.jpg", 0), key("pair.jpg", 1)], person, None)
     service.cluster()
     assert who(catalog)["pair.jpg"] == [person, person]
+
+
+def test_what_lies_in_the_trash_is_not_counted(catalog: Catalog, found: People) -> None:
+    big, small = persons(catalog)
+    away = [rows.photo_id(f"p1-0-{i}.jpg") for i in range(3)]
+    with catalog.tenant(T) as tx:
+        trash.put(tx, away)
+    first, second = persons(catalog)
+    assert (first.person_id, first.faces, second.faces, second.photos) == (small.person_id, 4, 3, 3)
+    with catalog.tenant(T) as tx:
+        trash.restore(tx, away)
+    assert persons(catalog) == [big, small]
 
 
 def test_hidden_persons_are_left_out_of_lists(catalog: Catalog, found: People) -> None:

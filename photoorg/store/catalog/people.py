@@ -20,6 +20,8 @@ SELECT p.person_id, p.name, p.hidden, p.merged_into, p.created_at,
     encode(p.cover_photo, 'hex') AS cover_photo, p.cover_face
 FROM persons p
 LEFT JOIN face_people f ON f.tenant_id = p.tenant_id AND f.person_id = p.person_id
+    AND NOT EXISTS (SELECT 1 FROM photos t WHERE t.tenant_id = f.tenant_id
+        AND t.photo_id = f.photo_id AND t.trashed_at IS NOT NULL)
 WHERE p.tenant_id = %(tenant)s
 """
 PAGE = (
@@ -52,7 +54,10 @@ WHERE tenant_id = %(tenant)s AND person_id = %(kept)s
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Someone who appears in photos; `merged_into` names whom this person became part of."""
+    """Someone who appears in photos; `merged_into` names whom this person became part of.
+
+    `faces` and `photos` count what is not in the trash.
+    """
 
     person_id: int
     name: str | None
