@@ -8,12 +8,14 @@ import pytest
 from photoorg.search.local import local_slot
 from photoorg.search.ports import SlotQuery
 from photoorg.space import EmbeddingSpace
+from photoorg.stages.coverage import Coverage
 from photoorg.stages.purging import purge_trash
 from photoorg.stages.reembedding import ReembedJob
+from photoorg.stages.versions import Versions
 from photoorg.store.catalog import delta, indexes, trash
 from pipelines.build_index import Build
 from tests.fakes.libraries import Uploads, configured
-from tests.unit.stages.test_coverage import T, build, live, reembed, versions_of, work
+from tests.unit.stages.test_coverage import T, build, live, reembed, work
 
 pytestmark = pytest.mark.postgres
 
@@ -34,9 +36,15 @@ def slot(world):
 
 
 def found(world: Uploads, slot, space: EmbeddingSpace) -> set[str]:
+    """What a replica finds that looks for changes first."""
+    slot.refresh()
+    return asked(world, slot, space)
+
+
+def asked(world: Uploads, slot, space: EmbeddingSpace) -> set[str]:
+    """What a replica finds that was not told of anything before."""
     with world.catalog.tenant(T) as tx:
         seq = delta.head(tx)
-    slot.refresh()
     query = SlotQuery(T, space, np.ones(space.dim, np.float32), 500, seq=seq)
     return set(slot.search_now(query).ids)
 
@@ -45,7 +53,8 @@ def in_both(world: Uploads, slot) -> set[str]:
     """What is found, which is the same in either space, also by a replica that starts now."""
     late = local_slot(world.config, world.catalog, world.store, 0, 1)
     spaces = (world.models.space, world.second)
-    sets = {frozenset(found(world, one, space)) for one in (slot, late) for space in spaces}
+    sets = {frozenset(found(world, slot, space)) for space in spaces}
+    sets |= {frozenset(asked(world, late, space)) for space in spaces}
     late.close()
     (every,) = sets
     return set(every)
@@ -61,11 +70,18 @@ def show(world: Uploads, *photo_ids: str) -> None:
         trash.restore(tx, photo_ids)
 
 
+def switching(world: Uploads, slot) -> Versions:
+    """Cutovers wait for the slot, which looks for what is wanted meanwhile."""
+    config, coverage = world.config.migration, Coverage(world.store, world.catalog, T)
+    return Versions(world.catalog, T, config, coverage, sleep=lambda _: slot.refresh())
+
+
 class Migration:
     """Step by step, so that anything can happen between two of them."""
 
-    def __init__(self, world: Uploads) -> None:
+    def __init__(self, world: Uploads, slot) -> None:
         self.world = world
+        self.versions = switching(world, slot)
         self.job = ReembedJob(world.config, world.store, world.catalog, world.second)
 
     def steps(self):
@@ -77,7 +93,7 @@ class Migration:
         Build(self.world.config, self.world.second, self.job.version).run(self.world.catalog)
         self.job.finish()
         yield "built"
-        versions_of(self.world).activate(self.job.version, actor="ann", force=True)
+        self.versions.activate(self.job.version, actor="ann", force=True)
         yield "switched"
         build_old(self.world)
         yield "rebuilt"
@@ -100,7 +116,7 @@ def test_what_comes_back_is_in_both_and_what_is_gone_is_in_none(world, slot, whe
     kept, gone, restored, purged, again = world.add(*range(5))
     build(world)
     expected = {kept, gone, restored, purged, again}
-    for step in Migration(world).steps():
+    for step in Migration(world, slot).steps():
         if step == when:
             world.delete(gone, again)
             hide(world, restored, purged)
@@ -113,7 +129,7 @@ def test_what_comes_back_is_in_both_and_what_is_gone_is_in_none(world, slot, whe
         assert found(world, slot, world.models.space) == expected, step
         if STEPS.index(step) >= STEPS.index("built"):
             assert in_both(world, slot) == expected, step
-    versions_of(world).rollback(actor="ann")
+    switching(world, slot).rollback(actor="ann")
     assert in_both(world, slot) == {kept, restored, again} == live(world)
 
 
@@ -124,7 +140,7 @@ def test_a_photo_that_was_deleted_while_its_upload_waited_stays_away(world, slot
     waiting = world.accept(50)
     world.delete(waiting)
     assert world.add() == []
-    versions_of(world).activate(shadow["version"], actor="ann", force=True)
+    switching(world, slot).activate(shadow["version"], actor="ann", force=True)
     assert in_both(world, slot) == {*first} == live(world)
 
 
@@ -139,7 +155,7 @@ def test_a_photo_uploaded_again_where_the_second_encoder_lacks_is_caught_up_with
     done = reembed(world)
     assert (done["photos"], done["added"]) == (0, 1), "its vector is still stored"
     world.ingestor._encoders = encoders
-    versions_of(world).activate(shadow["version"], actor="ann", force=True)
+    switching(world, slot).activate(shadow["version"], actor="ann", force=True)
     assert in_both(world, slot) == {one, two, three}
 
 
@@ -149,7 +165,7 @@ def test_a_hidden_photo_is_re_embedded_and_stays_hidden_until_it_is_restored(wor
     hide(world, two)
     shadow = reembed(world)
     assert (shadow["photos"], shadow["vectors"]) == (2, 2)
-    versions_of(world).activate(shadow["version"], actor="ann", force=True)
+    switching(world, slot).activate(shadow["version"], actor="ann", force=True)
     assert in_both(world, slot) == {one}
     show(world, two)
     assert in_both(world, slot) == {one, two}
