@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from fastapi import FastAPI
 from ray import serve as rayserve
+from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from photoorg.config import PhotoOrgConfig
@@ -340,8 +341,11 @@ class IngestorDeployment:
 
 
 def _replica() -> str:
-    """What this replica is called in metrics."""
-    context = rayserve.get_replica_context()
+    """What this replica is called in metrics; "local" for an application without Ray."""
+    try:
+        context = rayserve.get_replica_context()
+    except RayServeException:
+        return "local"
     return f"{context.deployment}-{context.replica_id.unique_id}"
 
 
