@@ -39,6 +39,7 @@ from photoorg.config import DatabaseConfig, IndexConfig, SearchConfig, SourceCon
 from photoorg.index.build import build_local
 from photoorg.models import IndexVersion
 from photoorg.search.catalog import CatalogQueries
+from photoorg.search.holdings import Holdings
 from photoorg.search.ports import Vector
 from photoorg.search.reader import CatalogReader
 from photoorg.search.service import SearchService
@@ -242,9 +243,9 @@ class _service:
             indexes.create(tx, record, 0)
             indexes.activate(tx, SPACE.id, version)
         store = ObjectStore(StorageConfig(root=str(folder)))
-        self._slot = LocalSlot(
-            0, 1, catalog, store, folder / "cache", index=index, search=config, budget_bytes=10**10
-        )
+        cache = folder / "cache"
+        holdings = Holdings(0, 1, catalog, store, cache, index=index, budget_bytes=10**10)
+        self._slot = LocalSlot(holdings, catalog, config)
         self._reader = CatalogReader(catalog, store, config, SourceConfig(), max_bytes=10**6)
         self._queries = CatalogQueries(catalog)
         self._service = SearchService(

@@ -32,6 +32,9 @@ MEND_S = 30.0
 class Holdings:
     """What slot `number` of `count` holds: for every tenant and space the version that serves.
 
+    Of each index it holds the shards s with s % count == number, searched on `devices` where there
+    are some, with the same results.
+
     An index is loaded at the tenant's first query, into `cache_dir` if it is not on this machine's
     disk, and dropped by least recent use when all loaded ones need more than `budget_bytes`. A
     version the catalog marks as wanted is held beside the one that serves. A tenant without an
@@ -50,7 +53,7 @@ class Holdings:
         budget_bytes: int,
         devices: Devices | None = None,
     ) -> None:
-        self._number, self._count = number, count
+        self.number, self.count = number, count
         self._catalog = catalog
         self._store = store
         self._cache_dir = cache_dir
@@ -88,6 +91,13 @@ class Holdings:
         held = list(self._places.items())
         return {key: place.shards for key, place in held if place.shards is not None}
 
+    def status(self) -> str:
+        """What is loaded, in a few words."""
+        loaded = self.serving()
+        megabytes = sum(shards.memory_bytes for shards in loaded.values()) / 1e6
+        gpus = f"; {self._devices.status()}" if self._devices is not None else ""
+        return f"{len(loaded)} indexes, {megabytes:.0f} MB{gpus}"
+
     def tenants(self) -> set[str]:
         """Tenants that asked for something which is still held."""
         return {tenant for tenant, _ in list(self._places)}
@@ -114,7 +124,7 @@ class Holdings:
         for (owner, space_id), place in list(self._places.items()):
             if owner != tenant:
                 continue
-            with logged(f"slot {self._number} could not look for changes of {tenant}"):
+            with logged(f"slot {self.number} could not look for changes of {tenant}"):
                 if place.shards is None and space_id in wanted:
                     self._load_first(tenant, place)
                 self._refresh(tenant, place)
@@ -177,7 +187,7 @@ class Holdings:
             old, place.shards = place.shards, fresh
         if old is not None and old.version != fresh.version:
             old.forget_files()
-        log.info("slot %d serves %s version %s", self._number, place.space.id, fresh.version)
+        log.info("slot %d serves %s version %s", self.number, place.space.id, fresh.version)
         self._evict(keep=(tenant, place.space.id))
 
     def _load(
@@ -191,8 +201,8 @@ class Holdings:
             version,
             self._store,
             self._cache_dir,
-            slot=self._number,
-            slots=self._count,
+            slot=self.number,
+            slots=self.count,
             config=self._index,
             hidden=hidden,
             devices=self._devices,
@@ -224,7 +234,7 @@ class Holdings:
             if version is not None and spare is not None:
                 spare.seq = max(spare.seq, shards.seq)
                 place.switch(spare, version[2])
-                log.info("slot %d serves %s %s", self._number, place.space.id, spare.version)
+                log.info("slot %d serves %s %s", self.number, place.space.id, spare.version)
         if missed and version is not None and spare is None:
             self._swap(tenant, place, version)
 
@@ -247,7 +257,7 @@ class Holdings:
                 if key != keep:
                     total -= sizes[key]
                     del self._places[key]
-                    log.info("slot %d let go of %s in %s", self._number, *key)
+                    log.info("slot %d let go of %s in %s", self.number, *key)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from photoorg.search.cross import CrossRanker, SecondSpace
 from photoorg.search.dual import DualReads
 from photoorg.search.embedding import LocalEmbedder
 from photoorg.search.fanout import FanOut
+from photoorg.search.holdings import Holdings
 from photoorg.search.neighbours import Neighbours
 from photoorg.search.ports import Embedder, Slot
 from photoorg.search.reader import CatalogReader
@@ -125,17 +126,17 @@ def local_slot(
     devices: Devices | None = None,
 ) -> LocalSlot:
     """Slot `number` of `count`, with the memory that shards may take in one process."""
-    return LocalSlot(
+    holdings = Holdings(
         number,
         count,
         catalog,
         store,
         Path(config.serve.cache_dir or CACHE).expanduser(),
         index=config.index,
-        search=config.search,
         budget_bytes=config.serve.shard_memory_mb * 1_000_000,
         devices=devices,
     )
+    return LocalSlot(holdings, catalog, config.search)
 
 
 @contextmanager

@@ -10,20 +10,17 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
-from photoorg.config import IndexConfig, SearchConfig
-from photoorg.index.devices import Devices
+from photoorg.config import SearchConfig
 from photoorg.search.allowed import AllowedSets
 from photoorg.search.batching import Batcher
 from photoorg.search.holdings import Holdings, Key, logged
 from photoorg.search.ports import Scope, SlotAnswer, SlotQuery, Vector
 from photoorg.space import EmbeddingSpace
 from photoorg.store.catalog import Catalog, reports
-from photoorg.store.objects import ObjectStore
 
 T = TypeVar("T")
 REPORT_S = 2.0
@@ -31,52 +28,31 @@ REPORT_S = 2.0
 
 
 class LocalSlot:
-    """Slot `number` of `count`: the shards s of every index with s % count == number.
+    """A slot of the index: answers queries from its holdings, and keeps those up to date.
 
     Changes since an index was built are applied before every query that asks for them (`seq`), and
     by a background thread that also looks for new versions: those are loaded beside the old one
-    and swapped in, so that no query waits. Shards are searched on `devices`, where there are some,
-    with the same results.
+    and swapped in, so that no query waits.
 
     Every few seconds the slot reports what it holds, versions that are wanted included: a cutover
     waits for that and then takes effect with the first query that knows of it, on all slots alike.
     """
 
     def __init__(
-        self,
-        number: int,
-        count: int,
-        catalog: Catalog,
-        store: ObjectStore,
-        cache_dir: Path,
-        *,
-        index: IndexConfig,
-        search: SearchConfig,
-        budget_bytes: int,
-        threads: int = 2,
-        devices: Devices | None = None,
+        self, holdings: Holdings, catalog: Catalog, search: SearchConfig, *, threads: int = 2
     ) -> None:
-        self.number, self.count = number, count
+        self.number, self.count = holdings.number, holdings.count
         self.replica = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._catalog = catalog
-        self._devices = devices
-        self._holdings = Holdings(
-            number,
-            count,
-            catalog,
-            store,
-            cache_dir,
-            index=index,
-            budget_bytes=budget_bytes,
-            devices=devices,
-        )
+        self._holdings = holdings
         self._allowed = AllowedSets(catalog, search.filter_memory_mb * 1_000_000)
         self._said: dict[str, tuple[float, frozenset[tuple[str, str]]]] = {}
         self._poll_s = search.delta_poll_ms / 1000
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=f"shard-{number}")
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=f"shard-{self.number}")
         self._batcher = Batcher(self._search_all, self._threads, lanes=threads)
         self._stopped = threading.Event()
-        self._watcher = threading.Thread(target=self._watch, name=f"watch-{number}", daemon=True)
+        name = f"watch-{self.number}"
+        self._watcher = threading.Thread(target=self._watch, name=name, daemon=True)
 
     async def search(self, query: SlotQuery) -> SlotAnswer:
         """The best photos of the slot; queries that wait for it are answered together."""
@@ -94,11 +70,7 @@ class LocalSlot:
 
     async def ready(self) -> str:
         """A sentence on what is loaded."""
-        loaded = self._holdings.serving()
-        megabytes = sum(shards.memory_bytes for shards in loaded.values()) / 1e6
-        gpus = f"; {self._devices.status()}" if self._devices is not None else ""
-        name = f"slot {self.number} of {self.count}"
-        return f"{name}: {len(loaded)} indexes, {megabytes:.0f} MB{gpus}"
+        return f"slot {self.number} of {self.count}: {self._holdings.status()}"
 
     def start(self) -> None:
         """Begin to watch for changes and new versions."""

@@ -10,6 +10,7 @@ import pytest
 from photoorg.config import IndexConfig, StorageConfig
 from photoorg.errors import StorageError
 from photoorg.index.build import build_local
+from photoorg.search.holdings import Holdings
 from photoorg.search.ports import SlotQuery
 from photoorg.search.slots import LocalSlot
 from photoorg.stages.publish import Publisher
@@ -44,16 +45,9 @@ def bucket(swift) -> ObjectStore:
 
 @pytest.fixture
 def slot(catalog, bucket, tmp_path):
-    made = LocalSlot(
-        0,
-        1,
-        catalog,
-        bucket,
-        tmp_path / "cache",
-        index=IndexConfig(),
-        search=SEARCH,
-        budget_bytes=10**9,
-    )
+    cache = tmp_path / "cache"
+    holdings = Holdings(0, 1, catalog, bucket, cache, index=IndexConfig(), budget_bytes=10**9)
+    made = LocalSlot(holdings, catalog, SEARCH)
     yield made
     made.close()
 

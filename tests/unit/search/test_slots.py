@@ -15,6 +15,7 @@ from photoorg.errors import IndexCorruptError
 from photoorg.index.build import build_local
 from photoorg.index.devices import Devices
 from photoorg.models import IndexVersion
+from photoorg.search.holdings import Holdings
 from photoorg.search.ports import SlotQuery
 from photoorg.search.reader import CatalogReader, Joined
 from photoorg.search.slots import LocalSlot
@@ -54,19 +55,17 @@ def make(catalog, store, tmp_path):
     made: list[LocalSlot] = []
 
     def slot(number=0, count=1, *, store_=None, budget=10**9, devices=None) -> LocalSlot:
-        made.append(
-            LocalSlot(
-                number,
-                count,
-                catalog,
-                store_ or store,
-                tmp_path / "cache",
-                index=IndexConfig(),
-                search=SEARCH,
-                budget_bytes=budget,
-                devices=devices,
-            )
+        holdings = Holdings(
+            number,
+            count,
+            catalog,
+            store_ or store,
+            tmp_path / "cache",
+            index=IndexConfig(),
+            budget_bytes=budget,
+            devices=devices,
         )
+        made.append(LocalSlot(holdings, catalog, SEARCH))
         return made[-1]
 
     yield slot
