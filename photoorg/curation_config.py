@@ -96,7 +96,7 @@ class DedupConfig(Section):
         "size",
         "oldest",
     )
-    weights: Annotated[tuple[float, ...], Field(min_length=12, max_length=12)] | None = None
+    weights: Annotated[tuple[float, ...], Field(min_length=13, max_length=13)] | None = None
 
 
 class EventsConfig(Section):

@@ -15,8 +15,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from photoorg.curate.local_features import LocalFeatures, Registration, describe, register
+from photoorg.curate.bending import moved
+from photoorg.curate.local_features import (
+    LocalFeatures,
+    Registration,
+    describe,
+    register,
+    small,
+)
 from photoorg.curate.sampling import Gray, centre, fitted
+from photoorg.curate.squeezing import MOST_STRETCH, shapes_differ, squared, stretch
 from photoorg.curate.template_search import COARSE, MIDDLE, PLACES, Searchable
 from photoorg.curate.tile_agreement import LOUD, Place, compared
 from photoorg.curate.turns import TURNS, compose, turned_pixels
@@ -35,6 +43,8 @@ OVERLAP = 0.6
 each show mostly what the other does not, nobody wants to lose one."""
 TELLING = 60
 """Two pictures with so many local features each that do not agree are two pictures."""
+WELL = 0.5
+"""Share of features that agree from which on nobody asks whether a picture was squeezed."""
 
 
 class Alignment(NamedTuple):
@@ -43,8 +53,8 @@ class Alignment(NamedTuple):
     Strangers reach about 0.4, the same picture 0.7 to 1. `steady` is 1 where all parts lie as one
     plane and goes to 0 as they moved against each other. `turn` (a place in TURNS) makes the second
     like the first. `changed` is the share of what both show, 0..1, that is something else in the
-    other though nothing covers it, and `matched` that of the local features that agree; NaN if
-    nothing tells.
+    other though nothing covers it, `matched` that of the local features that agree, and `moved`
+    that which is elsewhere in the other than the rest; NaN if nothing tells.
     """
 
     agreement: float
@@ -52,18 +62,26 @@ class Alignment(NamedTuple):
     turn: int
     changed: float = math.nan
     matched: float = math.nan
+    moved: float = math.nan
 
 
 UNKNOWN = Alignment(math.nan, math.nan, 0)
 
 
 class Prepared:
-    """A gray picture [height, width], 0..255, made ready; some 0.15 MB, 1 MB more once searched."""
+    """A gray picture [height, width], 0..255, made ready; some 0.2 MB, 1 MB more once searched."""
 
     def __init__(self, gray: NDArray[np.uint8]) -> None:
         self.features: LocalFeatures = describe(gray)
         self.fine = _flattened(fitted(gray, FINE))
+        self.shape: tuple[int, int] = (gray.shape[0], gray.shape[1])
         self._coarse = fitted(gray, COARSE)
+        self._small = small(gray)
+
+    @cached_property
+    def squared(self) -> LocalFeatures:
+        """The features of the picture made square."""
+        return squared(self._small)
 
     @cached_property
     def searchable(self) -> Searchable:
@@ -75,7 +93,7 @@ class Prepared:
         if turn == 0:
             return self
         other = object.__new__(Prepared)
-        other.features = self.features
+        other.features, other.shape, other._small = self.features, self.shape, self._small
         other.fine = np.ascontiguousarray(turned_pixels(self.fine, TURNS[turn]))
         other._coarse = np.ascontiguousarray(turned_pixels(self._coarse, TURNS[turn]))
         return other
@@ -86,15 +104,55 @@ def aligned(a: Prepared, b: Prepared, turn: int = 0) -> Alignment:
     where features do not tell.
     """
     found = register(a.features, b.features)
-    place = None if found is None else _registered(found, a.fine, b.fine)
-    if found is not None and place is not None:
-        tiles = compared(place)
-        if tiles.agreement == tiles.agreement:
-            steady = math.exp(-((max(0.0, found.off - STILL) / MOVED) ** 2))
-            return Alignment(tiles.agreement, steady, _turn(found), tiles.changed, found.share)
-    elif min(len(a.features), len(b.features)) >= TELLING:
+    over = None if found is None else _laid(found, a.fine, b.fine)
+    if (found is None or found.share < WELL) and shapes_differ(a.shape, b.shape):
+        squeezed = _unsqueezed(a, b)
+        if squeezed is not None and (over is None or not _worth(squeezed) <= _worth(over)):
+            over = squeezed
+    if over is None and min(len(a.features), len(b.features)) >= TELLING:
         return Alignment(0.0, 1.0, turn)
+    if over is not None and over.agreement == over.agreement:
+        return over
     return _searched(a, b.turned(turn))._replace(turn=turn)
+
+
+def _laid(found: Registration, field: Gray, other: Gray) -> Alignment | None:
+    """How two pictures agree where features say; None where either shows too little of the other."""
+    place = _registered(found, field, other)
+    if place is None:
+        return None
+    tiles = compared(place)
+    steady = math.exp(-((max(0.0, found.off - STILL) / MOVED) ** 2))
+    return Alignment(
+        tiles.agreement, steady, _turn(found), tiles.changed, found.share, moved(place)
+    )
+
+
+def _unsqueezed(a: Prepared, b: Prepared) -> Alignment | None:
+    """How they agree once b is as wide as it would be had neither been squeezed."""
+    by = stretch(a.squared, b.squared, a.shape, b.shape)
+    if by is None:
+        return None
+    (height, width), (their_height, their_width) = a.shape, b.shape
+    found = register(
+        a.squared.stretched(width / height), b.squared.stretched(by * their_width / their_height)
+    )
+    return None if found is None else _laid(found, a.fine, _widened(b.fine, by))
+
+
+def _worth(over: Alignment) -> float:
+    return over.agreement * over.steady * over.matched
+
+
+def _widened(fine: Gray, by: float) -> Gray:
+    """The picture `by` times as wide, its long side FINE again."""
+    from PIL import Image
+
+    height, width = fine.shape[0], fine.shape[1] * by
+    scale = FINE / max(height, width)
+    size = max(8, round(width * scale)), max(8, round(height * scale))
+    resized = Image.fromarray(fine).resize(size, Image.Resampling.BILINEAR)
+    return np.asarray(resized, np.float32)
 
 
 def _registered(found: Registration, field: Gray, other: Gray) -> Place | None:
@@ -148,22 +206,26 @@ def _searched(a: Prepared, b: Prepared) -> Alignment:
     for _, field, other, f in found[:PLACES]:
         to = (f.y + 0.5) * ratio - 0.5, (f.x + 0.5) * ratio - 0.5
         places.append(Place(field, other, centre(other), _middle(other), to, f.scale, -f.angle))
-    best = Alignment(math.nan, 1.0, 0)
+    best, at = Alignment(math.nan, 1.0, 0), None
     for place in places:
         agreement, scatter, changed = compared(place)
         steady = math.exp(-((max(0.0, scatter - STEADY) / SCATTERED) ** 2))
         if not agreement * steady <= best.agreement * best.steady and agreement == agreement:
-            best = Alignment(agreement, steady, 0, changed)
+            best, at = Alignment(agreement, steady, 0, changed), place
         if best.agreement * best.steady >= SURE:
             break
-    return best
+    return best if at is None else best._replace(moved=moved(at))
 
 
 def _same_frame(field: Gray, other: Gray) -> list[Place]:
-    """Both whole, one over the other, if they are of one shape."""
+    """Both whole, one over the other, unsqueezed if they are of unlike shapes."""
     (height, width), (their_height, their_width) = field.shape, other.shape
-    if abs(math.log(height * their_width / (width * their_height))) > SAME_SHAPE:
+    by = width * their_height / (height * their_width)
+    if max(by, 1 / by) > MOST_STRETCH:
         return []
+    if abs(math.log(by)) > SAME_SHAPE:
+        other = _widened(other, by)
+        their_height = other.shape[0]
     scale = height / their_height
     return [Place(field, other, centre(other), _middle(other), centre(field), scale, 0.0)]
 

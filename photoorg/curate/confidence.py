@@ -23,15 +23,20 @@ FEATURES = (
     "not_aligned",
     "aligned_and_near",
     "changed",
+    "moved",
     "unmatched",
     "shape",
     "same_shot",
     "other_shot",
 )
 NEWTON_STEPS = 100
-AGAINST = frozenset({"not_aligned", "changed", "unmatched", "shape", "other_shot"})
+AGAINST = frozenset({"not_aligned", "changed", "moved", "unmatched", "shape", "other_shot"})
 MATCHED = 0.6
 """Share of the local features that agree in good copies."""
+MOVED = 0.03
+"""Share of a picture that moved from which on it is no matter how much more did: of a copy under
+one in fifty shows a hundredth.
+"""
 OTHER_SHOT_S = 0.4
 """Copies may have lost the fraction of the second; two shots are further apart than that."""
 
@@ -52,7 +57,9 @@ class Model:
         one picture.
         """
         unknown = np.full(len(evidence), np.nan)
-        still = replace(evidence, steady=unknown, changed=unknown, matched=unknown)
+        still = replace(
+            evidence, steady=unknown, changed=unknown, moved=unknown, matched=unknown
+        )
         x_nf = features(still)
         x_nf[:, [FEATURES.index("same_shot"), FEATURES.index("other_shot")]] = 0.0
         return self.of(x_nf)
@@ -81,6 +88,7 @@ def features(evidence: Evidence) -> Floats:
         np.nan_to_num(1.0 - aligned),
         known * np.maximum(pdq, np.nan_to_num(np.clip(evidence.cosine, 0.0, 1.0))),
         np.nan_to_num(evidence.changed),
+        np.nan_to_num(np.minimum(evidence.moved / MOVED, 1.0)),
         np.nan_to_num(np.clip(1.0 - evidence.matched / MATCHED, 0.0, 1.0)),
         np.minimum(evidence.shape / 0.3, 1.0) * (1.0 - known),
         same_shot.astype(np.float64),
@@ -135,6 +143,6 @@ def _near(bits: Floats, scale: float) -> Floats:
 
 
 FITTED = Model(
-    (5.422, 0.000, 1.244, 4.814, -4.227, 0.000, -4.947, -3.680, -2.741, 5.851, -5.986),
-    -1.506,
+    (5.380, 0.717, 1.201, 5.613, -4.698, 0.000, -4.916, -6.271, -4.229, -2.941, 6.302, -6.000),
+    -1.002,
 )

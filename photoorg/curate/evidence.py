@@ -23,6 +23,8 @@ SAME_SHAPE = 0.02
 SAME_SHOT_S = 0.02
 MUCH = 0.2
 """Share of a picture that a change is worth a word from."""
+ELSEWHERE = 0.02
+"""The same for what moved."""
 TURN_GAIN, TURNED_BITS = 20, 96
 """A turned picture must be nearer than the upright one by so many bits to be called turned, and
 within so many: the nearest of eight turns of a stranger is some 112 bits away."""
@@ -38,8 +40,8 @@ class Evidence:
     number of pixels, `seconds` between capture times, `camera` 1 the same, 0 another, `aligned`
     0..1 how well the pictures can be laid over each other, and `steady` 0..1 whether as one plane:
     near 0 things moved against each other, as between two shots. `changed` is the share of what
-    both show, 0..1, that is something else in the other, `matched` that of the local features that
-    agree. `one_burst`: the camera says so.
+    both show, 0..1, that is something else in the other, `moved` that which is elsewhere in it,
+    `matched` that of the local features that agree. `one_burst`: the camera says so.
     """
 
     pdq: Floats
@@ -53,6 +55,7 @@ class Evidence:
     aligned: Floats
     steady: Floats
     changed: Floats
+    moved: Floats
     matched: Floats
     one_burst: NDArray[np.bool_]
     same_format: NDArray[np.bool_]
@@ -109,6 +112,7 @@ def gather(
         aligned=np.full(len(first), np.nan),
         steady=np.full(len(first), np.nan),
         changed=np.full(len(first), np.nan),
+        moved=np.full(len(first), np.nan),
         matched=np.full(len(first), np.nan),
         one_burst=bursts,
         same_format=facts.mime[first] == facts.mime[second],
@@ -157,6 +161,8 @@ def _said(row: dict[str, Any]) -> list[str]:
         said.append("things moved against each other, as between two shots")
     if row["changed"] >= MUCH:
         said.append(f"{row['changed']:.0%} shows something else, as at another moment")
+    if row["moved"] >= ELSEWHERE:
+        said.append("a part moved against the rest")
     if row["cosine"] == row["cosine"]:
         said.append(f"look alike: {row['cosine']:.2f} (strangers 0, equal 1)")
     said.append("same shape" if row["shape"] <= SAME_SHAPE else "different aspect ratios")

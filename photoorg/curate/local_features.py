@@ -61,6 +61,18 @@ class LocalFeatures:
         points[:, 0] = self.width - points[:, 0]
         return replace(self, points_n2=points, descriptors_nd=mirrored(self.descriptors_nd))
 
+    def stretched(self, by: float) -> LocalFeatures:
+        """The same places after the picture was made `by` times as wide; descriptors stay."""
+        longest = max(self.height, self.width * by)
+        points = self.points_n2 * np.asarray([by / longest, 1 / longest], np.float32)
+        return replace(
+            self,
+            height=self.height / longest,
+            width=self.width * by / longest,
+            pixels=max(1, round(self.pixels * longest)),
+            points_n2=points,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Registration:
@@ -89,22 +101,29 @@ class Registration:
         return math.degrees(math.atan2(self.matrix_23[1, 0], self.matrix_23[0, 0]))
 
 
+def small(gray: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The picture [height, width] no larger than features are sought in."""
+    import cv2
+
+    longest = max(gray.shape)
+    if longest <= SIDE:
+        return gray
+    height, width = (max(1, round(side * SIDE / longest)) for side in gray.shape)
+    return np.asarray(cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def describe(gray: NDArray[np.uint8]) -> LocalFeatures:
     """Features of a picture [height, width], 0..255; none where all is plain."""
     import cv2
 
-    small: NDArray[Any] = gray
-    longest = max(gray.shape)
-    if longest > SIDE:
-        ratio = SIDE / longest
-        small = cv2.resize(gray, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_AREA)
-    height, width = small.shape
+    seen = small(gray)
+    height, width = seen.shape
     longest = max(height, width)
     # The stubs of OpenCV lack it.
     detector = cast(Any, cv2).SIFT_create(0, contrastThreshold=CONTRAST)
-    points = _spread(detector.detect(small, None), height, width)
+    points = _spread(detector.detect(seen, None), height, width)
     if points:
-        points, counts = detector.compute(small, points)
+        points, counts = detector.compute(seen, points)
     places, descriptors = np.zeros((0, 2), np.float32), np.zeros((0, 128), np.uint8)
     if points:
         places = np.asarray([p.pt for p in points], np.float32) + np.float32(0.5)
@@ -137,7 +156,7 @@ def register(a: LocalFeatures, b: LocalFeatures) -> Registration | None:
 def _register(a: LocalFeatures, b: LocalFeatures, is_mirrored: bool) -> Registration | None:
     import cv2
 
-    of_a, of_b = _matches(roots(a.descriptors_nd), roots(b.descriptors_nd))
+    of_a, of_b = matched(roots(a.descriptors_nd), roots(b.descriptors_nd))
     if len(of_a) < LEAST:
         return None
     to, at = a.points_n2[of_a] * SIDE, b.points_n2[of_b] * SIDE
@@ -195,7 +214,7 @@ def _similarity(at_n2: Floats, to_n2: Floats) -> NDArray[np.float64]:
     return np.asarray([[a, -b, right], [b, a, down]])
 
 
-def _matches(a_nd: Floats, b_nd: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def matched(a_nd: Floats, b_nd: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Features of a and those of b that are clearly the nearest to them."""
     if not len(a_nd) or len(b_nd) < 2:
         none = np.zeros(0, np.int64)

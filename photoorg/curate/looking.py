@@ -99,6 +99,7 @@ class Looker:
             "aligned": [s.agreement for s in seen],
             "steady": [s.steady for s in seen],
             "changed": [s.changed for s in seen],
+            "moved": [s.moved for s in seen],
             "matched": [s.matched for s in seen],
         }
         columns = {name: getattr(known, name).copy() for name in told}

@@ -11,7 +11,7 @@ from photoorg.curation_config import DedupConfig
 from photoorg.errors import InputError
 from tests.unit.curate.library import facts
 
-WRONG = DedupConfig(floor=0.0, weights=(0.0,) * 11 + (-1.0,), confidence=0.9)
+WRONG = DedupConfig(floor=0.0, weights=(0.0,) * 12 + (-1.0,), confidence=0.9)
 
 
 def library(groups: int, *, strangers_at: int = 80):

@@ -80,6 +80,16 @@ def test_what_changed_makes_less_sure_and_is_no_matter_within_a_burst():
     assert "something else" not in " ".join(in_words(still)[0])
 
 
+def test_what_moved_makes_less_sure_and_is_no_matter_within_a_burst():
+    still = pair(SAME, SAME | {"pdq": flipped(60)}, 0.9)
+    still = replace(still, aligned=np.ones(1), steady=np.ones(1), moved=np.zeros(1))
+    other = replace(still, moved=np.full(1, 0.05))
+    assert FITTED.confidence(still)[0] > 0.8 > FITTED.confidence(other)[0]
+    assert FITTED.alike(other)[0] == FITTED.alike(still)[0]
+    assert "moved" in " ".join(in_words(other)[0])
+    assert "moved" not in " ".join(in_words(still)[0])
+
+
 def test_words_say_what_was_found():
     shot = {"camera": 7, "taken": 100.0}
     words = in_words(pair(SAME | shot, SAME | shot | {"taken": 7300.0}, 0.9))[0]
