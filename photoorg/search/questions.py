@@ -11,7 +11,7 @@ from photoorg.search.cross import CrossQuery
 from photoorg.search.dual import Again
 from photoorg.search.filters import Filter
 from photoorg.search.ports import Vector
-from photoorg.search.rerank import QueryFacts
+from photoorg.search.signals import QueryFacts
 from photoorg.search.text import Words
 from photoorg.search.tuning import NO_LIMITS, Limits
 from photoorg.space import EmbeddingSpace

@@ -30,7 +30,7 @@ from photoorg.search.neighbours import Neighbours
 from photoorg.search.pages import Page, Pages
 from photoorg.search.ports import Box, Embedder, Mode, PhotoReader, SearchAnswer, Slot, Vector
 from photoorg.search.questions import Queries, Question
-from photoorg.search.rerank import QueryFacts
+from photoorg.search.signals import QueryFacts
 from photoorg.search.tuning import Cutoff, Limits, QueryKind, limits_of, tuned
 from photoorg.space import EmbeddingSpace
 from photoorg.store.catalog.bonds import Bonds
