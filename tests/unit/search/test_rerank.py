@@ -10,17 +10,10 @@ from hypothesis import strategies as st
 from photoorg.config import SearchConfig
 from photoorg.search.rerank import fold, rank, spread
 from photoorg.search.signals import Pool, QueryFacts
-from tests.fakes.search import hashes, photo, unit
+from tests.fakes.search import flip, hashes, photo, unit
 
 CONFIG = SearchConfig()
 NOON = datetime(2024, 6, 1, 12, tzinfo=UTC)
-
-
-def flip(pdq: bytes, bits: int) -> bytes:
-    value = int.from_bytes(pdq, "big")
-    for bit in range(bits):
-        value ^= 1 << bit
-    return value.to_bytes(32, "big")
 
 
 def pool(names, query="query", photos=None) -> Pool:
