@@ -12,7 +12,8 @@ from pathlib import Path
 from photoorg.config import IndexConfig
 from photoorg.index.devices import Devices
 from photoorg.models import IndexVersion
-from photoorg.search.live import LiveShards, load_shards
+from photoorg.search.cache import trim_cache
+from photoorg.search.live import LiveShards, cache_folder, load_shards
 from photoorg.search.place import Place
 from photoorg.space import EmbeddingSpace
 from photoorg.store.catalog import Catalog, Transaction, delta, indexes, reports, spaces, trash
@@ -25,6 +26,7 @@ Serving = tuple[IndexVersion, int, int]
 LEAST_BYTES = 500_000
 """What every index counts beside its rows: it takes little memory where it is small, but files that
 are open and mapped, of which a process may have some ten thousand."""
+DISK_BYTES = 50_000_000_000
 MEND_S = 30.0
 """How often a shard that was damaged is looked at again."""
 
@@ -36,7 +38,8 @@ class Holdings:
     are some, with the same results.
 
     An index is loaded at the tenant's first query, into `cache_dir` if it is not on this machine's
-    disk, and dropped by least recent use when all loaded ones need more than `budget_bytes`. A
+    disk, and dropped by least recent use when all loaded ones need more than `budget_bytes`; of
+    files in `cache_dir` those beyond `disk_bytes` go in the same way, if they are not in use. A
     version the catalog marks as wanted is held beside the one that serves. A tenant without an
     index is held as its changes alone. Thread-safe.
     """
@@ -51,6 +54,7 @@ class Holdings:
         *,
         index: IndexConfig,
         budget_bytes: int,
+        disk_bytes: int = DISK_BYTES,
         devices: Devices | None = None,
     ) -> None:
         self.number, self.count = number, count
@@ -59,6 +63,7 @@ class Holdings:
         self._cache_dir = cache_dir
         self._index = index
         self._budget = budget_bytes
+        self._disk = disk_bytes
         self._devices = devices
         self._places: dict[Key, Place] = {}
         self._guard = threading.Lock()
@@ -196,7 +201,7 @@ class Holdings:
         place.loaded = time.monotonic()
         with self._catalog.tenant(tenant) as tx:
             hidden = trash.ids(tx)
-        return load_shards(
+        shards = load_shards(
             place.space,
             version,
             self._store,
@@ -207,6 +212,16 @@ class Holdings:
             hidden=hidden,
             devices=self._devices,
         )
+        if shards.cached:
+            trim_cache(self._cache_dir, self._disk, self._held(tenant, place.space.id, shards))
+        return shards
+
+    def _held(self, tenant: str, space_id: str, fresh: LiveShards) -> set[Path]:
+        """Folders in the cache of everything that is held, and of what was just loaded."""
+        held = [(tenant, space_id, fresh)]
+        for (owner, space), place in list(self._places.items()):
+            held += [(owner, space, shards) for shards in place.held()]
+        return {cache_folder(self._cache_dir, t, s, shards.version) for t, s, shards in held}
 
     def _catch_up(
         self, tenant: str, place: Place, shards: LiveShards, seq: int | None = None
