@@ -185,9 +185,7 @@ class _Body:
         now = time.monotonic()
         started = self._started = now if self._started is None else self._started
         try:
-            async with asyncio.timeout(
-                started + self._timeout_s + self._seen / LEAST_RATE - now
-            ):
+            async with asyncio.timeout(started + self._timeout_s + self._seen / LEAST_RATE - now):
                 return await self._receive()
         except TimeoutError:
             raise SlowBodyError(

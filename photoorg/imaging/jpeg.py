@@ -63,7 +63,9 @@ def read_header(data: bytes) -> JpegHeader:
             header.kept.append((place - 2, end))
         place = max(end, place + 2)
     else:
-        raise DecodeError(f"The JPEG file has more than {_MAX_SEGMENTS:,} parts before its picture.")
+        raise DecodeError(
+            f"The JPEG file has more than {_MAX_SEGMENTS:,} parts before its picture."
+        )
     header.icc = b"".join(profile[n] for n in sorted(profile))
     if not header.components:
         raise DecodeError("The JPEG file is damaged: it does not say how large its picture is.")

@@ -181,6 +181,7 @@ class Holdings:
                 place.shards = self._load(tenant, place, version[:2] if version else None)
             shards = place.shards
         self._evict(keep=(tenant, place.space.id))
+        self._trim_disk(shards)
         return shards
 
     def _swap(self, tenant: str, place: Place, version: Serving) -> None:
@@ -194,6 +195,7 @@ class Holdings:
             old.forget_files()
         log.info("slot %d serves %s version %s", self.number, place.space.id, fresh.version)
         self._evict(keep=(tenant, place.space.id))
+        self._trim_disk(fresh)
 
     def _load(
         self, tenant: str, place: Place, version: tuple[IndexVersion, int] | None
@@ -212,16 +214,18 @@ class Holdings:
             hidden=hidden,
             devices=self._devices,
         )
-        if shards.cached:
-            trim_cache(self._cache_dir, self._disk, self._held(tenant, place.space.id, shards))
         return shards
 
-    def _held(self, tenant: str, space_id: str, fresh: LiveShards) -> set[Path]:
-        """Folders in the cache of everything that is held, and of what was just loaded."""
-        held = [(tenant, space_id, fresh)]
-        for (owner, space), place in list(self._places.items()):
-            held += [(owner, space, shards) for shards in place.held()]
-        return {cache_folder(self._cache_dir, t, s, shards.version) for t, s, shards in held}
+    def _trim_disk(self, fresh: LiveShards) -> None:
+        """Keep the cache to its budget after shards were loaded into it."""
+        if not fresh.cached:
+            return
+        held = {
+            cache_folder(self._cache_dir, tenant, space_id, shards.version)
+            for (tenant, space_id), place in list(self._places.items())
+            for shards in place.held()
+        }
+        trim_cache(self._cache_dir, self._disk, held)
 
     def _catch_up(
         self, tenant: str, place: Place, shards: LiveShards, seq: int | None = None

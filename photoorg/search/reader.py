@@ -177,9 +177,7 @@ class CatalogReader:
             places = originals.places(tx, [photo_id]).get(photo_id)
         if places is None:
             raise NotFoundError(f"There is no photo {photo_id!r}.")
-        return read_content(
-            photo_id, places, self._store, self._source, max_bytes=self._max_bytes
-        )
+        return read_content(photo_id, places, self._store, self._source, max_bytes=self._max_bytes)
 
 
 class Joined(Generic[T]):

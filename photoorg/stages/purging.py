@@ -18,8 +18,8 @@ def purge_trash(catalog: Catalog, store: ObjectStore, tenant: str, days: float) 
     """Delete photos that were put into the trash more than `days` ago; how many.
 
     The rows first, each in a transaction of its own, so that a photo restored meanwhile stays; then
-    their files, unless the same bytes came again. Files outside the store (an ingest by reference) are
-    nobody's to delete but their owner's.
+    their files, unless the same bytes came again. Files outside the store (an ingest by reference)
+    are nobody's to delete but their owner's.
     """
     gone = 0
     while True:

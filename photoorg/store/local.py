@@ -85,7 +85,7 @@ class LocalFolder:
         """As list, with size and time of change."""
         for path in self.list(prefix):
             try:
-                found = self._try(path, lambda path=path: self.path(path).stat())
+                found = self._try(path, self.path(path).stat)
             except NotFoundError:
                 continue
             yield path, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC)

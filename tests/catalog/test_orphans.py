@@ -1,4 +1,4 @@
-"""Files that no row knows are found and removed; whatever somebody promises or is about to stays."""
+"""Files that no row knows are found and removed; what is promised, or about to be, stays."""
 
 from __future__ import annotations
 

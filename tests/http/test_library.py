@@ -346,7 +346,9 @@ async def test_an_uploaded_still_is_joined_by_the_video_that_waits(
     assert [p.kind for p in await library.pairs(T, accepted.photo_id)] == ["live_photo"]
 
 
-async def test_a_photo_that_takes_long_is_not_worked_on_twice_at_once(catalog, library, line, store):
+async def test_a_photo_that_takes_long_is_not_worked_on_twice_at_once(
+    catalog, library, line, store
+):
     accepted = await library.accept(T, jpeg("slow"), "")
     line.meanwhile = lambda: time.sleep(2.5)
     workers = [

@@ -62,7 +62,8 @@ def referred(tx: Transaction, blob_ids: Sequence[str]) -> set[str]:
 def removed(tx: Transaction, blob_ids: Sequence[str]) -> set[str]:
     """Those of the ids whose files are to go, or went at some time; they may have come again."""
     sql = (
-        "SELECT encode(blob_id, 'hex') FROM leaving_blobs WHERE tenant_id = %s AND blob_id = ANY(%s)"
+        "SELECT encode(blob_id, 'hex') FROM leaving_blobs"
+        " WHERE tenant_id = %s AND blob_id = ANY(%s)"
     )
     return {i for (i,) in tx.conn.execute(sql, [tx.tenant, [photo_key(i) for i in blob_ids]])}
 

@@ -190,8 +190,8 @@ def upsert_photos(
 
     Columns of a stage that did not run (its marker is null) keep their values, as do its recorded
     failures where the table's metadata says which stages ran; `stored` says that
-    the bytes lie in the store under layout.blob_path, but for the `missing` ones. Equal contents under several URIs are one
-    photo, which keeps the URI it was first seen at.
+    the bytes lie in the store under layout.blob_path, but for the `missing` ones. Equal contents
+    under several URIs are one photo, which keeps the URI it was first seen at.
     """
     if not len(table):
         return

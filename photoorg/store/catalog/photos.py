@@ -128,8 +128,9 @@ def delete(tx: Transaction, photo_id: str) -> bool:
     """Remove the photo with its sources, faces, failures, tags and queue row; False if not there.
 
     The video of a live photo goes with its last still; files may go once this is committed (blobs).
-    Writes a delete event, so that every index forgets the photo. A later ingest of the folders it was seen in passes its files over while they
-    are unchanged (unless forced); the same bytes may come again by an upload or at another place.
+    Writes a delete event, so that every index forgets the photo. A later ingest of the folders it
+    was seen in passes its files over while they are unchanged (unless forced); the same bytes may
+    come again by an upload or at another place.
     """
     delta.lock(tx)
     tx.conn.execute(FORGET, [tx.tenant, photo_key(photo_id)])

@@ -256,4 +256,3 @@ def test_a_write_survives_the_removal_of_its_folder_beside_it(store: ObjectStore
 
     at_once(remove, write)
     assert failed == []
-

@@ -184,10 +184,11 @@ def test_a_conflict_is_tried_again_and_then_looked_at(
     server: Server, store: ObjectStore, there: bool
 ) -> None:
     """The other writer may have failed, or it may have been a removal."""
+    puts: list[str] = []
 
     def script(request: Handler) -> Answer:
-        puts = [r for r in server.requests if r.command == "PUT"]
         if request.command == "PUT":
+            puts.append(request.path)
             return error(409, "ConditionalRequestConflict")
         return (200 if request.path.count("/") < 3 or (puts and there) else 404), b""
 
@@ -198,7 +199,7 @@ def test_a_conflict_is_tried_again_and_then_looked_at(
         with pytest.raises(StorageError) as caught:
             store.write("a", b"body", if_absent=True)
         assert caught.value.retryable
-    assert [r.command for r in server.requests if r.command == "PUT"] == ["PUT"] * 3
+    assert len(puts) == 3
 
 
 def test_a_conflict_that_passes_is_a_write(server: Server, store: ObjectStore) -> None:
@@ -211,7 +212,9 @@ def test_a_conflict_that_passes_is_a_write(server: Server, store: ObjectStore) -
 
 def test_every_page_of_unfinished_uploads_is_swept(server: Server, store: ObjectStore) -> None:
     def page(key: str, more: bool) -> bytes:
-        following = f"<NextKeyMarker>{key}</NextKeyMarker><NextUploadIdMarker>u</NextUploadIdMarker>"
+        following = (
+            f"<NextKeyMarker>{key}</NextKeyMarker><NextUploadIdMarker>u</NextUploadIdMarker>"
+        )
         return (
             "<ListMultipartUploadsResult>"
             f"<IsTruncated>{str(more).lower()}</IsTruncated>{following if more else ''}"
@@ -220,14 +223,16 @@ def test_every_page_of_unfinished_uploads_is_swept(server: Server, store: Object
             "</ListMultipartUploadsResult>"
         ).encode()
 
+    gone: list[str] = []
+
     def script(request: Handler) -> Answer:
         if request.command == "DELETE":
+            gone.append(request.path.partition("?")[0])
             return 204, b""
         return 200, page("b", False) if "key-marker=a" in request.path else page("a", True)
 
     server.script = script
     assert store.sweep(3600) == 2
-    gone = [r.path.partition("?")[0] for r in server.requests if r.command == "DELETE"]
     assert gone == ["/bucket/a", "/bucket/b"]
 
 
