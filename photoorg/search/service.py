@@ -25,7 +25,7 @@ from photoorg.search.cursor import decode, question_of
 from photoorg.search.dates import read_dates
 from photoorg.search.dual import DualReads
 from photoorg.search.fanout import FanOut
-from photoorg.search.filters import Filter
+from photoorg.search.filters import Filter, without_words
 from photoorg.search.neighbours import Neighbours
 from photoorg.search.pages import Page, Pages
 from photoorg.search.ports import Box, Embedder, Mode, PhotoReader, SearchAnswer, Slot, Vector
@@ -173,7 +173,8 @@ class SearchService:
         """Photos that show what the text says (semantic), that have its words (keyword), or both.
 
         Without a mode it is hybrid where words can be searched. A date in the text narrows the
-        search to the time it names; `now` is what a clock on the wall shows (default: here). In a
+        search to the time it names; `now` is what a clock on the wall shows (default: here). A word
+        behind a minus is one that no hit may have. In a
         space without text hybrid becomes keyword and says so; semantic is NoTextSearchError, and so
         is a text without a mode that no photo's words match.
         """
@@ -197,7 +198,7 @@ class SearchService:
         name = question_of("text", tenant, space.id, text, mode, where, *_said(cutoff))
         position = None if cursor is None else decode(cursor, name)
         notes: list[str] = []
-        words = text
+        words, narrowing = text, where
         if self._queries is not None:
             # A cursor keeps the day of its first page, so that "yesterday" stays the same day.
             dated = read_dates(text, now or (position.at.astimezone() if position else _now()))
@@ -205,6 +206,11 @@ class SearchService:
             if dated.span is not None:
                 where = Filter(taken=dated.span).also(where)
                 notes.append(dated.note)
+            narrowing = where
+            words, unwanted = without_words(words)
+            if unwanted:
+                where = Filter(without=unwanted).also(where)
+                notes.append("photos with " + " or ".join(f'"{w}"' for w in unwanted) + " left out")
         if mode == "hybrid" and not space.has_text:
             mode = "keyword"
             notes.append(f"the space {space.name!r} has no text encoder: only words were searched")
@@ -214,7 +220,7 @@ class SearchService:
         async def vector_in(space: EmbeddingSpace) -> Vector:
             return await self._embedded(self._embedder.embed_text(words, space=space))
 
-        limits, config = await self._limits(tenant, space, "text", cutoff, where)
+        limits, config = await self._limits(tenant, space, "text", cutoff, narrowing)
         cross = CrossQuery(text=words) if words else None
         q = Question(name, tenant, space, seq, text=words, chosen=where, config=config, cross=cross)
         if mode != "keyword" and words:
