@@ -9,7 +9,6 @@ whether it is of bursts, of single shots or of both.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,14 +95,13 @@ def tail_share(values_n: Floats) -> Floats:
     """The share of values that would be as large as each, by the tail of them all; 1 below it.
 
     The tail is taken to fall off exponentially (peaks over a threshold: Pickands, 1975) from one
-    quantile through another, which up to half of the tail may be outliers without moving; nowhere
-    faster than a normal distribution of the same body.
+    quantile through another, which up to half of the tail may be outliers without moving. What lies
+    below says nothing of it: beside bursts, single shots are far from others and still much alike
+    in that.
     """
     share = min(0.4, max(TAIL, TAIL_PHOTOS / len(values_n)))
-    middle, start, half = np.quantile(values_n, [0.5, 1 - share, 1 - share / 2])
-    normal = NormalDist()
-    from_z, to_z = normal.inv_cdf(1 - share), normal.inv_cdf(1 - share / 2)
-    width = max(half - start, (start - middle) * (to_z - from_z) / from_z, LEAST_WIDTH)
+    start, half = np.quantile(values_n, [1 - share, 1 - share / 2])
+    width = max(half - start, LEAST_WIDTH)
     shares: Floats = np.minimum(1.0, share * 0.5 ** ((values_n - start) / width))
     return shares
 
