@@ -92,8 +92,8 @@ def add_to(commands: Commands) -> None:
     said = link.add_mutually_exclusive_group()
     said.add_argument("--apart", action="store_true", help="they are two persons")
     said.add_argument("--undo", action="store_true", help="take back what was said of the two")
-    for name in ("first", "second"):
-        link.add_argument(name, type=_face, metavar="PHOTO_ID:NUMBER")
+    for one in ("first", "second"):
+        link.add_argument(one, type=_face, metavar="PHOTO_ID:NUMBER")
     unknown = group.add(
         "unknown", "list faces that are nobody's yet", "photoorg people unknown", _unknown
     )
@@ -216,7 +216,8 @@ def _suggestions(args: argparse.Namespace, session: Session) -> None:
             one, two = (people.living(tx, person).person_id for person in args.refuse)
             people.refuse(tx, one, two, ACTOR)
         if args.reopen:
-            people.reopen(tx, *args.reopen, ACTOR)
+            one, two = args.reopen
+            people.reopen(tx, one, two, ACTOR)
         found, following = faces_of_people.suggestions(tx, after=args.after, limit=limit_of(args))
     keys = ("first_id", "second_id", "similarity")
     data = {

@@ -93,7 +93,7 @@ def home(lat_n: Floats, lon_n: Floats, local_n: Floats) -> tuple[float, float] |
 
 
 def middle_longitude(lon_n: Floats) -> float:
-    """The median of longitudes, NaN of none; those on both sides of the 180th are near each other."""
+    """The median of longitudes, NaN of none; those on both sides of the 180th are neighbours."""
     known = lon_n[np.isfinite(lon_n)]
     if not len(known):
         return float("nan")

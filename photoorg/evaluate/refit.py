@@ -80,8 +80,8 @@ def refit(
         if weights is not None:
             fitted = _combined(x, weights)
         if weights is not None and given is None:
-            seen = x[:, 1:].any(axis=0)
-            named = zip(WEIGHTS, weights.tolist(), seen.tolist(), strict=True)
+            seen: list[bool] = np.any(x[:, 1:] > 0, axis=0).tolist()
+            named = zip(WEIGHTS, weights.tolist(), seen, strict=True)
             values |= {f"rerank.{n}": round(w, 4) for n, w, there in named if there}
     threshold = best_threshold(fitted, accepted)
     values[f"{kind}.accept"] = round(threshold, 6)

@@ -16,7 +16,8 @@ SEASONS = "spring summer autumn winter".split()
 LISTS = (
     (MONTHS, "januar februar märz april mai juni juli august september oktober november dezember"),
     (MONTHS, "jänner feber maerz - - - - - - - - -"),
-    (MONTHS, "janvier février mars avril mai juin juillet août septembre octobre novembre décembre"),
+    (MONTHS, "janvier février mars avril mai juin juillet août septembre octobre novembre"
+     " décembre"),
     (MONTHS, "- fevrier - - - - - aout - - - decembre"),
     (MONTHS, "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre"
      " diciembre"),

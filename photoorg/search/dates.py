@@ -2,8 +2,8 @@
 
 The `dateparser` library reads single dates and relative ones; what it has no notion of (seasons,
 "last march", from..to) is put around it here. Only words that are surely meant as a date are taken:
-a bare "may" or "march" is left among the words. Months, days and seasons are understood in some more
-languages than English (photoorg.search.date_words).
+a bare "may" or "march" is left among the words. Months, days and seasons are understood in some
+more languages than English (photoorg.search.date_words).
 """
 
 from __future__ import annotations

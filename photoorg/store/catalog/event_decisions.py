@@ -172,7 +172,8 @@ WITH s AS (
     WHERE e.tenant_id = %(t)s AND e.event_id = %(e)s AND p.trashed_at IS NULL)
 UPDATE events SET photos = s.photos, starts_at = s.starts_at, ends_at = s.ends_at,
     latitude = s.latitude, longitude = CASE WHEN NOT s.across THEN s.lon
-        WHEN s.beyond > 180 THEN s.beyond - 360 ELSE s.beyond END, cover_id = s.cover_id, updated_at = now()
+        WHEN s.beyond > 180 THEN s.beyond - 360 ELSE s.beyond END,
+    cover_id = s.cover_id, updated_at = now()
 FROM s WHERE events.tenant_id = %(t)s AND events.event_id = %(e)s
 RETURNING events.starts_at, events.ends_at, events.place, events.kind
 """
