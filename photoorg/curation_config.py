@@ -116,7 +116,8 @@ class PeopleConfig(Section):
 
     The cosines follow published practice for ArcFace-style embeddings, whose strangers centre on 0:
     verification thresholds lie at 0.3 to 0.4, photo managers group faces at 0.5. `same_face` and
-    `related` compare faces, `same_person` and `maybe_person` means of clusters.
+    `related` compare faces, `same_person` and `maybe_person` means of clusters. A face that is less
+    than `least_cosine` like the mean of its cluster is left to people; feedback can raise that.
     """
 
     user: str = Field("owner", pattern=r"^[^\s\x00-\x1f]{1,200}$")
@@ -129,6 +130,7 @@ class PeopleConfig(Section):
     same_face: Fraction = 0.5
     same_person: Fraction = 0.6
     maybe_person: Fraction = 0.45
+    least_cosine: Fraction = 0.0
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
@@ -148,11 +150,16 @@ class MaintenanceConfig(Section):
     """Regular upkeep; photos are deleted for ever `trash_days` after they went into the trash.
 
     The bytes of a live photo's video whose still never came are let go `waiting_video_days` after
-    it was last seen.
+    it was last seen. Files in the store that no row knows, left by a crash, are removed
+    `orphan_hours` after they were written; with `remove_orphans: false` they are only counted, and
+    they are left alone where they are more than `orphan_share` of all files.
     """
 
     trash_days: float = Field(30.0, ge=0.0)
     waiting_video_days: float = Field(30.0, ge=0.0)
+    orphan_hours: float = Field(24.0, ge=0.0)
+    orphan_share: Fraction = 0.05
+    remove_orphans: bool = True
 
 
 class EnrichConfig(Section):
