@@ -15,7 +15,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from photoorg.curate.bending import moved
 from photoorg.curate.local_features import (
     LocalFeatures,
     Registration,
@@ -24,6 +23,7 @@ from photoorg.curate.local_features import (
     small,
 )
 from photoorg.curate.sampling import Gray, centre, fitted
+from photoorg.curate.scene_changes import changes
 from photoorg.curate.squeezing import MOST_STRETCH, shapes_differ, squared, stretch
 from photoorg.curate.template_search import COARSE, MIDDLE, PLACES, Searchable
 from photoorg.curate.tile_agreement import LOUD, Place, compared
@@ -117,15 +117,14 @@ def aligned(a: Prepared, b: Prepared, turn: int = 0) -> Alignment:
 
 
 def _laid(found: Registration, field: Gray, other: Gray) -> Alignment | None:
-    """How two pictures agree where features say; None where either shows too little of the other."""
+    """How two pictures agree where features say; None if that is a small part of both."""
     place = _registered(found, field, other)
     if place is None:
         return None
     tiles = compared(place)
     steady = math.exp(-((max(0.0, found.off - STILL) / MOVED) ** 2))
-    return Alignment(
-        tiles.agreement, steady, _turn(found), tiles.changed, found.share, moved(place)
-    )
+    changed, moved = changes(place)
+    return Alignment(tiles.agreement, steady, _turn(found), changed, found.share, moved)
 
 
 def _unsqueezed(a: Prepared, b: Prepared) -> Alignment | None:
@@ -208,13 +207,16 @@ def _searched(a: Prepared, b: Prepared) -> Alignment:
         places.append(Place(field, other, centre(other), _middle(other), to, f.scale, -f.angle))
     best, at = Alignment(math.nan, 1.0, 0), None
     for place in places:
-        agreement, scatter, changed = compared(place)
+        agreement, scatter = compared(place)
         steady = math.exp(-((max(0.0, scatter - STEADY) / SCATTERED) ** 2))
         if not agreement * steady <= best.agreement * best.steady and agreement == agreement:
-            best, at = Alignment(agreement, steady, 0, changed), place
+            best, at = Alignment(agreement, steady, 0), place
         if best.agreement * best.steady >= SURE:
             break
-    return best if at is None else best._replace(moved=moved(at))
+    if at is None:
+        return best
+    changed, moved = changes(at)
+    return best._replace(changed=changed, moved=moved)
 
 
 def _same_frame(field: Gray, other: Gray) -> list[Place]:

@@ -21,7 +21,7 @@ SAME_PICTURE_BITS = 31
 SAME_PHASH_BITS = 10
 SAME_SHAPE = 0.02
 SAME_SHOT_S = 0.02
-MUCH = 0.2
+MUCH = 0.1
 """Share of a picture that a change is worth a word from."""
 ELSEWHERE = 0.02
 """The same for what moved."""

@@ -23,16 +23,6 @@ BEST_PART = 0.7
 """Share of the tiles that is counted, the best ones: the others may be covered by something."""
 COVERED = 0.25
 """Share of a tile that may lie outside the other picture."""
-SAME = 0.7
-"""Correlation from which on a tile shows the same."""
-FAR = 1.0
-"""Pixels of its grid that a tile may lie off the plane of the others."""
-LIKE, LEAST_FIT, FITS = 0.6, 4, 4
-"""Correlation of tiles that a plane is fitted to, how many it takes, and how often."""
-FLAT = 4.0
-"""Standard deviation below which something plain covers a tile: a bar, a frame."""
-LETTERS = 0.08
-"""Share of a tile in which one picture alone is as bright or dark as letters."""
 LOUD = 40.0
 """Letters must not drown the rest: brighter or darker than the surroundings is as much as this."""
 
@@ -58,13 +48,11 @@ class Tiles(NamedTuple):
     """What the tiles of a place say.
 
     `agreement` is the mean correlation of the best tiles, 0..1, NaN if there are too few; `scatter`
-    by how many pixels they lie off one plane (median); `changed` the share of tiles, 0..1, whose
-    picture is not found at its place though neither letters nor anything plain cover it.
+    by how many pixels they lie off one plane (median).
     """
 
     agreement: float
     scatter: float
-    changed: float
 
 
 def compared(place: Place) -> Tiles:
@@ -79,7 +67,7 @@ def compared(place: Place) -> Tiles:
     shown = _cut(outside[REACH:-REACH, REACH:-REACH], TILE).mean(axis=(1, 2)) <= COVERED
     textured = (tiles.std(axis=(1, 2)) >= PLAIN) & shown
     if textured.sum() < LEAST_TILES:
-        return Tiles(np.nan, 0.0, np.nan)
+        return Tiles(np.nan, 0.0)
     around = _cut(sampled(place.field, at), TILE + 2 * REACH)
     values, moves = _best_matches(tiles[textured], around[textured])
     kept = np.sort(values)[-max(LEAST_TILES, round(BEST_PART * len(values))) :]
@@ -88,47 +76,7 @@ def compared(place: Place) -> Tiles:
     places: Floats = middles * TILE
     size = stretch[:, 0, 0].astype(np.float64)
     scatter = _scatter(places * size, moves * size, values)
-    changed = _changed(tiles[textured], around[textured], values, moves, places)
-    return Tiles(min(1.0, max(0.0, float(kept.mean()))), scatter, changed)
-
-
-def _changed(
-    tiles: Gray, around: Gray, values_n: Floats, moves_n2: Floats, places_n2: Floats
-) -> float:
-    """Share of the tiles that are something else at their place, though nothing covers them."""
-    planned = _plane(places_n2, moves_n2, values_n)
-    at = np.clip(np.rint(planned + REACH), 0, 2 * REACH).astype(np.int64)
-    windows = np.lib.stride_tricks.sliding_window_view(around, (TILE, TILE), axis=(1, 2))
-    there = windows[np.arange(len(at)), at[:, 0], at[:, 1]]
-    covered = there.std(axis=(1, 2)) < FLAT
-    louder = np.abs(_loud(tiles) - _loud(there)) > LETTERS
-    found = (values_n >= SAME) & (np.hypot(*(moves_n2 - planned).T) <= FAR)
-    return float((~(found | covered | louder)).mean())
-
-
-def _loud(tiles: Gray) -> Floats:
-    """Share of the pixels of each tile that are as bright or dark as letters."""
-    loud: Floats = (np.abs(tiles) >= LOUD - 0.5).mean(axis=(1, 2))
-    return loud
-
-
-def _plane(places_n2: Floats, moves_n2: Floats, values_n: Floats) -> Floats:
-    """Where each tile should have moved [n, 2], by the similarity that most tiles follow."""
-    good = values_n >= LIKE
-    if good.sum() < LEAST_FIT:
-        return np.zeros_like(moves_n2)
-    rows = _similarities(places_n2)
-    target = np.concatenate([moves_n2[:, 0], moves_n2[:, 1]])
-    used = good & (np.hypot(*(moves_n2 - np.median(moves_n2[good], axis=0)).T) <= 3 * FAR)
-    planned = np.zeros_like(moves_n2)
-    for _ in range(FITS):
-        if used.sum() < LEAST_FIT:
-            break
-        both = np.tile(used, 2)
-        solution = np.linalg.lstsq(rows[both], target[both], rcond=None)[0]
-        planned = (rows @ solution).reshape(2, -1).T
-        used = good & (np.hypot(*(moves_n2 - planned).T) <= FAR)
-    return planned
+    return Tiles(min(1.0, max(0.0, float(kept.mean()))), scatter)
 
 
 def _similarities(places_n2: Floats) -> Floats:

@@ -1,18 +1,22 @@
-"""What moved between two pictures of which one is laid over the other.
+"""What changed and what moved between two pictures of which one is laid over the other.
 
-Edits move a picture as a whole. Where a part is found elsewhere than the rest, and fits much better
-there, something in the scene moved: another moment. Dense optical flow tells (Kroeger, Timofte,
-Dai, Van Gool, "Fast Optical Flow using Dense Inverse Search", 2016); it counts only where it makes
-the two agree, as flow into what is covered, blurred or gone leads nowhere.
+Edits move a picture as a whole, and what they put over it is plain or letters. Where anything else
+is seen, or a part is found elsewhere than the rest and fits much better there, it is another moment
+of the scene. Dense optical flow tells what moved (Kroeger, Timofte, Dai, Van Gool, "Fast Optical
+Flow using Dense Inverse Search", 2016); it counts only where it makes the two agree, as flow into
+what is covered, blurred or gone leads nowhere.
 """
 
 from __future__ import annotations
+
+import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from photoorg.curate.sampling import Gray, grid, sampled, turned
-from photoorg.curate.tile_agreement import FLAT, LETTERS, LOUD, Place
+from photoorg.curate.tile_agreement import LOUD, Place
 
 SIDE, LEAST_SIDE = 128, 16
 """Pixels of the long side of the part that is compared, and the least of the short one."""
@@ -21,7 +25,13 @@ WINDOW = 11
 TEXTURED = 6.0
 """Standard deviation of a window that tells anything."""
 LEAST = 200
-"""So many textured pixels say how much moved."""
+"""So many textured pixels say how much changed."""
+FLAT = 4.0
+"""Standard deviation below which something plain covers a window: a bar, a frame."""
+LETTERS = 0.08
+"""Share of a window in which one picture alone is as bright or dark as letters."""
+UNLIKE = 0.3
+"""Correlation below which a window shows something else."""
 ELSEWHERE = 1.5
 """Pixels of SIDE that a place may lie off: edges of letters and of compression wander by less."""
 AGREES, BETTER = 0.7, 0.2
@@ -30,16 +40,22 @@ BRIGHTER = 1.5
 NOISE = 4.0
 
 
-def moved(place: Place) -> float:
-    """Share of the textured part of `place.other`, 0..1, that is clearly elsewhere in the field.
+class Changes(NamedTuple):
+    """Shares of the textured part that both show, 0..1, NaN if there is too little of it.
 
-    NaN if there is too little texture.
+    `changed` is something else in the other picture though nothing covers it, `moved` is in it, but
+    clearly elsewhere than the rest says.
     """
+
+    changed: float
+    moved: float
+
+
+def changes(place: Place) -> Changes:
+    """What of the part of `place.other` the field shows otherwise."""
     import cv2
 
-    height, width = (
-        max(LEAST_SIDE, round(SIDE * side / max(place.size))) for side in place.size
-    )
+    height, width = (max(LEAST_SIDE, round(SIDE * side / max(place.size))) for side in place.size)
     stretch = np.reshape([place.size[0] / height, place.size[1] / width], (2, 1, 1))
     around = grid(height, width, 1.0, 0.0, (0.0, 0.0)) * stretch.astype(np.float32)
     other = sampled(place.other, around + np.reshape(place.middle, (2, 1, 1)))
@@ -49,7 +65,7 @@ def moved(place: Place) -> float:
     shown = ~((at < -0.5) | (at > edges)).any(axis=0)
     textured = (_variance(other) > TEXTURED**2) & shown
     if textured.sum() < LEAST:
-        return float("nan")
+        return Changes(math.nan, math.nan)
     # Contiguous objects of its own for each call: flows of two threads must not meet.
     flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(
         _bytes(other), _bytes(field), np.zeros((height, width, 2), np.float32)
@@ -66,8 +82,10 @@ def moved(place: Place) -> float:
     louder = (np.abs(other) >= LOUD - 0.5) != (np.abs(field) >= LOUD - 0.5)
     covered = (_variance(field) < FLAT**2) | (_mean(louder.astype(np.float32)) > LETTERS)
     elsewhere = np.hypot(flow[..., 0], flow[..., 1]) > ELSEWHERE
-    elsewhere &= textured & ~covered & (there > AGREES) & (here < there - BETTER)
-    return float(elsewhere.sum() / textured.sum())
+    elsewhere &= (there > AGREES) & (here < there - BETTER)
+    seen = textured & ~covered
+    other_things, total = (seen & (here < UNLIKE)).sum(), textured.sum()
+    return Changes(float(other_things / total), float((seen & elsewhere).sum() / total))
 
 
 def _bytes(flattened: Gray) -> NDArray[np.uint8]:
