@@ -57,7 +57,7 @@ def _calibrate(args: argparse.Namespace, session: Session) -> None:
     if not folder.is_dir():
         raise NotFoundError(f"There is no folder {folder}.", fix="Check the path.")
     labelled = require_files(read_truth(Path(args.truth).expanduser(), folder), session)
-    with TemporaryDirectory(prefix="photoorg-calibrate-") as scratch:
+    with TemporaryDirectory(prefix="photoorg-calibrate-", ignore_cleanup_errors=True) as scratch:
         plain = throw_away(session.config(encoder={"space": args.space}), scratch)
         with running_database(plain) as config:
             ingest(config, [str(folder)])

@@ -97,7 +97,7 @@ def _retrieval(args: argparse.Namespace, session: Session) -> None:
     if loose:
         files = "1 file" if len(loose) == 1 else f"{len(loose)} files"
         session.out.note(f"{files} beside the class folders ignored.")
-    with TemporaryDirectory(prefix="photoorg-evaluate-") as scratch:
+    with TemporaryDirectory(prefix="photoorg-evaluate-", ignore_cleanup_errors=True) as scratch:
         config = vectors_only(session.config(encoder={"space": args.space}), scratch)
         summary = ingest(config, [str(folder) for folder in folders])
         embedded = read_embedded(config, summary)

@@ -145,7 +145,7 @@ def _dedup(args: argparse.Namespace, session: Session) -> None:
     if not folder.is_dir():
         raise NotFoundError(f"There is no folder {folder}.", fix="Check the path.")
     labelled = require_files(read_truth(Path(args.truth).expanduser(), folder), session)
-    with TemporaryDirectory(prefix="photoorg-evaluate-") as scratch:
+    with TemporaryDirectory(prefix="photoorg-evaluate-", ignore_cleanup_errors=True) as scratch:
         plain = session.config(encoder={"space": args.space}, dedup={"confidence": args.confidence})
         with running_database(throw_away(plain, scratch)) as config:
             summary = ingest(config, [str(folder)])

@@ -101,7 +101,7 @@ def look_at(
     if not rows:
         session.out.note(f"None of the photos lies in {folder}: only times and places count.")
         return None
-    with TemporaryDirectory(prefix="photoorg-evaluate-") as scratch:
+    with TemporaryDirectory(prefix="photoorg-evaluate-", ignore_cleanup_errors=True) as scratch:
         config = vectors_only(config, scratch)
         embedded = read_embedded(config, ingest(config, [str(path) for path in rows]))
     if not embedded.files:
