@@ -10,7 +10,7 @@ what is covered, blurred or gone leads nowhere.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,10 +66,10 @@ def changes(place: Place) -> Changes:
     textured = (_variance(other) > TEXTURED**2) & shown
     if textured.sum() < LEAST:
         return Changes(math.nan, math.nan)
-    # Contiguous objects of its own for each call: flows of two threads must not meet.
-    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM).calc(
-        _bytes(other), _bytes(field), np.zeros((height, width, 2), np.float32)
-    )
+    # The stubs of OpenCV lack it; one for each call, as flows of two threads must not meet.
+    flows = cast(Any, cv2).DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    start = np.zeros((height, width, 2), np.float32)
+    flow: NDArray[np.float32] = flows.calc(_bytes(other), _bytes(field), start)
     y, x = np.mgrid[:height, :width].astype(np.float32)
     led = cv2.remap(
         field,
@@ -89,7 +89,7 @@ def changes(place: Place) -> Changes:
 
 
 def _bytes(flattened: Gray) -> NDArray[np.uint8]:
-    return np.clip(flattened * BRIGHTER + 128, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(flattened * BRIGHTER + 128, 0, 255), np.uint8)
 
 
 def _mean(values: Gray) -> Gray:
