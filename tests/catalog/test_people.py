@@ -295,56 +295,6 @@ def test_a_face_back_from_the_trash_is_of_no_cluster_that_was_made_meanwhile(
     assert who(catalog)["p2-6-0.jpg"][0] not in {big, who(catalog)["p3-0-0.jpg"][0]}
 
 
-def cover(catalog: Catalog, person: int) -> tuple[str | None, int | None]:
-    with catalog.tenant(T) as tx:
-        found = people.get(tx, person)
-    listed = next((p for p in persons(catalog) if p.person_id == person), found)
-    assert (listed.cover_photo, listed.cover_face) == (found.cover_photo, found.cover_face)
-    return found.cover_photo, found.cover_face
-
-
-@pytest.mark.parametrize("change", ["trash", "delete", "remove", "split"])
-def test_a_cover_is_a_face_the_person_still_has(
-    catalog: Catalog, found: People, change: str
-) -> None:
-    big = persons(catalog)[0].person_id
-    before, number = cover(catalog, big)
-    assert before is not None and number is not None
-    new = None
-    if change == "trash":
-        with catalog.tenant(T) as tx:
-            trash.put(tx, [before])
-    elif change == "delete":
-        with catalog.tenant(T) as tx:
-            photos.delete(tx, before)
-    elif change == "remove":
-        found.remove([(before, number)], big)
-    else:
-        new = found.split(big, [(before, number)])
-    assert cover(catalog, big)[0] in {rows.photo_id(f"p1-0-{i}.jpg") for i in range(6)} - {before}
-    if new is not None:
-        assert cover(catalog, new) == (before, number)
-    if change == "trash":
-        with catalog.tenant(T) as tx:
-            trash.restore(tx, [before])
-        assert cover(catalog, big) == (before, number)
-
-
-def test_a_new_person_has_a_cover_at_once_and_withdrawn_faces_are_nobodys(
-    catalog: Catalog,
-) -> None:
-    agree(catalog, TENANT, USER, "other")
-    load(catalog, "run", *portraits(1, 3))
-    load(catalog, "theirs", *portraits(1, 3, seed=2), user="other")
-    service = People(catalog, T, PeopleConfig(device="cpu"), "tester")
-    new = service.confirm([key("p1-0-0.jpg")], None, "Ann")
-    assert cover(catalog, new) == key("p1-0-0.jpg")
-    service.confirm([key("p1-2-0.jpg")], new, None)
-    with catalog.tenant(T) as tx:
-        consent.withdraw(tx, USER, "owner")
-    assert cover(catalog, new) == key("p1-2-0.jpg")
-
-
 def test_a_name_that_went_up_two_merges_comes_back_by_one_unmerge(
     catalog: Catalog, found: People
 ) -> None:
