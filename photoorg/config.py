@@ -215,7 +215,9 @@ class ComponentConfig(Section):
 class ServeConfig(Section):
     """HTTP serving. Without authentication the server binds to loopback only.
 
-    Shards take up to `shard_gpu_memory_mb` of each GPU that a process is given (0: none).
+    The body of a request must begin to come within `body_timeout_s`, and then at 10 kB/s or more.
+    Shards take up to `shard_gpu_memory_mb` of each GPU that a process is given (0: none). Indexes
+    that do not lie on this machine are kept in `cache_dir`, up to `cache_disk_mb` of them.
     """
 
     host: str = "127.0.0.1"
@@ -227,10 +229,12 @@ class ServeConfig(Section):
     max_upload_bytes: Positive = 100_000_000
     max_uploads_at_once: Positive = 8
     url_timeout_s: float = 20.0
+    body_timeout_s: float = Field(20.0, gt=0)
     allow_private_urls: bool = False
     shard_memory_mb: Positive = 4_096
     shard_gpu_memory_mb: int = Field(8_192, ge=0)
     cache_dir: str | None = None
+    cache_disk_mb: Positive = 50_000
     ingestors: Positive = 1
     upload_attempts: Positive = 5
     upload_lease_s: Positive = 120

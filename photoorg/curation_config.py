@@ -150,11 +150,16 @@ class MaintenanceConfig(Section):
     """Regular upkeep; photos are deleted for ever `trash_days` after they went into the trash.
 
     The bytes of a live photo's video whose still never came are let go `waiting_video_days` after
-    it was last seen.
+    it was last seen. Files in the store that no row knows, left by a crash, are removed
+    `orphan_hours` after they were written; with `remove_orphans: false` they are only counted, and
+    they are left alone where they are more than `orphan_share` of all files.
     """
 
     trash_days: float = Field(30.0, ge=0.0)
     waiting_video_days: float = Field(30.0, ge=0.0)
+    orphan_hours: float = Field(24.0, ge=0.0)
+    orphan_share: Fraction = 0.05
+    remove_orphans: bool = True
 
 
 class EnrichConfig(Section):

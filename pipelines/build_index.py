@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from photoorg.config import IndexConfig, PhotoOrgConfig
-from photoorg.errors import IndexNotReadyError, PhotoOrgError
+from photoorg.errors import IndexNotReadyError, PhotoOrgError, StorageError
 from photoorg.index.build import BuiltShard, build_local, build_shard, finish
 from photoorg.index.manifest import IndexManifest
 from photoorg.index.planning import IndexPlan, plan
@@ -119,9 +119,17 @@ class Build:
             manifest = self.here(seq) if small else self.on_the_cluster(seq, live)
             self.publisher.commit(manifest)
             self.publisher.complete(catalog, manifest)
-        except (PhotoOrgError, OSError):
+        except PhotoOrgError:
             self.publisher.abandon(catalog)
             raise
+        except (OSError, RuntimeError) as error:  # FAISS says in words what write() refused
+            self.publisher.abandon(catalog)
+            raise StorageError(
+                f"The index could not be built: {error}.",
+                fix="Free some space in the temporary folder (TMPDIR). What served before still"
+                " does.",
+                retryable=True,
+            ) from error
         self.snapshot.discard()
         return manifest
 

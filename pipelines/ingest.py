@@ -27,6 +27,7 @@ from photoorg.stages.ingest import (
     Stage,
     cpu_stages,
     made_by,
+    micro_batches,
     model_stages,
     open_models,
     run_stages,
@@ -86,6 +87,7 @@ class DecodeWorker:
         fetch = Fetch(
             config.source, max_bytes=config.imaging.max_bytes, threads=config.ingest.fetch_threads
         )
+        self._rows = config.ingest.micro_batch
         self._line: list[Stage] = [
             fetch,
             *cpu_stages(config, store, keep_data=keep, least_side=least_side),
@@ -94,7 +96,9 @@ class DecodeWorker:
     def __call__(self, numbers: pa.Table) -> pa.Table:
         """One `part` number in, the part's rows with pixels out."""
         (number,) = numbers["part"].to_pylist()
-        return run_stages(self._keys.read_part(number, name=KEYS), self._line)
+        keys = self._keys.read_part(number, name=KEYS)
+        done = [run_stages(some, self._line) for some in micro_batches(keys, self._rows)]
+        return pa.concat_tables(done)
 
 
 class ModelWorker:
@@ -151,6 +155,8 @@ def run(
                 job.register()
                 _work(execution, job, works, progress, started)
                 job.pair(works)
+                for work in works:
+                    job.finish(work)
                 if config.faces.enabled:
                     place_waiting(catalog, config.tenant, config.people)
             whole, behind = job.moving() if new and not dry_run else ((), ())
@@ -198,7 +204,6 @@ def _work(
             done += row["files"]
             if progress is not None:
                 progress(done, total, time.monotonic() - started)
-        job.finish(work)
 
 
 class Execution:

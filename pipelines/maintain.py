@@ -16,6 +16,7 @@ from photoorg.config import PhotoOrgConfig
 from photoorg.curate.people import People
 from photoorg.curate.people_upkeep import tidy_people
 from photoorg.errors import IndexNotReadyError, NotFoundError, PhotoOrgError
+from photoorg.stages.orphans import Orphans, OrphanSweep
 from photoorg.stages.purging import purge_trash, release_videos
 from photoorg.stages.upkeep import Upkeep
 from photoorg.store.catalog import Catalog, wellbeing
@@ -59,6 +60,8 @@ class _Steps:
             ("people_new", "hourly", self._place),
             ("trash", "daily", self._trash),
             ("videos", "daily", self._videos),
+            ("orphans", "daily", self._orphans),
+            ("unfinished", "daily", self.store.sweep),
             ("compaction", "hourly", lambda: compact.run(self.config, if_due=True)),
             ("tidied", "hourly", lambda: Upkeep(self.config, self.store, self.catalog).run()),
             ("people", "daily", self._tidy_people),
@@ -105,6 +108,11 @@ class _Steps:
         days = self.config.maintenance.waiting_video_days
         gone = release_videos(self.catalog, self.store, self.config.tenant, days)
         return {"released": gone, "older_than_days": days}
+
+    def _orphans(self) -> Orphans:
+        chosen, tenant = self.config.maintenance, self.config.tenant
+        sweep = OrphanSweep(self.catalog, self.store, tenant, chosen.orphan_hours)
+        return sweep.run(remove=chosen.remove_orphans, most=chosen.orphan_share)
 
     def _health(self) -> dict[str, Any]:
         with self.catalog.tenant(self.config.tenant) as tx:

@@ -84,7 +84,7 @@ class UrlFetcher:
                 try:
                     if not response.has_redirect_location:
                         return await self._body(response, url)
-                    url = urljoin(url, response.headers["location"])
+                    url = _joined(url, response.headers["location"])
                 finally:
                     await response.aclose()
         raise InputError(f"{_short(url)} redirects more than {REDIRECTS} times.")
@@ -93,7 +93,10 @@ class UrlFetcher:
         """A request to the checked address that still names the host it was asked for."""
         host, port, secure = _parts(url)
         address = await self._checked(host, port)
-        target = httpx.URL(url).copy_with(host=address)
+        try:
+            target = httpx.URL(url).copy_with(host=address)
+        except (httpx.InvalidURL, ValueError):
+            raise _unreadable() from None
         named = f"[{host}]" if ":" in host else host
         default = 443 if secure else 80
         headers = {"Host": named if port == default else f"{named}:{port}"}
@@ -104,7 +107,7 @@ class UrlFetcher:
     async def _checked(self, host: str, port: int) -> str:
         try:
             addresses = await self._resolve(host, port)
-        except OSError:
+        except (OSError, UnicodeError):  # a name that no host can have is the latter
             raise InputError(f"There is no host called {host!r}.", fix="Check the URL.") from None
         if not addresses:
             raise InputError(f"There is no host called {host!r}.", fix="Check the URL.")
@@ -163,7 +166,7 @@ def _parts(url: str) -> tuple[str, int, bool]:
         split = urlsplit(url)
         host, port = split.hostname or "", split.port
     except ValueError:
-        raise InputError("The URL cannot be read.", fix="Give an http or https URL.") from None
+        raise _unreadable() from None
     if split.scheme not in ("http", "https") or not host:
         raise InputError(
             f"Only http and https URLs are fetched, not {split.scheme or 'this'!r}.",
@@ -173,6 +176,17 @@ def _parts(url: str) -> tuple[str, int, bool]:
         raise InputError("A URL with a user name or password is not fetched.")
     secure = split.scheme == "https"
     return host, port or (443 if secure else 80), secure
+
+
+def _joined(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        raise _unreadable() from None
+
+
+def _unreadable() -> InputError:
+    return InputError("The URL cannot be read.", fix="Give an http or https URL.")
 
 
 def _short(url: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from photoorg.errors import PhotoOrgError
@@ -25,10 +26,17 @@ class Component(Protocol):
 
 
 class HealthChecks:
-    """Named looks, each with a time limit; the last answer is kept for two seconds."""
+    """Named looks, each with a time limit; the last answer is kept for two seconds.
 
-    def __init__(self, looks: Mapping[str, Callable[[], Awaitable[str]]]) -> None:
+    A look that hangs goes on, and no second one is begun beside it.
+    """
+
+    def __init__(
+        self, looks: Mapping[str, Callable[[], Awaitable[str]]], *, timeout_s: float = TIMEOUT_S
+    ) -> None:
         self._looks = dict(looks)
+        self._timeout_s = timeout_s
+        self._running: dict[str, asyncio.Future[str]] = {}
         self._last: dict[str, Check] = {}
         self._until = 0.0
         self._lock = asyncio.Lock()
@@ -37,23 +45,40 @@ class HealthChecks:
         """Part name -> how it is; never raises."""
         async with self._lock:
             if time.monotonic() >= self._until:
-                found = await asyncio.gather(*(_look(look) for look in self._looks.values()))
+                found = await asyncio.gather(*map(self._look, self._looks))
                 self._last = dict(zip(self._looks, found, strict=True))
                 self._until = time.monotonic() + KEEP_S
             return self._last
+
+    async def _look(self, name: str) -> Check:
+        look = self._running.get(name)
+        if look is None:
+            look = self._running[name] = asyncio.ensure_future(self._looks[name]())
+            look.add_done_callback(lambda _: self._running.pop(name, None))
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return Check(True, await asyncio.shield(look))
+        except TimeoutError:
+            return Check(False, f"No answer within {self._timeout_s:g} s.")
+        except PhotoOrgError as error:
+            return Check(False, str(error))
+        except Exception as error:  # the end of one look: readiness must tell, not fail
+            return Check(False, f"{type(error).__name__}: {error}")
 
 
 def looks(
     catalog: Catalog, store: ObjectStore, embedder: Component, slots: Sequence[Component]
 ) -> dict[str, Callable[[], Awaitable[str]]]:
     """Database, storage, encoder and shards."""
+    # Threads of their own: what else waits in the loop's must not look like a lost database.
+    threads = ThreadPoolExecutor(2, thread_name_prefix="health")
 
     async def database() -> str:
-        await asyncio.to_thread(catalog.ping)
+        await asyncio.get_running_loop().run_in_executor(threads, catalog.ping)
         return "answers"
 
     async def storage() -> str:
-        await asyncio.to_thread(store.check)
+        await asyncio.get_running_loop().run_in_executor(threads, store.check)
         return f"{store.root} can be read and written"
 
     async def encoder() -> str:
@@ -63,15 +88,3 @@ def looks(
         return "; ".join(await asyncio.gather(*(slot.ready() for slot in slots)))
 
     return {"database": database, "storage": storage, "encoder": encoder, "shards": shards}
-
-
-async def _look(look: Callable[[], Awaitable[str]]) -> Check:
-    try:
-        async with asyncio.timeout(TIMEOUT_S):
-            return Check(True, await look())
-    except TimeoutError:
-        return Check(False, f"No answer within {TIMEOUT_S:g} s.")
-    except PhotoOrgError as error:
-        return Check(False, str(error))
-    except Exception as error:  # the end of one look: readiness must tell, not fail
-        return Check(False, f"{type(error).__name__}: {error}")

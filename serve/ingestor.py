@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from photoorg.models import Photo, Rejection
 from photoorg.space import EmbeddingSpace
 from photoorg.stages.companions import join
 from photoorg.stages.online import OnlineResult
+from photoorg.stages.presence import missing_files
 from photoorg.store.catalog import (
     Catalog,
     Transaction,
@@ -35,6 +37,8 @@ log = logging.getLogger(__name__)
 POLL_S = 0.5
 ABSENT_S = 60.0
 """How long an encoder that was not to be had is not asked for again."""
+MOST_LEASES = 10
+"""For so many leases a photo is held while it is worked on; then others may take it."""
 PAUSE_S = 5.0
 """Wait after the database failed, before it is asked again."""
 
@@ -150,7 +154,8 @@ class Ingestor:
             return uploads.give_up(self._catalog, max_attempts=self._attempts) > 0
         for tenant, photo_id in taken:
             try:
-                outcome = self._process(tenant, photo_id)
+                with self._held(tenant, photo_id):
+                    outcome = self._process(tenant, photo_id)
             except CatalogError:
                 # It stays ours until its lease runs out: no need to wait for that.
                 self._interrupted.append((tenant, photo_id))
@@ -167,6 +172,27 @@ class Ingestor:
             return [self._interrupted.popleft()]
         with self._catalog.worker() as tx:
             return uploads.claim(tx, 1, self._lease_s, max_attempts=self._attempts)
+
+    @contextlib.contextmanager
+    def _held(self, tenant: str, photo_id: str) -> Iterator[None]:
+        """Extend the lease while the block runs: a slow photo is not worked on twice at once."""
+        done = threading.Event()
+
+        def hold() -> None:
+            every = self._lease_s / 3
+            for _ in range(3 * MOST_LEASES):
+                if done.wait(every):
+                    return
+                with contextlib.suppress(CatalogError), self._catalog.worker() as tx:
+                    uploads.extend(tx, [(tenant, photo_id)], self._lease_s)
+
+        thread = threading.Thread(target=hold, name="ingest-lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
 
     def _process(self, tenant: str, photo_id: str) -> str:
         with self._catalog.tenant(tenant) as tx:
@@ -226,6 +252,10 @@ class Ingestor:
         status = result.photos["status"][0].as_py()
         self._register(tenant)
         with self._catalog.tenant(tenant) as tx:
+            if missing_files(tx, self._store, result.photos, stored=False).thumbnails:
+                # Deleted and uploaded again meanwhile: the files of this attempt went with it.
+                uploads.extend(tx, [(tenant, photo.photo_id)], 0.0)
+                return "retry", []
             # Under the lock of the log, under which a migration begins too.
             delta.lock(tx)
             live = indexes.live_spaces(tx)

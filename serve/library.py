@@ -15,6 +15,7 @@ from photoorg.store.catalog import (
     Catalog,
     Transaction,
     audit,
+    blobs,
     companions,
     delta,
     pairs,
@@ -144,20 +145,13 @@ class Library:
         """The row first; then the files, unless the same bytes were uploaded again meanwhile."""
         with self._catalog.tenant(tenant) as tx:
             delta.lock(tx)
-            found = photos.delete(tx, photo_id)
-            if found:
+            if photos.delete(tx, photo_id):
                 audit.record(tx, actor, "photo.delete", "photo", photo_id)
             elif companions.exists(tx, photo_id):
                 companions.remove(tx, [photo_id])
                 audit.record(tx, actor, "video.delete", "companion", photo_id)
             else:
                 raise unknown(photo_id)
-        if found:
-            with self._catalog.tenant(tenant) as tx:
-                delta.lock(tx)
-                if photos.get(tx, photo_id) is None:
-                    self._store.delete(thumb_path(tenant, photo_id))
-                    self._store.delete(blob_path(tenant, photo_id))
         remove_left_blobs(self._catalog, self._store, tenant)
 
     def _accept(self, tenant: str, data: bytes, filename: str) -> Accepted:
@@ -174,17 +168,18 @@ class Library:
     def _accept_photo(self, tenant: str, data: bytes, filename: str) -> Accepted:
         """The blob first, then the row: a crash between the two leaves a blob and no promise.
 
-        The blob is looked at again under the lock that deletes take, so that a delete of the same
-        photo cannot remove it after its new row was written.
+        The blob is looked at again while none may be removed, so that a delete of the same photo
+        cannot remove it after its new row was written.
         """
         mime = sniff(data)
         photo_id = hashlib.sha256(data).hexdigest()
         path = blob_path(tenant, photo_id)
         self._store.write(path, data, if_absent=True)
         with self._catalog.tenant(tenant) as tx:
-            delta.lock(tx)
+            blobs.hold(tx)
             if not self._store.exists(path):
                 self._store.write(path, data)
+            delta.lock(tx)
             status = uploads.enqueue(
                 tx, photo_id=photo_id, uri=path, mime=mime, size=len(data), filename=filename[-255:]
             )

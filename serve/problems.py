@@ -31,6 +31,7 @@ STATUS: Mapping[str, int] = {
     "catalog-failed": 503,
     "resources-insufficient": 503,
     "overloaded": 503,
+    "request-timeout": 408,
     "deadline-exceeded": 504,
 }
 """HTTP status of each error code; any other is 500."""
@@ -38,6 +39,7 @@ TITLES = {
     403: "Not allowed",
     404: "Not found",
     405: "Method not allowed",
+    408: "The request came too slowly",
     409: "Conflict",
     413: "Too large",
     415: "Unsupported media type",

@@ -24,6 +24,7 @@ _SIZES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _ALONE = {0x01, *range(0xD0, 0xD9)}
 _END = b"\xff\xd9"
 _FLAT_ROWS = 0.02
+_MAX_SEGMENTS = 20_000
 
 
 @dataclass(slots=True)
@@ -46,7 +47,7 @@ def read_header(data: bytes) -> JpegHeader:
     header = JpegHeader()
     profile: dict[int, bytes] = {}
     place = 2
-    while True:
+    for _ in range(_MAX_SEGMENTS):
         marker, place = _next_marker(data, place)
         if marker in _ALONE:
             continue
@@ -61,6 +62,10 @@ def read_header(data: bytes) -> JpegHeader:
         if marker not in (0xE1, 0xE2, 0xED, 0xFE):
             header.kept.append((place - 2, end))
         place = max(end, place + 2)
+    else:
+        raise DecodeError(
+            f"The JPEG file has more than {_MAX_SEGMENTS:,} parts before its picture."
+        )
     header.icc = b"".join(profile[n] for n in sorted(profile))
     if not header.components:
         raise DecodeError("The JPEG file is damaged: it does not say how large its picture is.")

@@ -26,6 +26,8 @@ _MAGICS = {42, 0x4F52, 0x5352, 0x55}
 _MAX_ENTRIES = 1_000
 _MAX_NUMBERS = 64
 _MAX_TEXT = 256
+_MAX_BYTES = 2**20
+"""Of all values of a directory: they may overlap, so a small file can announce any amount."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +88,10 @@ def byte_order(data: bytes) -> Order | None:
 
 def strip_prefix(block: bytes) -> bytes:
     """An EXIF block without the "Exif" marker that some containers put before the TIFF header."""
-    while block[:6] in (b"Exif\0\0", b"Exif\0\xff"):
-        block = block[6:]
-    return block
+    start = 0
+    while block[start : start + 6] in (b"Exif\0\0", b"Exif\0\xff"):
+        start += 6
+    return block[start:]
 
 
 def first_ifd(data: bytes) -> Ifd:
@@ -125,17 +128,22 @@ def child_ifds(data: bytes, parent: Ifd, tag: int) -> Iterator[Ifd]:
 
 
 def read_ifd(data: bytes, offset: int, order: Order) -> tuple[Ifd, int]:
-    """The tags of the directory at `offset`, and the offset of the next one (0 for none)."""
+    """The tags of the directory at `offset`, and the offset of the next one (0 for none).
+
+    Values that together are larger than 1 MiB are left out.
+    """
     if not 0 <= offset <= len(data) - 2:
         return {}, 0
     announced = struct.unpack_from(order + "H", data, offset)[0]
     count = min(announced, (len(data) - offset - 2) // 12, _MAX_ENTRIES)
     ifd: Ifd = {}
+    room = _MAX_BYTES
     for place in range(offset + 2, offset + 2 + 12 * count, 12):
         tag, kind, amount = struct.unpack_from(order + "HHI", data, place)
         size = _SIZES.get(kind, 0) * amount
         start = place + 8 if size <= 4 else struct.unpack_from(order + "I", data, place + 8)[0]
-        if 0 < size <= len(data) - start:
+        if 0 < size <= min(len(data) - start, room):
+            room -= size
             ifd.setdefault(tag, Entry(kind, amount, data[start : start + size], order))
     end = offset + 2 + 12 * announced
     follows = announced == count and end + 4 <= len(data)

@@ -12,7 +12,8 @@ from pathlib import Path
 from photoorg.config import IndexConfig
 from photoorg.index.devices import Devices
 from photoorg.models import IndexVersion
-from photoorg.search.live import LiveShards, load_shards
+from photoorg.search.cache import trim_cache
+from photoorg.search.live import LiveShards, cache_folder, load_shards
 from photoorg.search.place import Place
 from photoorg.space import EmbeddingSpace
 from photoorg.store.catalog import Catalog, Transaction, delta, indexes, reports, spaces, trash
@@ -25,6 +26,7 @@ Serving = tuple[IndexVersion, int, int]
 LEAST_BYTES = 500_000
 """What every index counts beside its rows: it takes little memory where it is small, but files that
 are open and mapped, of which a process may have some ten thousand."""
+DISK_BYTES = 50_000_000_000
 MEND_S = 30.0
 """How often a shard that was damaged is looked at again."""
 
@@ -36,7 +38,8 @@ class Holdings:
     are some, with the same results.
 
     An index is loaded at the tenant's first query, into `cache_dir` if it is not on this machine's
-    disk, and dropped by least recent use when all loaded ones need more than `budget_bytes`. A
+    disk, and dropped by least recent use when all loaded ones need more than `budget_bytes`; of
+    files in `cache_dir` those beyond `disk_bytes` go in the same way, if they are not in use. A
     version the catalog marks as wanted is held beside the one that serves. A tenant without an
     index is held as its changes alone. Thread-safe.
     """
@@ -51,6 +54,7 @@ class Holdings:
         *,
         index: IndexConfig,
         budget_bytes: int,
+        disk_bytes: int = DISK_BYTES,
         devices: Devices | None = None,
     ) -> None:
         self.number, self.count = number, count
@@ -59,6 +63,7 @@ class Holdings:
         self._cache_dir = cache_dir
         self._index = index
         self._budget = budget_bytes
+        self._disk = disk_bytes
         self._devices = devices
         self._places: dict[Key, Place] = {}
         self._guard = threading.Lock()
@@ -176,6 +181,7 @@ class Holdings:
                 place.shards = self._load(tenant, place, version[:2] if version else None)
             shards = place.shards
         self._evict(keep=(tenant, place.space.id))
+        self._trim_disk(shards)
         return shards
 
     def _swap(self, tenant: str, place: Place, version: Serving) -> None:
@@ -189,6 +195,7 @@ class Holdings:
             old.forget_files()
         log.info("slot %d serves %s version %s", self.number, place.space.id, fresh.version)
         self._evict(keep=(tenant, place.space.id))
+        self._trim_disk(fresh)
 
     def _load(
         self, tenant: str, place: Place, version: tuple[IndexVersion, int] | None
@@ -196,7 +203,7 @@ class Holdings:
         place.loaded = time.monotonic()
         with self._catalog.tenant(tenant) as tx:
             hidden = trash.ids(tx)
-        return load_shards(
+        shards = load_shards(
             place.space,
             version,
             self._store,
@@ -207,6 +214,18 @@ class Holdings:
             hidden=hidden,
             devices=self._devices,
         )
+        return shards
+
+    def _trim_disk(self, fresh: LiveShards) -> None:
+        """Keep the cache to its budget after shards were loaded into it."""
+        if not fresh.cached:
+            return
+        held = {
+            cache_folder(self._cache_dir, tenant, space_id, shards.version)
+            for (tenant, space_id), place in list(self._places.items())
+            for shards in place.held()
+        }
+        trim_cache(self._cache_dir, self._disk, held)
 
     def _catch_up(
         self, tenant: str, place: Place, shards: LiveShards, seq: int | None = None

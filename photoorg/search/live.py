@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoorg.config import IndexConfig
-from photoorg.errors import IndexCorruptError
+from photoorg.errors import IndexCorruptError, NotFoundError
 from photoorg.index.delta import Delta, Event
 from photoorg.index.devices import Devices
 from photoorg.index.manifest import NAME, IndexManifest, file_name
@@ -78,6 +80,11 @@ class LiveShards:
     def memory_bytes(self) -> int:
         """Resident bytes; mapped files are not counted."""
         return sum(shard.memory_bytes() for shard in self._shards.values())
+
+    @property
+    def cached(self) -> tuple[Path, ...]:
+        """Its files in the cache, none where they are used where they lie."""
+        return self._cached
 
     def apply(self, events: Sequence[Event]) -> None:
         """Count in a run of the log."""
@@ -150,6 +157,9 @@ class LiveShards:
         """Remove what was downloaded for it; searches that still run keep their open files."""
         for path in self._cached:
             path.unlink(missing_ok=True)
+        for folder in {path.parent for path in self._cached}:
+            with suppress(OSError):  # other slots may have files there
+                folder.rmdir()
 
 
 def _below(
@@ -204,7 +214,7 @@ def load_shards(
     total = len(manifest.shards)
     mine = [n for n in range(total) if n % slots == slot]
     local = store.local_path(where)
-    folder = cache_dir / record.tenant / record.space_id / record.version
+    folder = cache_folder(cache_dir, record.tenant, record.space_id, record.version)
     cached: list[Path] = []
     if local is not None:
         folder = local.parent
@@ -236,6 +246,9 @@ def load_shards(
         shards.append(ShardSlot(base, fresh, slot=n, shards=total))
     if broken and not shards:
         raise broken[0]
+    if local is None:
+        with suppress(OSError):
+            os.utime(folder)
     return LiveShards(
         shards,
         total,
@@ -248,6 +261,11 @@ def load_shards(
     )
 
 
+def cache_folder(cache_dir: Path, tenant: str, space_id: str, version: str) -> Path:
+    """Where the files of a version that does not lie on this machine are kept."""
+    return cache_dir / tenant / space_id / version
+
+
 def _fetch(
     store: ObjectStore, location: str, paths: Sequence[Path], opened: Callable[[], Shard]
 ) -> Shard:
@@ -258,7 +276,7 @@ def _fetch(
                 store.download(f"{location.rstrip('/')}/{path.name}", path)
         try:
             return opened()
-        except IndexCorruptError as error:
+        except (IndexCorruptError, NotFoundError) as error:  # another process made room on the disk
             for path in paths:
                 path.unlink(missing_ok=True)
             if attempt == 2:

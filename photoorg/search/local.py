@@ -134,6 +134,7 @@ def local_slot(
         Path(config.serve.cache_dir or CACHE).expanduser(),
         index=config.index,
         budget_bytes=config.serve.shard_memory_mb * 1_000_000,
+        disk_bytes=config.serve.cache_disk_mb * 1_000_000,
         devices=devices,
     )
     return LocalSlot(holdings, catalog, config.search)

@@ -14,11 +14,19 @@ from photoorg.config import SearchConfig, SourceConfig
 from photoorg.errors import NotFoundError
 from photoorg.models import Photo
 from photoorg.space import EmbeddingSpace
-from photoorg.store.catalog import Catalog, comparisons, delta, indexes, photos, spaces
+from photoorg.store.catalog import (
+    Catalog,
+    comparisons,
+    delta,
+    indexes,
+    originals,
+    photos,
+    spaces,
+)
 from photoorg.store.catalog.comparisons import DualRead
 from photoorg.store.catalog.spaces import Route
 from photoorg.store.objects import ObjectStore
-from photoorg.store.sources import read_original
+from photoorg.store.sources import read_content
 
 T = TypeVar("T")
 THREADS = 4
@@ -135,8 +143,7 @@ class CatalogReader:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
 
     def _head(self, tenant: str) -> int:
-        with self._catalog.tenant(tenant) as tx:
-            return delta.head(tx)
+        return delta.head_now(self._catalog, tenant)
 
     def _fetch(self, tenant: str, ids: Sequence[str]) -> dict[str, Photo]:
         with self._catalog.tenant(tenant) as tx:
@@ -166,10 +173,10 @@ class CatalogReader:
 
     def _original(self, tenant: str, photo_id: str) -> bytes:
         with self._catalog.tenant(tenant) as tx:
-            uri = photos.blob_of(tx, photo_id)
-        if uri is None:
+            places = originals.places(tx, [photo_id]).get(photo_id)
+        if places is None:
             raise NotFoundError(f"There is no photo {photo_id!r}.")
-        return read_original(uri, self._store, self._source, max_bytes=self._max_bytes)
+        return read_content(photo_id, places, self._store, self._source, max_bytes=self._max_bytes)
 
 
 class Joined(Generic[T]):

@@ -34,6 +34,8 @@ Stage = Callable[[pa.Table], pa.Table]
 PIXELS = ("rgb", "rgb_height", "rgb_width")
 PROMPTS = "prompts"
 """enrich.nsfw for phrases instead of a detector."""
+BATCH_BYTES = 256_000_000
+"""Files that are held in memory together, by their listed sizes; a larger one goes alone."""
 MODEL_STAGES = ("embed", "faces", "ocr", "nsfw", "tags")
 
 
@@ -290,13 +292,24 @@ class FusedIngest:
         return part
 
     def _fetched(self, keys: pa.Table) -> Iterator[pa.Table]:
-        chunks = [keys.slice(at, self._rows) for at in range(0, len(keys), self._rows)]
+        chunks = list(micro_batches(keys, self._rows))
         coming = self._ahead.submit(self._fetch, chunks[0])
         for following in [*chunks[1:], None]:
             fetched = coming.result()
             if following is not None:
                 coming = self._ahead.submit(self._fetch, following)
             yield fetched
+
+
+def micro_batches(keys: pa.Table, rows: int) -> Iterator[pa.Table]:
+    """Consecutive KEYS rows, at most `rows` at a time, fewer where their files are large."""
+    start = held = 0
+    for row, size in enumerate(keys["size"].to_pylist()):
+        if row > start and (row - start == rows or held + size > BATCH_BYTES):
+            yield keys.slice(start, row - start)
+            start, held = row, 0
+        held += size
+    yield keys.slice(start)
 
 
 def stage_versions(stages: Sequence[str]) -> dict[str, str]:

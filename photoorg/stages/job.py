@@ -23,12 +23,13 @@ from photoorg.config import PhotoOrgConfig
 from photoorg.errors import NotFoundError
 from photoorg.models import SourceFile
 from photoorg.space import EmbeddingSpace
-from photoorg.stages.companions import missing_videos, pair_videos
+from photoorg.stages.companions import pair_videos
 from photoorg.stages.completing import Landing
 from photoorg.stages.ingest import stage_versions, wanted
 from photoorg.stages.pairs import pair_photos
 from photoorg.stages.parts import INGEST, REJECTS
 from photoorg.stages.plan import IngestPlan
+from photoorg.stages.presence import missing_files, without_thumbnails
 from photoorg.store.catalog import Catalog, consent, indexes, photos, runs, spaces
 from photoorg.store.catalog.listing import Listing
 from photoorg.store.layout import run_dir
@@ -156,10 +157,17 @@ class IngestJob:
         keys = work.run.read_part(part, name=KEYS)
         stored = self._config.ingest.originals == "copy"
         with self._catalog.tenant(self._config.tenant) as tx:
+            missing = missing_files(tx, self._store, table, rejects, stored=stored)
             self._landing.begin(tx)
-            missing = missing_videos(tx, self._store, rejects) if stored else set()
             new = photos.copy_part(
-                tx, work.run_id, part, table, rejects, keys=keys, stored=stored, missing=missing
+                tx,
+                work.run_id,
+                part,
+                without_thumbnails(table, missing),
+                rejects,
+                keys=keys,
+                stored=stored,
+                missing=missing.blobs,
             )
             if new:
                 self._landing.land(tx, work.run_id, part, table["photo_id"].to_pylist())
@@ -175,7 +183,7 @@ class IngestJob:
             self.load(work, part)
 
     def finish(self, work: Work) -> None:
-        """Commit the manifest; every part must be there, whole."""
+        """Commit the manifest; every part must be there, whole, loaded and paired."""
         parts = work.run.parts()
         assert len(parts) == work.parts, "a run is finished only when every part is committed"
         work.run.commit({"run": work.run_id, "parts": work.parts, "files": work.files})

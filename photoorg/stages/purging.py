@@ -17,16 +17,16 @@ DAY_S = 86_400.0
 def purge_trash(catalog: Catalog, store: ObjectStore, tenant: str, days: float) -> int:
     """Delete photos that were put into the trash more than `days` ago; how many.
 
-    The row first, in a transaction of its own, so that a photo restored meanwhile stays; then its
-    files, unless the same bytes came again. Files outside the store (an ingest by reference) are
-    nobody's to delete but their owner's.
+    The rows first, each in a transaction of its own, so that a photo restored meanwhile stays; then
+    their files, unless the same bytes came again. Files outside the store (an ingest by reference)
+    are nobody's to delete but their owner's.
     """
     gone = 0
     while True:
         with catalog.tenant(tenant) as tx:
             old = trash.older_than(tx, days, AT_ONCE)
         for photo_id in old:
-            gone += _purge(catalog, store, tenant, photo_id, days)
+            gone += _purge(catalog, tenant, photo_id, days)
         if len(old) < AT_ONCE:
             remove_left_blobs(catalog, store, tenant)
             return gone
@@ -57,24 +57,21 @@ def remove_left_blobs(catalog: Catalog, store: ObjectStore, tenant: str) -> int:
         with catalog.tenant(tenant) as tx:
             blobs.lock(tx)
             left = blobs.leaving(tx, BLOBS_AT_ONCE)
-            free = set(left) - blobs.referred(tx, left)
+            came = blobs.referred(tx, left)
+            free = set(left) - came
             for blob_id in free:
+                store.delete(thumb_path(tenant, blob_id))
                 store.delete(blob_path(tenant, blob_id))
-            blobs.forget(tx, left)
+            blobs.settle(tx, free, came)
         removed += len(free)
         if len(left) < BLOBS_AT_ONCE:
             return removed
 
 
-def _purge(catalog: Catalog, store: ObjectStore, tenant: str, photo_id: str, days: float) -> bool:
+def _purge(catalog: Catalog, tenant: str, photo_id: str, days: float) -> bool:
     with catalog.tenant(tenant) as tx:
         delta.lock(tx)
         if not trash.is_older(tx, photo_id, days) or not photos.delete(tx, photo_id):
             return False
         audit.record(tx, ACTOR, "photo.purge", "photo", photo_id, {"days": days})
-    with catalog.tenant(tenant) as tx:
-        delta.lock(tx)
-        if photos.get(tx, photo_id) is None:
-            store.delete(thumb_path(tenant, photo_id))
-            store.delete(blob_path(tenant, photo_id))
     return True

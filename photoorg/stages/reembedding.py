@@ -7,7 +7,6 @@ is whole already, a run embeds what it lacks.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import logging
 from collections.abc import Iterator, Sequence
@@ -22,7 +21,6 @@ from photoorg import schema
 from photoorg.config import PhotoOrgConfig
 from photoorg.encoders.base import Encoder
 from photoorg.encoders.crops import encode_photos, short_side
-from photoorg.errors import DecodeError
 from photoorg.imaging.guard import GuardedDecoder
 from photoorg.index.manifest import NAME
 from photoorg.index.photo_ids import contains, names_of
@@ -36,13 +34,16 @@ from photoorg.store.catalog import Catalog, delta, indexes, originals
 from photoorg.store.layout import run_dir, vectors_dir
 from photoorg.store.objects import ObjectStore
 from photoorg.store.runs import Run, find_runs
-from photoorg.store.sources import read_original
+from photoorg.store.sources import read_content
 
 log = logging.getLogger(__name__)
 REEMBED = "reembed"
 KEYS = "keys"
 INFO = "run.json"
-KEY_SCHEMA = pa.schema([("photo_id", pa.string()), ("uri", pa.string())])
+KEY_SCHEMA = pa.schema(
+    [("photo_id", pa.string()), ("uri", pa.string()), ("others", pa.list_(pa.string()))]
+)
+"""A photo, where its bytes are, and where else they were seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ class ReembedJob:
             return waiting
         number = len(self._run.parts(KEYS))
         for chunk in _chunks(self._lacking(), self._config.ingest.part_rows):
-            table = pa.table(list(zip(*chunk, strict=True)), schema=KEY_SCHEMA)
+            table = self._keys(chunk)
             self._run.write_part(number, table, name=KEYS)
             number += 1
         return self._waiting()
@@ -133,6 +134,13 @@ class ReembedJob:
     def finish(self) -> None:
         """The version is whole: the run is over."""
         self._run.commit({"version": self.version, "parts": len(self._run.parts(KEYS))})
+
+    def _keys(self, chunk: Sequence[tuple[str, str]]) -> pa.Table:
+        ids, uris = zip(*chunk, strict=True)
+        with self._catalog.tenant(self._tenant) as tx:
+            places = originals.places(tx, ids)
+        others = [places.get(photo_id, [uri])[1:] for photo_id, uri in chunk]
+        return pa.table([list(ids), list(uris), others], schema=KEY_SCHEMA)
 
     def _waiting(self) -> list[int]:
         return sorted(set(self._run.parts(KEYS)) - set(self._vectors.parts()))
@@ -190,7 +198,11 @@ class Reembed:
 
     def __call__(self, keys: pa.Table) -> Embedded:
         """Rows of photo_id and uri in; each is a vector or a reject in the end."""
-        rows = list(zip(keys["photo_id"].to_pylist(), keys["uri"].to_pylist(), strict=True))
+        ids_n, uris = keys["photo_id"].to_pylist(), keys["uri"].to_pylist()
+        # A run of before has no such column.
+        there = "others" in keys.column_names
+        others = keys["others"].to_pylist() if there else [[] for _ in ids_n]
+        rows = [(i, [uri, *more]) for i, uri, more in zip(ids_n, uris, others, strict=True)]
         ids: list[str] = []
         vectors: list[NDArray[np.float32]] = []
         failed: list[Rejection] = []
@@ -219,16 +231,10 @@ class Reembed:
         assert len(done) == len(keys), "a photo was lost or invented"
         return done
 
-    def _read(self, photo_id: str, uri: str) -> tuple[str, bytes | Rejection]:
-        config = self._config
+    def _read(self, photo_id: str, places: Sequence[str]) -> tuple[str, bytes | Rejection]:
+        source, most = self._config.source, self._config.imaging.max_bytes
         try:
-            data = read_original(
-                uri, self._store, config.source, max_bytes=config.imaging.max_bytes
-            )
-            # Bytes of the store are named by their hash; a file elsewhere may have changed.
-            if "://" in uri and hashlib.sha256(data).hexdigest() != photo_id:
-                raise DecodeError(f"{uri} was changed since it was ingested.")
-            return photo_id, data
+            return photo_id, read_content(photo_id, places, self._store, source, max_bytes=most)
         except Exception as error:  # the end of a row
             return photo_id, rejection(photo_id, "read", error)
 

@@ -74,7 +74,7 @@ def _folder(config: PhotoOrgConfig) -> Path:
     if named is None:
         root = config.storage.root.removeprefix("file://")
         named = DEFAULT_DIR if "://" in root else root
-    return Path(os.path.abspath(Path(named).expanduser()))
+    return Path(os.path.abspath(os.path.expanduser(named)))
 
 
 class _Server:

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 
+def blobs_dir(tenant: str) -> str:
+    """The folder of a tenant's originals."""
+    return f"{tenant}/blobs"
+
+
 def blob_path(tenant: str, photo_id: str) -> str:
     """An original, under its sha256."""
-    return f"{tenant}/blobs/{photo_id[:2]}/{photo_id}"
+    return f"{blobs_dir(tenant)}/{photo_id[:2]}/{photo_id}"
+
+
+def thumbs_dir(tenant: str) -> str:
+    """The folder of a tenant's thumbnails."""
+    return f"{tenant}/thumbs"
 
 
 def thumb_path(tenant: str, photo_id: str) -> str:
     """A photo's thumbnail."""
-    return f"{tenant}/thumbs/{photo_id[:2]}/{photo_id}.webp"
+    return f"{thumbs_dir(tenant)}/{photo_id[:2]}/{photo_id}.webp"
 
 
 def run_dir(tenant: str, job: str, run: str) -> str:

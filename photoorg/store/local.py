@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,6 +17,7 @@ from photoorg.errors import NotFoundError, PhotoOrgError, StorageError
 from photoorg.store.paths import TEMPORARY
 
 Result = TypeVar("Result")
+FOLDER_TRIES = 10
 NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 
 
@@ -78,6 +80,15 @@ class LocalFolder:
                 stack.append(iter([entry + n for n in self._entries(entry)]))
             else:
                 yield entry
+
+    def files(self, prefix: str) -> Iterator[tuple[str, int, datetime]]:
+        """As list, with size and time of change."""
+        for path in self.list(prefix):
+            try:
+                found = self._try(path, self.path(path).stat)
+            except NotFoundError:
+                continue
+            yield path, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC)
 
     def _entries(self, folder: str) -> Sequence[str]:
         """Names in a folder, sorted as text; folders end with a slash, unfinished files are out."""
@@ -148,7 +159,15 @@ class LocalFolder:
         final = self.path(path)
         if if_absent and final.exists():
             return False
+        for _ in range(FOLDER_TRIES):
+            # Who removes everything below a prefix takes empty folders along, this one too.
+            with suppress(FileNotFoundError, FileExistsError):
+                final.parent.mkdir(parents=True, exist_ok=True)
+                return self._placed(final, fill, if_absent=if_absent)
         final.parent.mkdir(parents=True, exist_ok=True)
+        return self._placed(final, fill, if_absent=if_absent)
+
+    def _placed(self, final: Path, fill: Callable[[Path], None], *, if_absent: bool) -> bool:
         temporary = final.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(8)}")
         try:
             fill(temporary)

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from photoorg.config import StorageConfig
 from photoorg.errors import ConfigError
-from photoorg.store.local import LocalFolder
+from photoorg.store.local import LocalFolder, explain
 from photoorg.store.paths import MARKER, TEMPORARY, checked, checked_prefix
 from photoorg.store.s3 import S3Bucket, S3Settings
 
 DAY_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """An object's path, its size in bytes and when it was written."""
+
+    path: str
+    size: int
+    modified_at: datetime
 
 
 class ObjectStore:
@@ -58,6 +71,12 @@ class ObjectStore:
             if path != MARKER:
                 yield path
 
+    def files(self, prefix: str = "") -> Iterator[StoredFile]:
+        """As list, with size and time; what goes meanwhile is left out."""
+        for path, size, modified_at in self._store.files(checked_prefix(prefix)):
+            if path != MARKER:
+                yield StoredFile(path, size, modified_at)
+
     def delete(self, path: str) -> None:
         """Remove the object; nothing happens if there is none."""
         self._store.delete(checked(path))
@@ -77,13 +96,16 @@ class ObjectStore:
 
     def download(self, path: str, local: Path) -> None:
         """Fetch an object into the file `local`, which appears whole or not at all."""
-        local.parent.mkdir(parents=True, exist_ok=True)
         temporary = local.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
         try:
+            local.parent.mkdir(parents=True, exist_ok=True)
             self._store.download(checked(path), temporary)
             temporary.replace(local)
+        except OSError as error:
+            raise explain(error, str(local)) from error
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
     def presign(self, path: str, seconds: int) -> str | None:
         """A URL by which anyone may read the object for `seconds`; None for a folder."""
@@ -131,6 +153,10 @@ class _Prefix:
         for entry in self._bucket.list(self.path(prefix)):
             yield entry.key[len(self._prefix) :]
 
+    def files(self, prefix: str) -> Iterator[tuple[str, int, datetime]]:
+        for entry in self._bucket.list(self.path(prefix)):
+            yield entry.key[len(self._prefix) :], entry.size, entry.modified_at
+
     def delete(self, path: str) -> None:
         self._bucket.delete(self.path(path))
 
@@ -169,7 +195,7 @@ def _backend(config: StorageConfig) -> LocalFolder | _Prefix:
     root = config.root
     scheme, separator, rest = root.partition("://")
     if not separator:
-        return LocalFolder(Path(root).expanduser().absolute())
+        return LocalFolder(Path(os.path.expanduser(root)).absolute())
     if scheme == "file":
         return LocalFolder(Path(rest).absolute())
     if scheme != "s3":

@@ -109,7 +109,10 @@ class S3Bucket:
             else:
                 self._put(key, data, if_absent=if_absent)
         except Refusal as error:
-            if if_absent and error.status in (409, 412):
+            if if_absent and error.status == 412:
+                return False
+            # Another write or removal was under way; what came of it, a look tells.
+            if if_absent and error.status == 409 and self.head(key) is not None:
                 return False
             if if_absent and error.status == 501:
                 return self.write(key, data, if_absent=False)
@@ -193,14 +196,28 @@ class S3Bucket:
     def sweep(self, prefix: str, older_than_s: float) -> int:
         """Abort uploads in parts that killed writers left; how many there were."""
         limit = datetime.now(UTC) - timedelta(seconds=older_than_s)
+        swept = 0
         try:
-            found = self._call("list_multipart_uploads", prefix, Prefix=prefix)
-            old = [u for u in found.get("Uploads", ()) if u["Initiated"] < limit]
-            for upload in old:
-                self._abort(upload["Key"], upload["UploadId"])
+            for upload in self._unfinished(prefix):
+                if upload["Initiated"] < limit:
+                    self._abort(upload["Key"], upload["UploadId"])
+                    swept += 1
         except Refusal as error:
             raise self._explained(error, prefix) from error
-        return len(old)
+        return swept
+
+    def _unfinished(self, prefix: str) -> Iterator[dict[str, Any]]:
+        """Uploads in parts that are neither completed nor aborted, a page at a time."""
+        more: dict[str, Any] = {}
+        while True:
+            page = self._call("list_multipart_uploads", prefix, Prefix=prefix, **more)
+            yield from page.get("Uploads", ())
+            if not page.get("IsTruncated"):
+                return
+            more = {
+                "KeyMarker": page["NextKeyMarker"],
+                "UploadIdMarker": page["NextUploadIdMarker"],
+            }
 
     def _require_bucket(self) -> None:
         """Once: the answer to HEAD does not tell a missing object from a missing bucket."""

@@ -24,6 +24,7 @@ TRANSIENT_CODES = frozenset(
         "InternalError",
         "ServiceUnavailable",
         "OperationAborted",
+        "ConditionalRequestConflict",
         "XAmzContentSHA256Mismatch",
     }
 )

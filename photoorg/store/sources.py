@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes
 
 from photoorg.config import SourceConfig
-from photoorg.errors import InputError, NotFoundError, PhotoOrgError, TooLargeError
+from photoorg.errors import (
+    DecodeError,
+    InputError,
+    NotFoundError,
+    PhotoOrgError,
+    TooLargeError,
+)
 from photoorg.models import SourceFile
 from photoorg.store.local import explain
 from photoorg.store.objects import ObjectStore, split_s3
@@ -34,7 +41,7 @@ def list_source(uri: str, config: SourceConfig) -> Iterator[SourceFile]:
     if uri.startswith("s3://"):
         yield from _list_bucket(uri, config)
         return
-    start = Path(os.path.abspath(local_file(uri).expanduser()))
+    start = Path(os.path.abspath(os.path.expanduser(local_file(uri))))
     if start.is_dir():
         yield from _list_folder(start)
     else:
@@ -68,6 +75,33 @@ def read_original(uri: str, store: ObjectStore, config: SourceConfig, *, max_byt
     if size is not None and size > max_bytes:
         raise TooLargeError(f"{uri} is larger than the limit of {max_bytes} bytes.")
     return store.read(uri)
+
+
+def read_content(
+    photo_id: str,
+    places: Sequence[str],
+    store: ObjectStore,
+    config: SourceConfig,
+    *,
+    max_bytes: int,
+) -> bytes:
+    """A photo's bytes from the first of its places that still has them.
+
+    Files are moved, and one of two copies is removed. What the last place said is raised where none
+    has them; DecodeError for a file that holds something else by now.
+    """
+    assert places, "a photo was seen somewhere"
+    for number, uri in enumerate(places, 1):
+        try:
+            data = read_original(uri, store, config, max_bytes=max_bytes)
+            # Bytes of the store are named by their hash; a file elsewhere may have changed.
+            if "://" in uri and hashlib.sha256(data).hexdigest() != photo_id:
+                raise DecodeError(f"{uri} was changed since it was ingested.")
+            return data
+        except PhotoOrgError:
+            if number == len(places):
+                raise
+    raise AssertionError("the last place returns or raises")
 
 
 def file_uri(path: str | Path) -> str:

@@ -74,6 +74,7 @@ def create_app(
         metrics=metrics,
         max_body=serve.max_upload_bytes + FORM_OVERHEAD,
         max_in_flight=serve.ingress_ongoing,
+        body_timeout_s=serve.body_timeout_s,
         send_id=send_request_id,
     )
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

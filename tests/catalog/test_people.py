@@ -35,6 +35,7 @@ from tests.catalog.portraits import (
     load,
     persons,
     portraits,
+    two_persons,
     vectors,
     who,
 )
@@ -45,13 +46,7 @@ pytestmark = pytest.mark.postgres
 
 @pytest.fixture
 def found(catalog: Catalog) -> People:
-    """Two persons, six and four photos, found by clustering."""
-    agree(catalog)
-    load(catalog, "run", *portraits(1, 6), *portraits(2, 4))
-    service = People(catalog, T, PeopleConfig(device="cpu"), "tester")
-    summary = service.cluster()
-    assert (summary.persons, summary.known, summary.unknown) == (2, 10, 0)
-    return service
+    return two_persons(catalog)
 
 
 def test_an_empty_library_has_no_persons(catalog: Catalog) -> None:

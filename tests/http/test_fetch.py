@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from photoorg.errors import InputError, NotFoundError, StorageError, TooLargeError
-from serve.fetch import UrlFetcher, is_public
+from serve.fetch import UrlFetcher, is_public, resolve
 
 PUBLIC = "93.184.216.34"
 
@@ -180,3 +180,33 @@ async def test_a_real_private_server_is_reached_only_where_that_is_allowed():
             await strict.fetch(url)
         open_ = UrlFetcher(max_bytes=100, timeout_s=5, allow_private=True, resolver=ipv4)
         assert await open_.fetch(url) == b"image"
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://[bad/",
+        "http://example.org/\x01",
+        "http://" + "a" * 70 + ".org/",
+        "http://a..org/",
+        "http://example.org/" + "a" * 70_000,
+    ],
+)
+async def test_a_redirect_to_what_is_no_url_is_refused_in_a_sentence(location):
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(302, headers=[(b"location", location.encode())])
+
+    async def names(host: str, port: int) -> list[str]:
+        return [PUBLIC] if host == "example.org" else await resolve(host, port)
+
+    fetch = UrlFetcher(
+        max_bytes=1000, timeout_s=5, resolver=names, transport=httpx.MockTransport(answer)
+    )
+    with pytest.raises((InputError, StorageError), match=r"example|URL|host"):
+        await fetch.fetch("http://example.org/")
+
+
+async def test_a_name_that_no_host_can_have_is_refused():
+    fetch = UrlFetcher(max_bytes=1000, timeout_s=5)
+    with pytest.raises(InputError, match="no host"):
+        await fetch.fetch("http://" + "a" * 70 + ".org/a.jpg")

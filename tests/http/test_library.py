@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 
 import numpy as np
 import pyarrow as pa
@@ -343,3 +344,57 @@ async def test_an_uploaded_still_is_joined_by_the_video_that_waits(
     accepted = await library.accept(T, data, "a.jpg")
     assert ingestor.step()
     assert [p.kind for p in await library.pairs(T, accepted.photo_id)] == ["live_photo"]
+
+
+async def test_a_photo_that_takes_long_is_not_worked_on_twice_at_once(
+    catalog, library, line, store
+):
+    accepted = await library.accept(T, jpeg("slow"), "")
+    line.meanwhile = lambda: time.sleep(2.5)
+    workers = [
+        Ingestor(catalog, store, lambda tenant: line, SPACE, lease_s=0.5, attempts=2)
+        for _ in range(2)
+    ]
+    for worker in workers:
+        worker.start()
+    async with asyncio.timeout(30):
+        while await library.depth():
+            await asyncio.sleep(0.02)
+    for worker in workers:
+        await worker.stop()
+    assert len(line.seen) == 1
+    assert (await library.get(T, accepted.photo_id)).status == "ready"
+
+
+async def test_an_upload_of_what_was_ingested_by_reference_is_kept_from_then_on(catalog, library):
+    data = jpeg("new")
+    digest = hashlib.sha256(data).hexdigest()
+    with catalog.tenant(T) as tx:
+        row = rows.photo("file:///card/a.jpg", photo_id=digest)
+        photos.copy_part(tx, "run", 0, rows.photos(row), rows.rejects())
+        assert photos.blob_of(tx, digest) == "file:///card/a.jpg"
+    assert (await library.accept(T, data, "a.jpg")).status == "ready"
+    with catalog.tenant(T) as tx:
+        assert photos.blob_of(tx, digest) == blob_path(T, digest)
+
+
+async def test_a_photo_deleted_and_uploaded_again_while_it_is_processed_is_whole(
+    library, ingestor, line
+):
+    data = jpeg("new")
+    accepted = await library.accept(T, data, "")
+    make = line.process
+
+    def process(*args, **kwargs):
+        made = make(*args, **kwargs)
+        line.process = make
+        library._delete(T, accepted.photo_id, "ann")
+        library._accept(T, data, "")
+        return made
+
+    line.process = process
+    while await library.depth():
+        ingestor.step()
+    photo = await library.get(T, accepted.photo_id)
+    assert (photo.status, photo.has_thumbnail) == ("ready", True)
+    assert await library.thumbnail(T, accepted.photo_id) == b"RIFFwebp"

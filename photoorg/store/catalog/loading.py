@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import pyarrow as pa
@@ -182,20 +183,21 @@ def upsert_photos(
     run_id: str | None,
     part: int | None,
     stored: bool,
+    missing: Collection[str] = (),
     face_space: str = "",
 ) -> None:
     """Merge rows of schema.PHOTOS: photos by content, sources by URI, faces and failures anew.
 
     Columns of a stage that did not run (its marker is null) keep their values, as do its recorded
     failures where the table's metadata says which stages ran; `stored` says that
-    the bytes lie in the store under layout.blob_path. Equal contents under several URIs are one
-    photo, which keeps the URI it was first seen at.
+    the bytes lie in the store under layout.blob_path, but for the `missing` ones. Equal contents
+    under several URIs are one photo, which keeps the URI it was first seen at.
     """
     if not len(table):
         return
     table = _complete(table)
     values = {"tenant": tx.tenant, "run": run_id, "part": part, "stages": _stages(table)}
-    stage(tx, STAGED, PHOTO_COLUMNS, [_staged(tx.tenant, table, stored)])
+    stage(tx, STAGED, PHOTO_COLUMNS, [_staged(tx.tenant, table, stored, missing)])
     columns = ", ".join(OWN)
     tx.conn.execute(
         UPSERT_PHOTOS.format(columns=columns, assignments=_assignments()).encode(), values
@@ -260,10 +262,11 @@ def _assignments() -> str:
     return ", ".join(parts)
 
 
-def _staged(tenant: str, table: pa.Table, stored: bool) -> pa.Table:
+def _staged(tenant: str, table: pa.Table, stored: bool, missing: Collection[str]) -> pa.Table:
     uris = table["uri"].to_pylist()
     ids = table["photo_id"].to_pylist()
-    blobs = [layout.blob_path(tenant, i) if stored else None for i in ids]
+    kept = [stored and i not in missing for i in ids]
+    blobs = [layout.blob_path(tenant, i) if k else None for i, k in zip(ids, kept, strict=True)]
     added: dict[str, Any] = {
         "photo_id": hex_column(photo_key(i) for i in ids),
         "uri_key": hex_column(uri_key(u) for u in uris),

@@ -14,7 +14,7 @@ from psycopg.rows import dict_row
 from photoorg import schema
 from photoorg.errors import InputError
 from photoorg.models import Exif, Hashes, Photo, PhotoStatus, Quality, Rejection
-from photoorg.store.catalog import companions, delta, loading
+from photoorg.store.catalog import blobs, companions, delta, loading
 from photoorg.store.catalog.connection import Transaction
 from photoorg.store.catalog.keys import photo_key
 
@@ -50,8 +50,8 @@ def copy_part(
 
     Two loads of the same part wait for each other and the second does nothing. `keys` are the
     part's schema.KEYS, from which rejected files get the etag that lets a later run skip them;
-    `stored` says that the originals were copied to layout.blob_path, but for the `missing` videos
-    of live photos; `face_space` is the id of the space of the faces' embeddings.
+    `stored` says that the originals were copied to layout.blob_path, but for the `missing` ones;
+    `face_space` is the id of the space of the faces' embeddings.
     """
     tx.conn.execute(
         "INSERT INTO runs (tenant_id, run_id) VALUES (%s, %s) ON CONFLICT DO NOTHING",
@@ -64,7 +64,13 @@ def copy_part(
     if keys is not None:
         etags = dict(zip(keys["uri"].to_pylist(), keys["etag"].to_pylist(), strict=True))
     loading.upsert_photos(
-        tx, photos, run_id=run_id, part=part, stored=stored, face_space=face_space
+        tx,
+        photos,
+        run_id=run_id,
+        part=part,
+        stored=stored,
+        missing=missing,
+        face_space=face_space,
     )
     loading.upsert_rejects(tx, rejects, run_id=run_id, part=part, etags=etags)
     uris = [*photos["uri"].to_pylist(), *rejects["key"].to_pylist()]
@@ -121,9 +127,10 @@ ON CONFLICT (tenant_id, uri_key) DO UPDATE SET etag = excluded.etag, at = now()
 def delete(tx: Transaction, photo_id: str) -> bool:
     """Remove the photo with its sources, faces, failures, tags and queue row; False if not there.
 
-    The video of a live photo goes with its last still. Writes a delete event, so that every index
-    forgets the photo. A later ingest of the folders it was seen in passes its files over while they
-    are unchanged (unless forced); the same bytes may come again by an upload or at another place.
+    The video of a live photo goes with its last still; files may go once this is committed (blobs).
+    Writes a delete event, so that every index forgets the photo. A later ingest of the folders it
+    was seen in passes its files over while they are unchanged (unless forced); the same bytes may
+    come again by an upload or at another place.
     """
     delta.lock(tx)
     tx.conn.execute(FORGET, [tx.tenant, photo_key(photo_id)])
@@ -132,6 +139,7 @@ def delete(tx: Transaction, photo_id: str) -> bool:
     if not tx.conn.execute(sql, [tx.tenant, photo_key(photo_id)]).rowcount:
         return False
     delta.remove(tx, [photo_id])
+    blobs.leave(tx, [photo_id])
     return True
 
 

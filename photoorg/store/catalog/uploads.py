@@ -35,6 +35,11 @@ VALUES (%(tenant)s, %(uri_key)s, %(uri)s, %(photo)s, '') ON CONFLICT DO NOTHING
 INSERT_WORK = """
 INSERT INTO uploads (tenant_id, photo_id) VALUES (%(tenant)s, %(photo)s) ON CONFLICT DO NOTHING
 """
+# Ingested by reference before: now its bytes are in the store as well, wherever its source goes.
+KEEP = """
+UPDATE photos SET blob_uri = %(uri)s
+WHERE tenant_id = %(tenant)s AND photo_id = %(photo)s AND blob_uri IS NULL AND uri <> %(uri)s
+"""
 # Uploading again is how a user asks for another try, where one can help.
 REQUEUE = """
 UPDATE photos p SET status = 'queued', reason = NULL, updated_at = now()
@@ -94,6 +99,7 @@ def enqueue(
         tx.conn.execute(INSERT_SOURCE, values)
         tx.conn.execute(INSERT_WORK, values)
         return "queued"
+    tx.conn.execute(KEEP, values)
     if tx.conn.execute(REQUEUE, values).rowcount:
         tx.conn.execute(INSERT_WORK, values)
         return "queued"

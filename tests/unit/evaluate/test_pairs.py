@@ -45,6 +45,27 @@ def test_roc_auc_is_that_of_scikit_learn_with_unscored_pairs_last(labels, seed):
     assert area == pytest.approx(expected)
 
 
+def test_items_that_are_alike_count_as_all_their_pairs():
+    labels, counts = ["a", "a", "", "b"], [3, 2, 2, 1]
+    found = {(0, 0): 1.0, (0, 1): 0.9, (1, 2): 0.4, (2, 2): 1.0}
+    apart = [n for n, count in enumerate(counts) for _ in range(count)]
+    listed = {
+        (x, y): found[apart[x], apart[y]]
+        for x in range(len(apart))
+        for y in range(x + 1, len(apart))
+        if (apart[x], apart[y]) in found
+    }
+    every = [labels[n] for n in apart]
+    assert score(labels, found, found, counts) == score(every, listed, listed)
+    assert pair_curve(labels, found, counts) == pair_curve(every, listed)
+
+
+def test_a_file_ten_thousand_times_is_not_fifty_million_pairs():
+    scores = score(["a", "b"], {(0, 0)}, {(0, 0): 1.0}, [10_000, 1])
+    assert (scores.n, scores.found, scores.positives) == (10_001, 49_995_000, 49_995_000)
+    assert (scores.precision, scores.recall, scores.roc_auc) == (1.0, 1.0, 1.0)
+
+
 @given(
     st.lists(st.sampled_from(["a", "b", "", "c"]), min_size=3, max_size=12), st.integers(0, 10**6)
 )
@@ -53,7 +74,7 @@ def test_the_area_under_the_curve_is_the_average_precision_of_scikit_learn(label
     pairs = [(a, b) for a in range(len(labels)) for b in range(a + 1, len(labels))]
     confidence = {p: float(rng.integers(1, 5)) / 4 for p in pairs}
     truth = same_label(labels)
-    curve, area = pair_curve(len(labels), truth, confidence)
+    curve, area = pair_curve(labels, confidence)
     assert curve.recall == sorted(curve.recall) and len(set(curve.thresholds)) <= 4
     if not truth:
         assert area == 0.0
@@ -63,5 +84,5 @@ def test_the_area_under_the_curve_is_the_average_precision_of_scikit_learn(label
 
 
 def test_a_curve_of_nothing_is_empty():
-    curve, area = pair_curve(3, {(0, 1)}, {})
+    curve, area = pair_curve(["a", "a", "b"], {})
     assert (curve.precision, curve.recall, area) == ([], [], 0.0)

@@ -90,7 +90,7 @@ def test_evidence_that_no_answer_had_keeps_its_weight():
 def test_curves_of_pairs_and_of_ranks_are_drawn_even_where_there_is_nothing(tmp_path):
     pytest.importorskip("matplotlib")
     for number, known in enumerate(({(0, 1): 0.9, (0, 2): 0.4}, {})):
-        curve, area = pair_curve(3, {(0, 1)}, known)
+        curve, area = pair_curve(["a", "a", "b"], known)
         draw_pairs(curve, area, 0.8, tmp_path / f"{number}.png")
         assert (tmp_path / f"{number}.png").read_bytes().startswith(b"\x89PNG")
     draw_ranks({"precision": [1.0, 0.5]}, tmp_path / "k.png")

@@ -327,3 +327,12 @@ def test_progressive_scans_are_counted(scene, saved):
     assert jpeg.scans(data, jpeg.read_header(data)) > 5
     plain = saved(scene(64, 48), "JPEG")
     assert jpeg.scans(plain, jpeg.read_header(plain)) == 1
+
+
+def test_a_jpeg_of_very_many_parts_is_refused_before_they_are_all_kept(decoder, scene, saved):
+    data = saved(scene(64, 48), "JPEG")
+    part = b"\xff\xe5\x00\x02"
+    few = decoder.decode(data[:2] + 5_000 * part + data[2:], short_side=32)
+    assert (few.width, few.height) == (64, 48)
+    with pytest.raises(DecodeError, match="parts before its picture"):
+        decoder.decode(data[:2] + 100_000 * part + data[2:], short_side=32)

@@ -308,3 +308,17 @@ def test_real_files(shared_data, decoder):
         assert exif.latitude == pytest.approx(43.467, abs=0.01), path.name
         assert exif.longitude == pytest.approx(11.88, abs=0.01), path.name
         assert exif.captured_source == "gps"
+
+
+@pytest.mark.timeout(60)
+def test_a_block_of_nothing_but_markers_is_passed_over_in_one_go():
+    assert tiff.strip_prefix(b"Exif\0\0" * 1_000_000 + b"II*\0") == b"II*\0"
+    assert read_exif(b"Exif\0\xff" * 1_000_000) == Exif()
+
+
+def test_values_that_overlap_take_no_more_memory_than_any_camera_needs():
+    tags, size = 1_000, 400_000
+    rows = b"".join(struct.pack("<HHII", tag, 7, size, 8) for tag in range(1, tags + 1))
+    block = b"II*\0" + struct.pack("<IH", 8, tags) + rows + bytes(size)
+    found = tiff.first_ifd(block)
+    assert found and sum(len(entry.raw) for entry in found.values()) <= 2**20

@@ -54,7 +54,9 @@ def store(tmp_path) -> ObjectStore:
 def make(catalog, store, tmp_path):
     made: list[LocalSlot] = []
 
-    def slot(number=0, count=1, *, store_=None, budget=10**9, devices=None) -> LocalSlot:
+    def slot(
+        number=0, count=1, *, store_=None, budget=10**9, disk=10**9, devices=None
+    ) -> LocalSlot:
         holdings = Holdings(
             number,
             count,
@@ -63,6 +65,7 @@ def make(catalog, store, tmp_path):
             tmp_path / "cache",
             index=IndexConfig(),
             budget_bytes=budget,
+            disk_bytes=disk,
             devices=devices,
         )
         made.append(LocalSlot(holdings, catalog, SEARCH))
@@ -343,3 +346,41 @@ def eventually(check, seconds: float = 20.0) -> bool:
             return True
         time.sleep(0.02)
     return False
+
+
+def test_files_of_tenants_that_were_let_go_leave_the_disk_when_others_need_it(
+    catalog, store, make, tmp_path
+):
+    tenants = ("one", "two", "three")
+    for tenant in tenants:
+        seq = add(catalog, *NAMES, tenant=tenant)
+        build(catalog, store, NAMES, "v1", seq, tenant=tenant)
+    away = Away(StorageConfig(root=store.root))
+    slot = make(store_=away, budget=0, disk=0)
+    expected = exact("q", NAMES)
+    for tenant in tenants:
+        assert found([slot], "q", tenant=tenant) == expected
+        cached = {path.name for path in (tmp_path / "cache").iterdir() if list(path.glob("*/*"))}
+        assert cached == {tenant}
+    downloads = away.downloads
+    assert found([slot], "q", tenant="one") == expected and away.downloads == downloads + 12
+
+
+def test_a_file_that_another_process_took_from_the_cache_is_fetched_again(
+    catalog, store, make, tmp_path, monkeypatch
+):
+    build(catalog, store, NAMES, "v1", add(catalog, *NAMES))
+    away = Away(StorageConfig(root=store.root))
+    assert found([make(store_=away)], "q") == exact("q", NAMES)
+    taken = sorted((tmp_path / "cache").rglob("shard-2.*"))
+    seen = Path.exists
+
+    def exists(path: Path) -> bool:
+        there = seen(path)
+        if path in taken and there:
+            taken.remove(path)
+            path.unlink()
+        return there
+
+    monkeypatch.setattr(Path, "exists", exists)
+    assert found([make(store_=away)], "q") == exact("q", NAMES)

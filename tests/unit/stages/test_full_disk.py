@@ -129,3 +129,19 @@ def test_a_full_temporary_folder_leaves_the_old_version(
         fill(small_disk)
         told = require_untouched(config, library, store, before, lambda: job.run(config))
     assert "no space left" in str(told).lower() and "TMPDIR" in told.fix
+
+
+@pytest.mark.parametrize("root", ["store"])
+def test_a_full_temporary_folder_fails_a_build_in_a_sentence(
+    config, library, store, small_disk, monkeypatch
+):
+    from pipelines import build_index as job
+
+    before = answers(config, library, store)
+    temporary = small_disk / "tmp"
+    temporary.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(temporary))
+        fill(small_disk)
+        told = require_untouched(config, library, store, before, lambda: job.run(config))
+    assert "no space left" in str(told).lower() and "TMPDIR" in told.fix

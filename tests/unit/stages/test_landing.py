@@ -190,3 +190,14 @@ def test_the_split_layout_stores_vectors_of_both_spaces(world, tmp_path):
     lame = dataclasses.replace(execution._made, further=())
     again = commit_part(vectors, world.config, todo.run_id, lame)
     assert again == done, "columns that nobody asked for are left out"
+
+
+def test_photos_whose_files_were_moved_are_embedded_from_where_they_are_now(world, tmp_path):
+    folder = pictures(tmp_path / "bulk", 70, 71)
+    world.add(0)
+    ingest(world.config, folder)
+    build(world)
+    moved = Path(folder).rename(tmp_path / "sorted")
+    assert ingest(world.config, str(moved)).photos == 0
+    done = reembed(world)
+    assert done["lacking"] == 0 and gap(world, done) == []

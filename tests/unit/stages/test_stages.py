@@ -15,7 +15,7 @@ from photoorg.space import EmbeddingSpace
 from photoorg.stages import rows
 from photoorg.stages.decode import Decode, Fetch, KeepOriginal, ReadExif
 from photoorg.stages.embed import Embed
-from photoorg.stages.ingest import FusedIngest, Models, wanted
+from photoorg.stages.ingest import BATCH_BYTES, FusedIngest, Models, micro_batches, wanted
 from photoorg.stages.measure import Hash, MakeThumbnail, MeasureQuality
 from photoorg.stages.online import ConsentedIngest, OnlineIngest
 from photoorg.stages.parts import Made, finish
@@ -229,3 +229,20 @@ def test_every_view_of_a_photo_gets_a_vector_and_they_lie_side_by_side():
         schema.require_space(part.vectors.schema, SPACE, "the part")
     first = np.array(part.vectors["vector"].to_pylist()[0], np.float32)
     np.testing.assert_allclose(first[:4], first[4:], atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "batches"),
+    [
+        ([1] * 7, [3, 3, 1]),
+        ([BATCH_BYTES // 2] * 5, [2, 2, 1]),
+        ([1, 2 * BATCH_BYTES, 1, 1], [1, 1, 2]),
+        ([2 * BATCH_BYTES] * 3, [1, 1, 1]),
+        ([1], [1]),
+    ],
+)
+def test_micro_batches_are_bounded_in_rows_and_in_bytes(sizes, batches):
+    table = rows.set_column(keys(*map(str, range(len(sizes)))), "size", sizes, pa.int64())
+    found = list(micro_batches(table, 3))
+    assert [len(batch) for batch in found] == batches
+    assert pa.concat_tables(found)["uri"].to_pylist() == table["uri"].to_pylist()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -222,3 +223,36 @@ def test_a_store_travels_between_processes(store: ObjectStore) -> None:
 def test_other_kinds_of_root_are_refused(root: str) -> None:
     with pytest.raises(ConfigError):
         ObjectStore(StorageConfig(root=root))
+
+
+def test_files_are_listed_with_size_and_time(store: ObjectStore) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=5)
+    store.check()
+    for name in ("b/2", "a/1", "c"):
+        store.write(name, name.encode())
+    found = list(store.files())
+    assert [(f.path, f.size) for f in found] == [("a/1", 3), ("b/2", 3), ("c", 1)]
+    assert all(before < f.modified_at <= datetime.now(UTC) for f in found)
+    assert [f.path for f in store.files("b/")] == ["b/2"]
+
+
+def test_a_write_survives_the_removal_of_its_folder_beside_it(store: ObjectStore) -> None:
+    """delete_prefix takes empty folders along: also one that a writer has just made."""
+    stop = threading.Event()
+    failed: list[Exception] = []
+
+    def remove() -> None:
+        while not stop.is_set():
+            store.delete_prefix("a/b/")
+
+    def write() -> None:
+        try:
+            for number in range(400):
+                store.write(f"a/b/{number}", b"x")
+        except Exception as error:
+            failed.append(error)
+        finally:
+            stop.set()
+
+    at_once(remove, write)
+    assert failed == []

@@ -12,7 +12,9 @@ from photoorg.config import StorageConfig
 from photoorg.errors import NotFoundError, StorageError
 from photoorg.store.objects import ObjectStore
 from photoorg.store.s3 import S3Bucket, S3Settings
+from tests.unit.stages.test_full_disk import fill, small_disk
 
+__all__ = ["small_disk"]
 Answer = tuple[int, bytes]
 Script = Callable[["Handler"], Answer]
 MISSING = (404, b"")
@@ -169,11 +171,69 @@ def test_where_conditions_are_unknown_only_the_look_before_protects(
 def test_another_writer_at_the_same_moment_is_a_no_not_an_error(
     server: Server, store: ObjectStore
 ) -> None:
-    for lost in (error(412, "PreconditionFailed"), error(409, "ConditionalRequestConflict")):
-        server.script = lambda r, lost=lost: (  # type: ignore[misc]
-            lost if r.command == "PUT" else (200 if r.path.count("/") < 3 else 404, b"")
-        )
+    server.script = lambda r: (
+        error(412, "PreconditionFailed")
+        if r.command == "PUT"
+        else (200 if r.path.count("/") < 3 else 404, b"")
+    )
+    assert not store.write("a", b"body", if_absent=True)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_conflict_is_tried_again_and_then_looked_at(
+    server: Server, store: ObjectStore, there: bool
+) -> None:
+    """The other writer may have failed, or it may have been a removal."""
+    puts: list[str] = []
+
+    def script(request: Handler) -> Answer:
+        if request.command == "PUT":
+            puts.append(request.path)
+            return error(409, "ConditionalRequestConflict")
+        return (200 if request.path.count("/") < 3 or (puts and there) else 404), b""
+
+    server.script = script
+    if there:
         assert not store.write("a", b"body", if_absent=True)
+    else:
+        with pytest.raises(StorageError) as caught:
+            store.write("a", b"body", if_absent=True)
+        assert caught.value.retryable
+    assert len(puts) == 3
+
+
+def test_a_conflict_that_passes_is_a_write(server: Server, store: ObjectStore) -> None:
+    puts = iter([error(409, "ConditionalRequestConflict"), (200, b"")])
+    server.script = lambda r: (
+        next(puts) if r.command == "PUT" else (200 if r.path.count("/") < 3 else 404, b"")
+    )
+    assert store.write("a", b"body", if_absent=True)
+
+
+def test_every_page_of_unfinished_uploads_is_swept(server: Server, store: ObjectStore) -> None:
+    def page(key: str, more: bool) -> bytes:
+        following = (
+            f"<NextKeyMarker>{key}</NextKeyMarker><NextUploadIdMarker>u</NextUploadIdMarker>"
+        )
+        return (
+            "<ListMultipartUploadsResult>"
+            f"<IsTruncated>{str(more).lower()}</IsTruncated>{following if more else ''}"
+            f"<Upload><Key>{key}</Key><UploadId>u</UploadId>"
+            "<Initiated>2020-01-01T00:00:00.000Z</Initiated></Upload>"
+            "</ListMultipartUploadsResult>"
+        ).encode()
+
+    gone: list[str] = []
+
+    def script(request: Handler) -> Answer:
+        if request.command == "DELETE":
+            gone.append(request.path.partition("?")[0])
+            return 204, b""
+        return 200, page("b", False) if "key-marker=a" in request.path else page("a", True)
+
+    server.script = script
+    assert store.sweep(3600) == 2
+    assert gone == ["/bucket/a", "/bucket/b"]
 
 
 def test_an_upload_whose_last_answer_was_lost_has_succeeded(
@@ -250,3 +310,14 @@ def test_ambient_credentials_are_used_where_none_are_configured(
     server.script = lambda _: (200, b"")
     ObjectStore(ambient).write("a", b"")
     assert "Credential=ambientkey/" in server.requests[0].headers["Authorization"]
+
+
+def test_a_download_onto_a_full_disk_is_told_in_words(
+    server: Server, store: ObjectStore, small_disk: Path
+) -> None:
+    size = 100_000
+    server.script = lambda r: (206 if "Range" in r.headers else 200, b"x" * size)
+    fill(small_disk)
+    with pytest.raises(StorageError, match="no space left"):
+        store.download("a", small_disk / "a")
+    assert [p.name for p in small_disk.iterdir()] == ["filler"]

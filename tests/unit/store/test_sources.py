@@ -1,5 +1,6 @@
 """Photos listed in and read from folders, however odd the folder."""
 
+import hashlib
 import os
 import subprocess
 from pathlib import Path
@@ -7,9 +8,16 @@ from pathlib import Path
 import pytest
 
 from photoorg.config import SourceConfig, StorageConfig
-from photoorg.errors import InputError, NotFoundError, TooLargeError
+from photoorg.errors import DecodeError, InputError, NotFoundError, TooLargeError
 from photoorg.store.objects import ObjectStore
-from photoorg.store.sources import file_uri, list_source, local_file, read_original, read_source
+from photoorg.store.sources import (
+    file_uri,
+    list_source,
+    local_file,
+    read_content,
+    read_original,
+    read_source,
+)
 
 SOURCE = SourceConfig()
 
@@ -142,3 +150,22 @@ def test_originals_are_read_from_the_store_or_from_the_source(tmp_path: Path) ->
     put(tmp_path, "a.jpg")
     assert read_original("t/blobs/aa/x", store, SOURCE, max_bytes=9) == b"stored"
     assert read_original(file_uri(tmp_path / "a.jpg"), store, SOURCE, max_bytes=9) == b"a.jpg"
+
+
+def test_bytes_are_read_from_the_first_place_that_still_has_them(tmp_path: Path) -> None:
+    store = ObjectStore(StorageConfig(root=str(tmp_path / "store")))
+    photo_id = hashlib.sha256(b"photo").hexdigest()
+    places = [file_uri(tmp_path / name) for name in ("gone", "changed", "moved")]
+    (tmp_path / "changed").write_bytes(b"other")
+
+    def read(*places: str) -> bytes:
+        return read_content(photo_id, places, store, SOURCE, max_bytes=100)
+
+    with pytest.raises(NotFoundError):
+        read(*places)
+    with pytest.raises(DecodeError, match="was changed"):
+        read(*places[:2])
+    (tmp_path / "moved").write_bytes(b"photo")
+    assert read(*places) == b"photo" and read(places[2]) == b"photo"
+    store.write("a/blobs/x", b"photo")
+    assert read("a/blobs/gone", "a/blobs/x") == b"photo"
