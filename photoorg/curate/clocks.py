@@ -3,7 +3,8 @@
 A camera whose clock is off by a constant takes its photos inside the other cameras' sessions (and
 at their places, where both know them) once its times are shifted by that constant, and outside them
 otherwise. The shift is believed only if few other shifts do nearly as well, photos of several
-sessions agree, and so many agreeing by chance is out of the question.
+sessions agree, and so many agreeing by chance is out of the question. Clocks that nobody sets on
+journeys to other zones are right at home, and are told by the same signs (`on_journeys`).
 """
 
 from __future__ import annotations
