@@ -5,9 +5,10 @@ python -m benchmarks.dedup_quality --json [--from PHOTOS] [--photos 90] --seeds 
 
 Ours goes the whole way from facts to groups. The peers group by the connected components of pairs
 within their usual distance, as their packages suggest: imagededup's PHash within 10 of 64 bits and
-its CNN from a cosine of 0.9 (installed into an environment of their own; null with the reason where
-that or the network's weights cannot be had), imagehash's phash within 10 of 64 bits, PDQ within 31
-of 256, and the cosine of the same vectors as ours from the threshold that suits them best here.
+its CNN from a cosine of 0.9 (installed into an environment of their own, null with the reason where
+that cannot be done; with the MobileNetV2 of the models folder where its own network cannot be had),
+imagehash's phash within 10 of 64 bits, PDQ within 31 of 256, and the cosine of the same vectors as
+ours from the threshold that suits them best here.
 
 ROC-AUC is over all n (n - 1) / 2 pairs of files. Of ours, a pair that never became a candidate, and
 one of a burst, ranks at 0 below every other; such pairs tie, and a tie of a true pair with a false
@@ -42,6 +43,7 @@ from benchmarks.dedup_kinds import print_kinds
 from benchmarks.edited import Folder
 from benchmarks.imagededup_peer import CNN_COSINE, PHASH_BITS, imagededup
 from benchmarks.report import finish, print_table
+from photoorg.config import load
 from photoorg.curate.confidence import FEATURES, FITTED, features, fit
 from photoorg.curate.duplicates import by_rank, find, group
 from photoorg.curate.evidence import KINDS
@@ -53,6 +55,7 @@ FIT_SEEDS = (1, 2, 4, 6)
 BURST = KINDS.index("burst")
 LIMITS = {"precision": 0.98, "recall": 0.92, "roc_auc": 0.99}
 THRESHOLD = DedupConfig().confidence
+GIVEN = "mobilenetv2_int8w_feat1280_imagenet.onnx"
 
 
 def main() -> None:
@@ -223,12 +226,14 @@ def _imagededup(
     folder: Path, data: Folder, scratch: Path
 ) -> tuple[dict[str, PairScores | None], dict[str, str]]:
     """Its methods, None where they cannot be had, and why."""
-    hashed, network = f"imagededup PHash <= {PHASH_BITS}", f"imagededup CNN >= {CNN_COSINE}"
-    peer = imagededup(folder, scratch)
+    given = Path(load().models_dir).expanduser() / GIVEN
+    peer = imagededup(folder, scratch, given)
+    hashed = f"imagededup PHash <= {PHASH_BITS}"
+    network = f"imagededup CNN {peer.network} >= {CNN_COSINE}".replace("  ", " ")
     place = {name: n for n, name in enumerate(peer.names)}
     order = [place.get(name, -1) for name in data.names]
     scores: dict[str, PairScores | None] = {hashed: None, network: None}
-    missing = {}
+    missing = {"imagededup's own network": peer.cnn_missing} if peer.cnn_missing else {}
     if peer.phash is None or -1 in order:
         missing[hashed] = peer.phash_missing or "imagededup could not read every file"
     else:

@@ -41,6 +41,7 @@ from photoorg.models import IndexVersion
 from photoorg.search.catalog import CatalogQueries
 from photoorg.search.holdings import Holdings
 from photoorg.search.ports import Vector
+from photoorg.search.questions import Terms
 from photoorg.search.reader import CatalogReader
 from photoorg.search.service import SearchService
 from photoorg.search.slots import LocalSlot
@@ -201,8 +202,8 @@ def timed(
                         T,
                         question.text,
                         20,
+                        Terms(question.where),
                         mode=mode,  # type: ignore[arg-type]
-                        where=question.where,
                     )
                     times.append(answer.latency_ms)
 

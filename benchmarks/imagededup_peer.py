@@ -28,24 +28,30 @@ INSTALL_S, RUN_S = 300, 600
 
 @dataclass(frozen=True)
 class Peer:
-    """Bits [n, 64] and vectors [n, dim] by file name; None with the reason where there are none."""
+    """Bits [n, 64] and vectors [n, dim] by file name; None with the reason where there are none.
+
+    `network` is the one that made the vectors; `cnn_missing` also says why it is not imagededup's.
+    """
 
     names: list[str]
     phash: NDArray[np.uint8] | None
     phash_missing: str | None
     cnn: NDArray[np.float32] | None
     cnn_missing: str | None
+    network: str = ""
 
 
-def imagededup(folder: Path, scratch: Path) -> Peer:
-    """What imagededup makes of the pictures of a folder."""
+def imagededup(folder: Path, scratch: Path, given: Path) -> Peer:
+    """What imagededup makes of the pictures of a folder.
+
+    Where its network cannot be downloaded it takes `given`, a MobileNetV2, if there is such a file.
+    """
     python, reason = _environment()
     if python is None:
         return Peer([], None, reason, None, reason)
     out = scratch / "imagededup.npz"
-    done = subprocess.run(
-        [python, WORKER, folder, out], capture_output=True, text=True, timeout=RUN_S
-    )
+    command = [python, WORKER, folder, out, *([given] if given.exists() else [])]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=RUN_S)
     if done.returncode:
         reason = f"imagededup failed: {_last(done.stderr)}"
         return Peer([], None, reason, None, reason)
@@ -53,7 +59,7 @@ def imagededup(folder: Path, scratch: Path) -> Peer:
     with np.load(out) as found:
         cnn = found["cnn"] if "cnn" in found else None
         names = [str(name) for name in found["names"]]
-        return Peer(names, found["phash"], None, cnn, said["cnn_missing"])
+        return Peer(names, found["phash"], None, cnn, said["cnn_missing"], said["network"])
 
 
 def _environment() -> tuple[Path | None, str | None]:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from photoorg.errors import SpaceMismatchError
@@ -15,7 +16,7 @@ Metric = Literal["cosine"]
 Kind = Literal["image", "face"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EmbeddingSpace:
     """What a vector means: encoder, weights, revision, preprocessing, dimension and metric.
 
@@ -40,7 +41,7 @@ class EmbeddingSpace:
     modalities: tuple[str, ...] = field(default=("image",), compare=False)
     views: tuple[str, ...] = ONE
 
-    @property
+    @cached_property
     def id(self) -> str:
         """`<name>-<12 hex digits>`: safe in paths, equal only for interchangeable vectors."""
         parts: list[Any] = [self.encoder, self.weights, self.revision, self.preprocessing]

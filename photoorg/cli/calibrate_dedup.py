@@ -130,11 +130,11 @@ def _measured(
     labelled: dict[Path, str], photos: dict[str, str], judged: Judged
 ) -> tuple[PairScores, Curve, float]:
     """Scores over files, with the curve and PR-AUC."""
-    from photoorg.evaluate.pairs import pair_curve, same_label, score
+    from photoorg.evaluate.pairs import pair_curve, score
 
-    labels, pairs, confidence = by_file(labelled, photos, judged.together, judged.scored)
-    curve, area = pair_curve(len(labels), same_label(labels), confidence)
-    return score(labels, pairs, confidence), curve, area
+    files = by_file(labelled, photos, judged.together, judged.scored)
+    curve, area = pair_curve(files.labels, files.confidence, files.counts)
+    return score(files.labels, files.found, files.confidence, files.counts), curve, area
 
 
 def _figures(scores: PairScores, area: float, threshold: float) -> dict[str, Any]:

@@ -6,8 +6,10 @@ import argparse
 import csv
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
-from itertools import combinations, product
+from dataclasses import dataclass
+from itertools import combinations, combinations_with_replacement, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -45,7 +47,10 @@ def add_to(group: Commands) -> None:
 
 
 def read_truth(path: Path, folder: Path) -> dict[Path, str]:
-    """Group of every file of a CSV with columns file and group; InputError where it is not one."""
+    """Group of every file of a CSV with columns file and group; InputError where it is not one.
+
+    `folder` is resolved; files are in it, named from there or in full.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as lines:
             reader = csv.DictReader(lines, skipinitialspace=True)
@@ -73,6 +78,13 @@ def read_truth(path: Path, folder: Path) -> dict[Path, str]:
             raise InputError(f"{path}, line {line} names no file.", fix="Fill or delete the line.")
         # As the files are listed: a link is a file of its own, not what it points to.
         file = Path(os.path.abspath(folder / name))
+        if not file.is_relative_to(folder):
+            file = Path(os.path.realpath(file.parent), file.name)
+        if not file.is_relative_to(folder):
+            raise InputError(
+                f"{path}, line {line}: {name} is not in {folder}.",
+                fix="Name files from DIR, or in full.",
+            )
         if truth.setdefault(file, label) != label:
             raise InputError(
                 f"{path}, line {line}: {name} is in group {label!r} and in {truth[file]!r}.",
@@ -138,8 +150,8 @@ def _dedup(args: argparse.Namespace, session: Session) -> None:
             summary = ingest(config, [str(folder)])
             scan: dict[str, Any] = load("pipelines.dedup:run")(config)
             photos, together, scored = found_pairs(config, bursts=args.bursts)
-    labels, pairs, confidence = by_file(labelled, photos, together, scored)
-    scores = score(labels, pairs, confidence)
+    files = by_file(labelled, photos, together, scored)
+    scores = score(files.labels, files.found, files.confidence, files.counts)
     data = {
         "precision": round(scores.precision, 4),
         "recall": round(scores.recall, 4),
@@ -163,41 +175,55 @@ def _dedup(args: argparse.Namespace, session: Session) -> None:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class ByFile:
+    """Labelled files; `counts` files of the same bytes and label are one item. Pairs are of items,
+    (a, a) are those among its files.
+    """
+
+    labels: list[str]
+    counts: list[int]
+    found: set[tuple[int, int]]
+    confidence: dict[tuple[int, int], float]
+
+
 def by_file(
     labelled: dict[Path, str],
     photos: dict[str, str],
     together: dict[tuple[str, str], float],
     scored: dict[tuple[str, str], float],
-) -> tuple[list[str], set[tuple[int, int]], dict[tuple[int, int], float]]:
+) -> ByFile:
     """Labels, found pairs and confidences over files; files of the same bytes are sure pairs.
 
     A file that could not be read is in no pair. A group's pair is at least as sure as any other.
     """
-    files = list(labelled)
+    counts = Counter(
+        (label, photos.get(str(path)) or f"unread {path}") for path, label in labelled.items()
+    )
+    items = list(counts)
     of_photo: dict[str, list[int]] = {}
-    for number, path in enumerate(files):
-        photo = photos.get(str(path))
-        if photo is not None:
-            of_photo.setdefault(photo, []).append(number)
+    for number, (_, photo) in enumerate(items):
+        of_photo.setdefault(photo, []).append(number)
     found: set[tuple[int, int]] = set()
     confidence: dict[tuple[int, int], float] = {}
 
-    def files_of(pair: tuple[str, str]) -> Iterator[tuple[int, int]]:
+    def items_of(pair: tuple[str, str]) -> Iterator[tuple[int, int]]:
         for x, y in product(of_photo.get(pair[0], ()), of_photo.get(pair[1], ())):
             yield min(x, y), max(x, y)
 
     for pair, value in scored.items():
-        confidence |= dict.fromkeys(files_of(pair), value)
+        confidence |= dict.fromkeys(items_of(pair), value)
     for pair, value in together.items():
-        for files_pair in files_of(pair):
-            found.add(files_pair)
+        for items_pair in items_of(pair):
+            found.add(items_pair)
             # Members meet through their keeper, and are then as sure as the group.
-            confidence[files_pair] = max(confidence.get(files_pair, 0.0), value)
+            confidence[items_pair] = max(confidence.get(items_pair, 0.0), value)
     for numbers in of_photo.values():
-        for same in combinations(numbers, 2):
-            found.add(same)
-            confidence[same] = 1.0
-    return [labelled[path] for path in files], found, confidence
+        for same in combinations_with_replacement(numbers, 2):
+            if same[0] != same[1] or counts[items[same[0]]] > 1:
+                found.add(same)
+                confidence[same] = 1.0
+    return ByFile([label for label, _ in items], list(counts.values()), found, confidence)
 
 
 def throw_away(config: PhotoOrgConfig, folder: str) -> PhotoOrgConfig:

@@ -17,6 +17,7 @@ from photoorg.errors import InputError, NotFoundError
 from photoorg.models import Hit
 from photoorg.search.filters import Filter, parse_filter
 from photoorg.search.ports import Box, Mode, SearchAnswer
+from photoorg.search.questions import Terms
 from photoorg.search.tuning import Cutoff
 from photoorg.views import part_of
 
@@ -172,17 +173,13 @@ async def _answer(
 
     patient = max(config.search.deadline_ms, COLD_MS)
     with open_search(override(config, search={"deadline_ms": patient})) as service:
-        paged: dict[str, Any] = {
-            "where": chosen,
-            "cursor": args.cursor,
-            "cutoff": args.cutoff,
-        }
+        terms = Terms(chosen, args.cursor, args.cutoff)
         if image is not None:
-            return await service.by_image(config.tenant, image, args.k, box=args.bbox, **paged)
+            return await service.by_image(config.tenant, image, args.k, terms, box=args.bbox)
         if args.id is not None:
-            return await service.similar(config.tenant, args.id, args.k, box=args.bbox, **paged)
+            return await service.similar(config.tenant, args.id, args.k, terms, box=args.bbox)
         text = args.text or ""
-        return await service.by_text(config.tenant, text, args.k, mode=args.mode, **paged)
+        return await service.by_text(config.tenant, text, args.k, terms, mode=args.mode)
 
 
 def _result(hit: Hit) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from photoorg.index import seal
 from photoorg.index.base import FloatMatrix, Ids, Mask
 
 
+@cache
 def library() -> Any:
     """The faiss module, loaded on first use.
 

@@ -9,6 +9,9 @@ from photoorg.index.base import FloatMatrix, Ids, Index, Mask
 from photoorg.index.ivfpq import IvfPqIndex
 from photoorg.index.rescore import Rescorer
 
+USUAL = 64
+"""So many parameters of searches without a filter are kept: they cost as much as a small search."""
+
 
 class Searcher(Protocol):
     """What a shard asks for its rows, wherever candidates are looked for."""
@@ -39,6 +42,7 @@ class CpuSearcher:
         self._index = index
         self._rescorer = rescorer
         self._stages = None if index.exact else faiss.IndexRefine(index.faiss, rescorer.faiss)
+        self._usual: dict[tuple[int, float], Any] = {}
 
     def best(
         self,
@@ -54,13 +58,29 @@ class CpuSearcher:
         if self._stages is None:
             return self._index.search(x_nd, k, allowed=allowed)
         rows = len(self._index)
-        found = max(1, min(k, rows))
+        factor = max(1.0, min(wanted, rows) / max(1, min(k, rows)))
+        if allowed is None and lists is None:
+            parameters = self._usual.get((effort, factor))
+            if parameters is None:
+                parameters = self._parameters(effort, factor)
+                if len(self._usual) < USUAL:
+                    self._usual[effort, factor] = parameters
+        else:
+            parameters = self._parameters(effort, factor, allowed, lists)
+        return faiss_io.search(self._stages, x_nd, k, parameters)
+
+    def _parameters(
+        self,
+        effort: int,
+        factor: float,
+        allowed: Mask | Any | None = None,
+        lists: Ids | None = None,
+    ) -> Any:
         if lists is None:
             first = self._index.search_parameters(effort, allowed)
         else:
             assert isinstance(self._index, IvfPqIndex), "only inverted files have lists"
             first = self._index.search_parameters(effort, allowed, lists=lists)
-        parameters = faiss_io.library().IndexRefineSearchParameters(
-            k_factor=max(1.0, min(wanted, rows) / found), base_index_params=first
+        return faiss_io.library().IndexRefineSearchParameters(
+            k_factor=factor, base_index_params=first
         )
-        return faiss_io.search(self._stages, x_nd, k, parameters)

@@ -113,8 +113,10 @@ class ShardSlot:
             raise InputError(f"k must be at least 1, not {k}.")
         state = self._state
         x_nd = unit(np.asarray(x_nd, np.float32))
-        some = None if allowed is None else allowed.fresh(self, state.delta)
-        fresh = [self._fresh(state, *found) for found in state.delta.nearest(x_nd, k, some)]
+        fresh: list[Nearest] = []
+        if state.delta.rows or self.base is None:
+            some = None if allowed is None else allowed.fresh(self, state.delta)
+            fresh = [self._fresh(state, *found) for found in state.delta.nearest(x_nd, k, some)]
         if self.base is None:
             return fresh
         rows: Mask | Subset | None = state.valid
@@ -125,13 +127,16 @@ class ShardSlot:
         ids = self.base.ids.hex(rows_nk[kept_nk])
         vectors = self.base.vectors(rows_nk[kept_nk])
         ends = np.cumsum(kept_nk.sum(axis=1)).tolist()
-        answers = []
-        for start, end, scores, views, kept, new in zip(
-            [0, *ends], ends, scores_nk, views_nk, kept_nk, fresh, strict=False
-        ):
-            base = Nearest(ids[start:end], scores[kept], vectors[start:end], views[kept])
-            answers.append(base if not new.ids else _best([base, new], k))
-        return answers
+        answers = [
+            Nearest(ids[start:end], scores[kept], vectors[start:end], views[kept])
+            for start, end, scores, views, kept in zip(
+                [0, *ends], ends, scores_nk, views_nk, kept_nk, strict=False
+            )
+        ]
+        if not fresh:
+            return answers
+        both = zip(answers, fresh, strict=True)
+        return [_best([base, new], k) if new.ids else base for base, new in both]
 
     def vector(self, photo_id: str) -> NDArray[np.float32] | None:
         """A photo's unit-norm vector [dim], None if it is not in this slot or deleted."""

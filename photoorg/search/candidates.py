@@ -16,7 +16,7 @@ from photoorg.search.neighbours import Neighbours
 from photoorg.search.planner import FilterPlan, plan
 from photoorg.search.ports import EVERYTHING, PhotoReader, Scope, SlotQuery, Vector
 from photoorg.search.questions import Queries, Question
-from photoorg.search.rerank import Pool
+from photoorg.search.signals import Pool
 from photoorg.search.tuning import LOWEST, nothing_near
 from photoorg.space import EmbeddingSpace
 from photoorg.store.catalog.bonds import NO_BONDS, Bonds

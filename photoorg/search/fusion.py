@@ -9,7 +9,8 @@ import numpy as np
 from photoorg.config import SearchConfig
 from photoorg.models import Hit, Photo
 from photoorg.search.reasons import explain, explain_words
-from photoorg.search.rerank import Pool, QueryFacts, combine, demote, fold, measure, near_duplicates
+from photoorg.search.rerank import fold, near_duplicates
+from photoorg.search.signals import Pool, QueryFacts, combine, demote, measure
 from photoorg.search.text import Words
 
 RRF_K = 60

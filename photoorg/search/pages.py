@@ -23,7 +23,8 @@ from photoorg.search.neighbours import Neighbours
 from photoorg.search.planner import FilterPlan
 from photoorg.search.ports import PhotoReader
 from photoorg.search.questions import Queries, Question
-from photoorg.search.rerank import Pool, rank
+from photoorg.search.rerank import rank
+from photoorg.search.signals import Pool
 from photoorg.search.tuning import LOWEST, with_chance
 
 POOL_PER_HIT = 2

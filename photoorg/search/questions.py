@@ -11,9 +11,9 @@ from photoorg.search.cross import CrossQuery
 from photoorg.search.dual import Again
 from photoorg.search.filters import Filter
 from photoorg.search.ports import Vector
-from photoorg.search.rerank import QueryFacts
+from photoorg.search.signals import QueryFacts
 from photoorg.search.text import Words
-from photoorg.search.tuning import NO_LIMITS, Limits
+from photoorg.search.tuning import NO_LIMITS, Cutoff, Limits
 from photoorg.space import EmbeddingSpace
 from photoorg.store.catalog.bonds import Bonds
 
@@ -38,6 +38,34 @@ class Queries(Protocol):
 
     async def words(self, tenant: str, text: str, limit: int, chosen: Filter | None) -> Words:
         """The best photos for the words of a text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On what terms a query of any kind is answered.
+
+    `where` says which photos may be found; `cursor` asks for the page after another. A `cutoff`
+    "auto" leaves out what chance brings as near, "off" nothing, a number cosines below it. `user`
+    decides which version a canary gives.
+    """
+
+    where: Filter | None = None
+    cursor: str | None = None
+    cutoff: Cutoff | None = None
+    user: str = ""
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether there is a filter that leaves anything out."""
+        return self.where is not None and not self.where.empty
+
+    @property
+    def told(self) -> tuple[object, ...]:
+        """What tells pages of the same query apart: all but the place of the page and who asks."""
+        return (self.where,) if self.cutoff is None else (self.where, self.cutoff)
+
+
+PLAIN = Terms()
 
 
 @dataclass(frozen=True, slots=True)

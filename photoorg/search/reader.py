@@ -143,8 +143,7 @@ class CatalogReader:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
 
     def _head(self, tenant: str) -> int:
-        with self._catalog.tenant(tenant) as tx:
-            return delta.head(tx)
+        return delta.head_now(self._catalog, tenant)
 
     def _fetch(self, tenant: str, ids: Sequence[str]) -> dict[str, Photo]:
         with self._catalog.tenant(tenant) as tx:

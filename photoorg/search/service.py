@@ -29,9 +29,9 @@ from photoorg.search.filters import Filter
 from photoorg.search.neighbours import Neighbours
 from photoorg.search.pages import Page, Pages
 from photoorg.search.ports import Box, Embedder, Mode, PhotoReader, SearchAnswer, Slot, Vector
-from photoorg.search.questions import Queries, Question
-from photoorg.search.rerank import QueryFacts
-from photoorg.search.tuning import Cutoff, Limits, QueryKind, limits_of, tuned
+from photoorg.search.questions import PLAIN, Queries, Question, Terms
+from photoorg.search.signals import QueryFacts
+from photoorg.search.tuning import Limits, QueryKind, limits_of, tuned
 from photoorg.space import EmbeddingSpace
 from photoorg.store.catalog.bonds import Bonds
 
@@ -42,9 +42,7 @@ TEXT_MAX = 2_000
 class SearchService:
     """Searches one tenant's photos; holds no tenant's state and may be shared by all requests.
 
-    Every search takes a filter (`where`), the cursor of the page before, and a `cutoff`: "auto"
-    leaves out what chance brings as near, "off" nothing, a number cosines below it. Without
-    `queries` there are neither filters nor words nor a calibrated cutoff.
+    Without `queries` there are neither filters nor words nor a calibrated cutoff.
     """
 
     def __init__(
@@ -71,12 +69,9 @@ class SearchService:
         tenant: str,
         photo_id: str,
         k: int | None = None,
+        terms: Terms = PLAIN,
         *,
         box: Box | None = None,
-        where: Filter | None = None,
-        cursor: str | None = None,
-        cutoff: Cutoff | None = None,
-        user: str = "",
     ) -> SearchAnswer:
         """Photos that look like one of the library's own, which is left out of the hits.
 
@@ -86,7 +81,7 @@ class SearchService:
         start, k = time.perf_counter(), self._checked_k(k)
         seq = await self._photos.head(tenant)
         photo = await self._photo(tenant, photo_id)
-        space = await self._space(tenant, user)
+        space = await self._space(tenant, terms.user)
 
         async def vector_in(space: EmbeddingSpace) -> Vector:
             if box is None:
@@ -98,36 +93,31 @@ class SearchService:
         if box is None:
             facts = QueryFacts.of(photo, await self._bonds(tenant, photo_id))
             cross = CrossQuery(photo_id=photo_id)
-        limits, config = await self._limits(
-            tenant, space, "image", cutoff, where, similar=box is None
-        )
+        limits, config = await self._limits(tenant, space, "image", terms, similar=box is None)
         q = Question(
-            question_of("photo", tenant, space.id, photo_id, box, where, *_said(cutoff)),
+            question_of("photo", tenant, space.id, photo_id, box, *terms.told),
             tenant,
             space,
             seq,
             await vector_in(space),
             facts=facts,
             skip=photo_id,
-            chosen=where,
+            chosen=terms.where,
             limits=limits,
             config=config,
             cross=cross,
             again=vector_in,
         )
-        return await self._vector_page(q, k, cursor, start)
+        return await self._vector_page(q, k, terms.cursor, start)
 
     async def by_image(
         self,
         tenant: str,
         data: bytes,
         k: int | None = None,
+        terms: Terms = PLAIN,
         *,
         box: Box | None = None,
-        where: Filter | None = None,
-        cursor: str | None = None,
-        cutoff: Cutoff | None = None,
-        user: str = "",
     ) -> SearchAnswer:
         """Photos that look like an image given as a file's bytes, or like a box of it.
 
@@ -135,40 +125,37 @@ class SearchService:
         """
         start, k = time.perf_counter(), self._checked_k(k)
         seq = await self._photos.head(tenant)
-        space = await self._space(tenant, user)
+        space = await self._space(tenant, terms.user)
 
         async def vector_in(space: EmbeddingSpace) -> Vector:
             return (await self._embedded(self._embedder.embed_image(data, box, space=space))).vector
 
         query = await self._embedded(self._embedder.embed_image(data, box, space=space))
-        limits, config = await self._limits(tenant, space, "image", cutoff, where)
+        limits, config = await self._limits(tenant, space, "image", terms)
         q = Question(
-            question_of("image", tenant, space.id, data, box, where, *_said(cutoff)),
+            question_of("image", tenant, space.id, data, box, *terms.told),
             tenant,
             space,
             seq,
             query.vector,
             facts=QueryFacts(hashes=query.hashes),
-            chosen=where,
+            chosen=terms.where,
             limits=limits,
             config=config,
             cross=CrossQuery(data=data, box=box),
             again=vector_in,
         )
-        return await self._vector_page(q, k, cursor, start)
+        return await self._vector_page(q, k, terms.cursor, start)
 
     async def by_text(
         self,
         tenant: str,
         text: str,
         k: int | None = None,
+        terms: Terms = PLAIN,
         *,
         mode: Mode | None = None,
-        where: Filter | None = None,
-        cursor: str | None = None,
         now: datetime | None = None,
-        cutoff: Cutoff | None = None,
-        user: str = "",
     ) -> SearchAnswer:
         """Photos that show what the text says (semantic), that have its words (keyword), or both.
 
@@ -183,7 +170,7 @@ class SearchService:
         if mode not in get_args(Mode):
             raise InputError(f"There is no mode {mode!r}.", fix="Use hybrid, keyword or semantic.")
         text = text.strip()
-        if not text and where is not None and not where.empty and self._queries is not None:
+        if not text and terms.narrowed and self._queries is not None:
             mode = "keyword"
         elif not text or len(text) > TEXT_MAX:
             raise InputError(
@@ -193,9 +180,9 @@ class SearchService:
         if mode != "semantic" and self._queries is None:
             raise InputError("This service searches no words.", fix="Use mode semantic.")
         seq = await self._photos.head(tenant)
-        space = await self._space(tenant, user)
-        name = question_of("text", tenant, space.id, text, mode, where, *_said(cutoff))
-        position = None if cursor is None else decode(cursor, name)
+        space = await self._space(tenant, terms.user)
+        name = question_of("text", tenant, space.id, text, mode, *terms.told)
+        position = None if terms.cursor is None else decode(terms.cursor, name)
         notes: list[str] = []
         words = text
         if self._queries is not None:
@@ -203,7 +190,7 @@ class SearchService:
             dated = read_dates(text, now or (position.at.astimezone() if position else _now()))
             words = dated.text
             if dated.span is not None:
-                where = Filter(taken=dated.span).also(where)
+                terms = replace(terms, where=Filter(taken=dated.span).also(terms.where))
                 notes.append(dated.note)
         if mode == "hybrid" and not space.has_text:
             mode = "keyword"
@@ -214,9 +201,11 @@ class SearchService:
         async def vector_in(space: EmbeddingSpace) -> Vector:
             return await self._embedded(self._embedder.embed_text(words, space=space))
 
-        limits, config = await self._limits(tenant, space, "text", cutoff, where)
+        limits, config = await self._limits(tenant, space, "text", terms)
         cross = CrossQuery(text=words) if words else None
-        q = Question(name, tenant, space, seq, text=words, chosen=where, config=config, cross=cross)
+        q = Question(
+            name, tenant, space, seq, text=words, chosen=terms.where, config=config, cross=cross
+        )
         if mode != "keyword" and words:
             q = replace(q, x_d=await vector_in(space), limits=limits, again=vector_in)
         if mode == "semantic" and q.x_d is not None:
@@ -232,21 +221,19 @@ class SearchService:
         tenant: str,
         vector: Sequence[float],
         k: int | None = None,
-        *,
-        where: Filter | None = None,
-        cursor: str | None = None,
-        cutoff: Cutoff | None = None,
-        user: str = "",
+        terms: Terms = PLAIN,
     ) -> SearchAnswer:
         """Photos near a vector of the tenant's space; InputError if it is not one."""
         start, k = time.perf_counter(), self._checked_k(k)
         seq = await self._photos.head(tenant)
-        space = await self._space(tenant, user)
+        space = await self._space(tenant, terms.user)
         x_d = _unit(vector, space)
-        name = question_of("vector", tenant, space.id, x_d.tobytes(), where, *_said(cutoff))
-        limits, config = await self._limits(tenant, space, "image", cutoff, where)
-        q = Question(name, tenant, space, seq, x_d, chosen=where, limits=limits, config=config)
-        return await self._vector_page(q, k, cursor, start)
+        name = question_of("vector", tenant, space.id, x_d.tobytes(), *terms.told)
+        limits, config = await self._limits(tenant, space, "image", terms)
+        q = Question(
+            name, tenant, space, seq, x_d, chosen=terms.where, limits=limits, config=config
+        )
+        return await self._vector_page(q, k, terms.cursor, start)
 
     async def _vector_page(
         self, q: Question, k: int, cursor: str | None, start: float
@@ -259,8 +246,7 @@ class SearchService:
         tenant: str,
         space: EmbeddingSpace,
         kind: QueryKind,
-        cutoff: Cutoff | None,
-        where: Filter | None,
+        terms: Terms,
         *,
         similar: bool = False,
     ) -> tuple[Limits, SearchConfig]:
@@ -269,8 +255,9 @@ class SearchService:
         if self._queries is not None:
             known = await self._queries.thresholds(tenant, space.id)
         config = tuned(self._config, known)
-        narrowed = where is not None and not where.empty
-        limits = limits_of(known, config, kind, cutoff, similar=similar, narrowed=narrowed)
+        limits = limits_of(
+            known, config, kind, terms.cutoff, similar=similar, narrowed=terms.narrowed
+        )
         return limits, config
 
     async def _bonds(self, tenant: str, photo_id: str) -> Bonds | None:
@@ -347,11 +334,6 @@ def _no_text(space: EmbeddingSpace) -> NoTextSearchError:
         fix="Search by image or by photo id, by words that photos carry (mode keyword), or embed "
         "again with a CLIP space (`photoorg reembed --space clip-vit-b-32-laion2b`).",
     )
-
-
-def _said(cutoff: Cutoff | None) -> tuple[Cutoff, ...]:
-    """What a cutoff adds to the name of a question: nothing where none was asked for."""
-    return () if cutoff is None else (cutoff,)
 
 
 def _now() -> datetime:

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from photoorg.errors import InputError, PhotoOrgError
 from photoorg.search.filters import Filter, parse_filter
 from photoorg.search.ports import Mode, SearchAnswer
+from photoorg.search.questions import Terms
 from photoorg.search.service import SearchService
 from photoorg.search.tuning import Cutoff
 from serve.api.body import (
@@ -101,15 +102,8 @@ def search_router(
         cutoff: CutoffValue | None = cutoff_dep,
     ) -> SearchResults:
         """The photo itself is not among the results."""
-        answer = await service.similar(
-            tenant,
-            photo_id,
-            top_k,
-            where=_filter(where),
-            cursor=cursor,
-            cutoff=cutoff,
-            user=user,
-        )
+        terms = Terms(_filter(where), cursor, cutoff, user)
+        answer = await service.similar(tenant, photo_id, top_k, terms)
         return results("similar", answer, top_k, photo_id, photo_id)
 
     @router.get(
@@ -132,16 +126,8 @@ def search_router(
         file names; vectors where the library's embedding space has a text encoder. A date in the
         query narrows the search to the time it names.
         """
-        answer = await service.by_text(
-            tenant,
-            q,
-            top_k,
-            mode=mode,
-            where=_filter(where),
-            cursor=cursor,
-            cutoff=cutoff,
-            user=user,
-        )
+        terms = Terms(_filter(where), cursor, cutoff, user)
+        answer = await service.by_text(tenant, q, top_k, terms, mode=mode)
         return results("text", answer, top_k, q)
 
     @router.post(
@@ -162,20 +148,11 @@ def search_router(
         if kind == "multipart/form-data":
             async with form(request, "file", *SEARCH_FORM["properties"]) as data:
                 image, name = await file_of(data, "image", "file")
-                box, k = field(data, "bbox", BoxBody), number(data, "top_k")
-                where = _filter(text_of(data, "filter"))
-                cursor = text_of(data, "cursor")
-                cutoff = _cutoff(text_of(data, "cutoff"))
-            answer = await service.by_image(
-                tenant,
-                image,
-                k,
-                box=None if box is None else box.box(),
-                where=where,
-                cursor=cursor,
-                cutoff=cutoff,
-                user=user,
-            )
+                part, k = field(data, "bbox", BoxBody), number(data, "top_k")
+                where, cutoff = _filter(text_of(data, "filter")), _cutoff(text_of(data, "cutoff"))
+                terms = Terms(where, text_of(data, "cursor"), cutoff, user)
+            box = None if part is None else part.box()
+            answer = await service.by_image(tenant, image, k, terms, box=box)
             return results("image", answer, default_k if k is None else k, name or "image")
         if kind != "application/json":
             raise wrong_type(request, "multipart/form-data with an image", "JSON")
@@ -229,19 +206,14 @@ async def ask(
         )
     if body.filter is not None:
         body.filter.parts()
-    more: dict[str, Any] = {
-        "where": body.filter,
-        "cursor": body.cursor,
-        "cutoff": body.cutoff,
-        "user": user,
-    }
+    terms = Terms(body.filter, body.cursor, body.cutoff, user)
     if body.vector is not None:
-        return "vector", await service.by_vector(tenant, body.vector, k, **more)
+        return "vector", await service.by_vector(tenant, body.vector, k, terms)
     if body.text is not None or not count:
-        return "text", await service.by_text(tenant, body.text or "", k, mode=body.mode, **more)
+        return "text", await service.by_text(tenant, body.text or "", k, terms, mode=body.mode)
     assert body.photo_id is not None, "checked above"
     box = None if body.bbox is None else body.bbox.box()
-    return "similar", await service.similar(tenant, body.photo_id, k, box=box, **more)
+    return "similar", await service.similar(tenant, body.photo_id, k, terms, box=box)
 
 
 def _cutoff(text: str | None) -> Cutoff | None:

@@ -82,6 +82,8 @@ def test_a_database_without_tables_says_to_migrate(empty_url: str) -> None:
         with Catalog(empty_url, config) as catalog:
             with pytest.raises(CatalogError, match="migrate"), catalog.tenant("a"):
                 pass
+            with pytest.raises(CatalogError, match="migrate"):
+                catalog.glance("a", "SELECT count(*) FROM photos")
 
 
 def test_an_unreachable_server_is_named_without_the_password(postgres_url: str) -> None:
@@ -157,16 +159,38 @@ def test_busy_connections_say_so(catalog_url: str) -> None:
             catalog.ping()
 
 
-def test_connections_cut_by_a_restart_are_replaced(catalog: Catalog, catalog_url: str) -> None:
-    with catalog.tenant("a") as tx:
-        photos.copy_part(tx, "r", 0, rows.photos(rows.photo("u")), rows.rejects())
-    with psycopg.connect(catalog_url, autocommit=True) as conn:
+def cut_connections(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as conn:
         conn.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
+
+
+def test_connections_cut_by_a_restart_are_replaced(catalog: Catalog, catalog_url: str) -> None:
+    with catalog.tenant("a") as tx:
+        photos.copy_part(tx, "r", 0, rows.photos(rows.photo("u")), rows.rejects())
+    cut_connections(catalog_url)
     with catalog.tenant("a") as tx:
         assert photos.count(tx) == 1
+
+
+def test_a_glance_reads_in_one_round_trip_what_a_transaction_would(
+    catalog: Catalog, catalog_url: str
+) -> None:
+    for tenant in ("a", "b"):
+        with catalog.tenant(tenant) as tx:
+            photos.copy_part(tx, "r", 0, rows.photos(rows.photo(tenant)), rows.rejects())
+    cut_connections(catalog_url)
+    # The tenant, the role and the reading end with the glance.
+    assert catalog.glance("a", "SELECT tenant_id, %(tenant)s FROM photos") == [("a", "a")]
+    assert catalog.glance("o'b", "SELECT tenant_id, %(tenant)s FROM photos") == []
+    assert catalog.glance("b", "SELECT current_user") == [(DatabaseConfig().app_role,)]
+    with pytest.raises(CatalogError, match="read-only"):
+        catalog.glance("a", "DELETE FROM photos")
+    with catalog.tenant("a") as tx:
+        photos.copy_part(tx, "s", 0, rows.photos(rows.photo("c")), rows.rejects())
+    assert catalog.glance("a", "SELECT count(*) FROM photos") == [(2,)]
 
 
 def test_a_connection_lost_in_the_middle_is_a_retryable_error(

@@ -24,6 +24,7 @@ def test_events_come_back_in_order_with_their_vectors(catalog: Catalog) -> None:
         last = delta.add(tx, "s", ids, many)
         events = delta.since(tx, "s", 0, 100)
         assert delta.head(tx) == last == events[-1].seq
+    assert (delta.head_now(catalog, "a"), delta.head_now(catalog, "b")) == (last, 0)
     assert [e.photo_id for e in events] == ids
     stored = np.stack([e.vector for e in events if e.vector is not None])
     assert stored.dtype == np.float32

@@ -16,6 +16,7 @@ from photoorg.search.local import (
     local_slot,
 )
 from photoorg.search.ports import SearchAnswer
+from photoorg.search.questions import Terms
 from photoorg.search.service import SearchService
 from photoorg.stages import compaction
 from photoorg.stages.versions import Versions
@@ -62,7 +63,7 @@ class World:
 
     async def similar(self, **asked) -> SearchAnswer:
         """What is like the first photo, which everybody looks at."""
-        return await self.service.similar(T, self.photos[0], 100, **asked)
+        return await self.service.similar(T, self.photos[0], 100, Terms(**asked))
 
     async def found(self) -> set[str]:
         hits = (await self.similar()).hits

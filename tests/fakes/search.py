@@ -70,6 +70,14 @@ def jpeg(name: str, size: tuple[int, int] = (64, 48)) -> bytes:
     return out.getvalue()
 
 
+def flip(pdq: bytes, bits: int) -> bytes:
+    """A hash with its lowest bits changed."""
+    value = int.from_bytes(pdq, "big")
+    for bit in range(bits):
+        value ^= 1 << bit
+    return value.to_bytes(32, "big")
+
+
 class FakeEmbedder:
     def __init__(self, space: EmbeddingSpace = SPACE, *, delay_s: float = 0.0) -> None:
         self._space = space

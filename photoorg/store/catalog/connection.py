@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import select
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
+from psycopg import ClientCursor
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from photoorg.config import DatabaseConfig
@@ -85,6 +87,27 @@ class Catalog:
         with self._bound(migrating.worker_role(self._config.app_role), "") as conn:
             yield Transaction(conn, "")
 
+    def glance(self, tenant: str, query: LiteralString) -> list[tuple[Any, ...]]:
+        """The rows of one query that reads, in one round trip: for what every search asks first.
+
+        It sees the rows of this tenant only, whose name it may use as %(tenant)s.
+        """
+        role = self._config.app_role
+        with explained(self._url), self._leased() as conn, self._existing(role):
+            conn.autocommit = True
+            try:
+                with ClientCursor(conn) as cursor:
+                    values = self._values(tenant, role)
+                    cursor.execute(f"BEGIN READ ONLY; {BIND}; {query}; COMMIT", values)
+                    cursor.nextset()
+                    cursor.nextset()
+                    rows = cursor.fetchall()
+                conn.autocommit = False
+            except BaseException:
+                conn.close()  # its transaction may still be open
+                raise
+            return rows
+
     def ping(self) -> None:
         """Prove that the database answers; CatalogError if it does not."""
         with explained(self._url), self._connection() as conn:
@@ -99,21 +122,22 @@ class Catalog:
 
     @contextmanager
     def _bound(self, role: str, tenant: str) -> Iterator[psycopg.Connection[Any]]:
-        settings = {
-            "role": role,
-            "tenant": tenant,
-            "timeout": str(self._config.statement_timeout_ms),
-        }
         with explained(self._url), self._connection() as conn:
-            try:
-                conn.execute(BIND, settings)
-            except (psycopg.errors.InvalidParameterValue, psycopg.errors.UndefinedObject):
-                raise CatalogError(
-                    f"{place(self._url)} has no role {role!r} yet.",
-                    fix="Call Catalog.migrate() once, as the owner of the database.",
-                    retryable=False,
-                ) from None
+            with self._existing(role):
+                conn.execute(BIND, self._values(tenant, role))
             yield conn
+
+    @contextmanager
+    def _existing(self, role: str) -> Iterator[None]:
+        """Say it where the role is not there yet."""
+        try:
+            yield
+        except (psycopg.errors.InvalidParameterValue, psycopg.errors.UndefinedObject):
+            raise CatalogError(
+                f"{place(self._url)} has no role {role!r} yet.",
+                fix="Call Catalog.migrate() once, as the owner of the database.",
+                retryable=False,
+            ) from None
 
     def _introduce(self, conn: psycopg.Connection[Any], tenant: str) -> None:
         """Note the tenant, once per process."""
@@ -121,8 +145,19 @@ class Catalog:
             sql = "INSERT INTO tenants (tenant_id) VALUES (%s) ON CONFLICT DO NOTHING"
             conn.execute(sql, [tenant])
 
+    def _values(self, tenant: str, role: str) -> dict[str, str]:
+        """What BIND sets."""
+        timeout = str(self._config.statement_timeout_ms)
+        return {"role": role, "tenant": tenant, "timeout": timeout}
+
     @contextmanager
     def _connection(self) -> Iterator[psycopg.Connection[Any]]:
+        """A connection for one transaction, which is committed or rolled back at the end."""
+        with self._leased() as conn, conn:  # a connection of a pool stays open
+            yield conn
+
+    @contextmanager
+    def _leased(self) -> Iterator[psycopg.Connection[Any]]:
         pool = self._open_pool()
         try:
             conn = pool.getconn()
@@ -131,8 +166,7 @@ class Catalog:
             self._direct().close()
             raise
         try:
-            with conn:  # commits or rolls back; a connection of a pool stays open
-                yield conn
+            yield conn
         finally:
             pool.putconn(conn)
 
@@ -149,9 +183,21 @@ class Catalog:
                     max_size=self._config.pool_max,
                     timeout=self._config.connect_timeout_s,
                     max_idle=IDLE_S,
-                    check=ConnectionPool.check_connection,
+                    check=_check,
                     open=False,
                 )
                 self._pool.open()
                 self._pid = os.getpid()
             return self._pool
+
+
+def _check(conn: psycopg.Connection[Any]) -> None:
+    """OperationalError if the connection is lost.
+
+    A server that goes away closes it, which can be seen without asking. One that has something to
+    say, maybe only a notice, is asked.
+    """
+    poll = select.poll()
+    poll.register(conn.fileno(), select.POLLIN)
+    if poll.poll(0):
+        ConnectionPool.check_connection(conn)

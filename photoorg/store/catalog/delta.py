@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, LiteralString
 
 import numpy as np
 from numpy.typing import NDArray
 
-from photoorg.store.catalog.connection import Transaction
+from photoorg.store.catalog.connection import Catalog, Transaction
 from photoorg.store.catalog.keys import photo_key
 
 LOCK_CLASS = 0x64656C74  # "delt"
 Visibility = Literal["hide", "show"]
+HEAD: LiteralString = "SELECT coalesce(max(seq), 0) FROM delta_log WHERE tenant_id = %(tenant)s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +166,15 @@ def elsewhere(tx: Transaction, space_id: str, seq: int) -> int:
 
 def head(tx: Transaction) -> int:
     """The number of the tenant's last event, 0 if there was none."""
-    row = tx.conn.execute(
-        "SELECT coalesce(max(seq), 0) FROM delta_log WHERE tenant_id = %s", [tx.tenant]
-    ).fetchone()
+    row = tx.conn.execute(HEAD, {"tenant": tx.tenant}).fetchone()
     assert row is not None
     return int(row[0])
+
+
+def head_now(catalog: Catalog, tenant: str) -> int:
+    """As head, in a transaction of its own and in one round trip to the server."""
+    ((seq,),) = catalog.glance(tenant, HEAD)
+    return int(seq)
 
 
 def trim(tx: Transaction, seq: int) -> int:

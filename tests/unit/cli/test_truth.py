@@ -2,7 +2,7 @@
 
 import pytest
 
-from photoorg.cli.evaluate_dedup import read_truth
+from photoorg.cli.evaluate_dedup import by_file, read_truth
 from photoorg.errors import InputError, NotFoundError
 
 
@@ -38,6 +38,15 @@ def test_a_link_is_the_file_it_is_listed_as(tmp_path):
     assert read_truth(table, tmp_path) == {tmp_path / "link.jpg": "1", tmp_path / "real.jpg": ""}
 
 
+def test_names_in_full_and_through_a_link_to_the_folder(tmp_path):
+    folder, other = tmp_path / "photos", tmp_path / "other"
+    folder.mkdir()
+    other.symlink_to(folder)
+    table = tmp_path / "truth.csv"
+    table.write_text(f"file,group\n{folder}/a.jpg,1\n{other}/b.jpg,1\n{folder}/a.jpg,1\n")
+    assert read_truth(table, folder) == {folder / "a.jpg": "1", folder / "b.jpg": "1"}
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -47,6 +56,8 @@ def test_a_link_is_the_file_it_is_listed_as(tmp_path):
         ("file;group\na.jpg;1\n", "columns file and group"),
         ("file,group\na.jpg,1\n\n,2\n", "line 4 names no file"),
         ("file,group\na.jpg,1\na.jpg,2\n", "in group '2' and in '1'"),
+        ("file,group\na.jpg,1\n/elsewhere/b.jpg,1\n", "line 3: /elsewhere/b.jpg is not in"),
+        ("file,group\n../b.jpg,1\n", "line 2: ../b.jpg is not in"),
     ],
 )
 def test_what_is_no_truth_is_refused(tmp_path, text, said):
@@ -65,3 +76,12 @@ def test_a_missing_or_binary_file_is_refused(tmp_path):
     binary.write_bytes(bytes(range(256)))
     with pytest.raises(InputError):
         read_truth(binary, tmp_path)
+
+
+def test_files_of_the_same_bytes_are_one_item(tmp_path):
+    files = {tmp_path / f"{n}.jpg": "" if n == 2 else "x" for n in range(5)}
+    photos = {str(tmp_path / f"{n}.jpg"): "p" if n < 4 else "q" for n in range(5)}
+    told = by_file(files | {tmp_path / "unread.jpg": "x"}, photos, {("p", "q"): 0.9}, {})
+    assert (told.labels, told.counts) == (["x", "", "x", "x"], [3, 1, 1, 1])
+    assert told.found == {(0, 0), (0, 1), (0, 2), (1, 2)}
+    assert told.confidence == {(0, 0): 1.0, (0, 1): 1.0, (0, 2): 0.9, (1, 2): 0.9}

@@ -1,3 +1,4 @@
+import json
 import logging
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tests.unit.encoders.models import pictures, tiny_clip
 
 torch = pytest.importorskip("torch")
 open_clip = pytest.importorskip("open_clip")
+tokenizers = pytest.importorskip("tokenizers")
 CPU = EncoderConfig(device="cpu")
 MIXED = [(80, 100), (200, 64), (64, 64), (33, 500), (80, 100)]
 
@@ -198,6 +200,29 @@ def test_a_missing_tokenizer_leaves_an_image_encoder_that_says_so(
         encoder = OpenClipEncoder(spec, EncoderConfig(device="cpu", hub_timeout_s=1), str(tmp_path))
     assert not encoder.space.has_text
     assert "no text search" in caplog.text
+
+
+def test_a_tokenizer_of_the_hub_is_used_where_the_model_names_one(tmp_path: Path) -> None:
+    """As SigLIP 2 does; its own has 256,000 pieces, this one a few words."""
+    words = ["<pad>", "<unk>", "a", "red", "boat"]
+    folder = tmp_path / "owner--words"
+    folder.mkdir()
+    made = tokenizers.Tokenizer(
+        tokenizers.models.WordLevel({word: n for n, word in enumerate(words)}, unk_token="<unk>")
+    )
+    made.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    made.save(str(folder / "tokenizer.json"))
+    named = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "<pad>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(named | {"unk_token": "<unk>"}))
+    spec = tiny_clip(tmp_path)
+    ours = {"hf_tokenizer_name": "owner/words", "tokenizer_kwargs": {"clean": "canonicalize"}}
+    text = {**spec.overrides["text_cfg"], **ours}
+    spec = tiny_clip(tmp_path, overrides={**spec.overrides, "text_cfg": text})
+    encoder = OpenClipEncoder(spec, CPU, str(tmp_path))
+    first, same, other = encoder.encode_texts(["a red boat", "A  red boat!", "boat a red"])
+    assert encoder.space.has_text
+    np.testing.assert_allclose(first, same, atol=1e-6)
+    assert first @ other < 0.9999
 
 
 def test_cuda_without_a_gpu_is_an_error_that_says_what_to_set(folder: Path) -> None:

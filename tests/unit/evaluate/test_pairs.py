@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from photoorg.errors import InputError
-from photoorg.evaluate.pairs import same_label, score
+from photoorg.evaluate.pairs import pair_curve, same_label, score
 
 
 def test_precision_recall_and_f1_count_pairs():
@@ -43,3 +43,24 @@ def test_roc_auc_is_that_of_scikit_learn_with_unscored_pairs_last(labels, seed):
         return
     expected = roc_auc_score([p in truth for p in pairs], [confidence.get(p, 0) for p in pairs])
     assert area == pytest.approx(expected)
+
+
+def test_items_that_are_alike_count_as_all_their_pairs():
+    labels, counts = ["a", "a", "", "b"], [3, 2, 2, 1]
+    found = {(0, 0): 1.0, (0, 1): 0.9, (1, 2): 0.4, (2, 2): 1.0}
+    apart = [n for n, count in enumerate(counts) for _ in range(count)]
+    listed = {
+        (x, y): found[apart[x], apart[y]]
+        for x in range(len(apart))
+        for y in range(x + 1, len(apart))
+        if (apart[x], apart[y]) in found
+    }
+    every = [labels[n] for n in apart]
+    assert score(labels, found, found, counts) == score(every, listed, listed)
+    assert pair_curve(labels, found, counts) == pair_curve(every, listed)
+
+
+def test_a_file_ten_thousand_times_is_not_fifty_million_pairs():
+    scores = score(["a", "b"], {(0, 0)}, {(0, 0): 1.0}, [10_000, 1])
+    assert (scores.n, scores.found, scores.positives) == (10_001, 49_995_000, 49_995_000)
+    assert (scores.precision, scores.recall, scores.roc_auc) == (1.0, 1.0, 1.0)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from photoorg.config import SearchConfig
 from photoorg.search.filters import Filter
 from photoorg.search.neighbours import Neighbours
+from photoorg.search.questions import Terms
 from photoorg.search.service import SearchService
 from serve.metrics import Metrics
 from tests.fakes.search import SPACE, FakeEmbedder, FakePhotos, FakeSlot, photo, photo_id, unit
@@ -31,7 +32,7 @@ class World:
         )
 
     async def similar(self, to=HOT, k=29, **asked) -> list[str]:
-        answer = await self.service.similar("default", to, k, **asked)
+        answer = await self.service.similar("default", to, k, Terms(**asked))
         return [hit.photo_id for hit in answer.hits]
 
     @property

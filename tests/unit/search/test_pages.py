@@ -14,6 +14,7 @@ from photoorg.config import SearchConfig
 from photoorg.errors import InputError, NoTextSearchError
 from photoorg.search.cursor import Position, decode, mark, marks, question_of
 from photoorg.search.filters import Filter
+from photoorg.search.questions import Terms
 from photoorg.search.service import SearchService
 from photoorg.search.text import Words
 from photoorg.store.catalog.bonds import Bonds
@@ -107,14 +108,14 @@ async def walk(ask, between=lambda: None, most=100) -> list[str]:
 async def test_pages_together_give_every_photo_once(k):
     service = build()
     vector = [float(v) for v in unit("q")]
-    seen = await walk(lambda c: service.by_vector(T, vector, k, cursor=c), most=400)
+    seen = await walk(lambda c: service.by_vector(T, vector, k, Terms(cursor=c)), most=400)
     assert sorted(seen) == sorted(photo_id(n) for n in NAMES)
 
 
 async def test_all_pages_but_the_last_are_full():
     service, cursor, sizes = build(), None, []
     for _ in range(20):
-        answer = await service.by_vector(T, [float(v) for v in unit("q")], 20, cursor=cursor)
+        answer = await service.by_vector(T, [float(v) for v in unit("q")], 20, Terms(cursor=cursor))
         sizes.append(len(answer.hits))
         cursor = answer.next_cursor
         if cursor is None:
@@ -137,7 +138,7 @@ async def test_photos_that_come_and_go_neither_repeat_nor_hide_others(seed):
             remove(service, key)
 
     vector = [float(v) for v in unit("q")]
-    seen = await walk(lambda c: service.by_vector(T, vector, 13, cursor=c), change)
+    seen = await walk(lambda c: service.by_vector(T, vector, 13, Terms(cursor=c)), change)
     assert len(seen) == len(set(seen))
     there = {photo_id(n) for n in NAMES}
     assert there - gone <= set(seen) <= there
@@ -152,7 +153,7 @@ async def test_near_duplicates_fold_and_still_come_once():
         )
         service.shards[0].vectors[twin.photo_id] = unit("q")
     vector = [float(v) for v in unit("q")]
-    seen = await walk(lambda c: service.by_vector(T, vector, 10, cursor=c))
+    seen = await walk(lambda c: service.by_vector(T, vector, 10, Terms(cursor=c)))
     assert len(seen) == len(set(seen)) == len(NAMES) + 60
 
 
@@ -161,10 +162,10 @@ async def test_a_cursor_of_another_question_or_a_made_up_one_is_refused():
     vector, other = [float(v) for v in unit("q")], [float(v) for v in unit("r")]
     cursor = (await service.by_vector(T, vector, 5)).next_cursor
     with pytest.raises(InputError, match="another search"):
-        await service.by_vector(T, other, 5, cursor=cursor)
+        await service.by_vector(T, other, 5, Terms(cursor=cursor))
     for wrong in ("", "x", cursor[:-3], "AAAA", cursor + "*", "\u00e9"):
         with pytest.raises(InputError):
-            await service.by_vector(T, vector, 5, cursor=wrong)
+            await service.by_vector(T, vector, 5, Terms(cursor=wrong))
 
 
 async def test_a_broad_filter_checks_what_was_found_and_a_narrow_one_goes_to_the_shards():
@@ -175,7 +176,7 @@ async def test_a_broad_filter_checks_what_was_found_and_a_narrow_one_goes_to_the
         for shard in service.shards:
             shard.allowed = {photo_id(n) for n in some}
         ask = lambda c, s=service: s.by_vector(  # noqa: E731
-            T, vector, 20, where=Filter(favourite=True), cursor=c
+            T, vector, 20, Terms(where=Filter(favourite=True), cursor=c)
         )
         assert sorted(await walk(ask)) == sorted(photo_id(n) for n in some)
         assert any(s.filter for s in service.shards[0].scopes) is narrow
@@ -187,7 +188,7 @@ async def test_a_broad_filter_that_is_narrow_near_the_query_still_fills_the_page
     for shard in service.shards:
         shard.allowed = {photo_id(n) for n in far}
     answer = await service.by_vector(
-        T, [float(v) for v in unit("q")], 20, where=Filter(favourite=True)
+        T, [float(v) for v in unit("q")], 20, Terms(where=Filter(favourite=True))
     )
     assert len(answer.hits) == 20
     assert {h.photo_id for h in answer.hits} <= {photo_id(n) for n in far}
@@ -199,7 +200,7 @@ async def test_pages_of_words_give_every_match_once_while_photos_go(mode):
     service = build(queries=FakeQueries(said))
     gone = [photo_id(n) for n in NAMES[200:]]
     seen = await walk(
-        lambda c: service.by_text(T, "sea", 12, mode=mode, cursor=c),
+        lambda c: service.by_text(T, "sea", 12, Terms(cursor=c), mode=mode),
         lambda: remove(service, gone.pop()),
     )
     assert len(seen) == len(set(seen))

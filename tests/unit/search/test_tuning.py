@@ -8,6 +8,7 @@ from photoorg.config import SearchConfig
 from photoorg.errors import InputError
 from photoorg.index.cutoffs import Cutoffs
 from photoorg.search.filters import Filter
+from photoorg.search.questions import Terms
 from photoorg.search.tuning import LOWEST, NO_LIMITS, limits_of, tuned
 from photoorg.store.catalog.bonds import Bonds
 from tests.fakes.search import photo_id, unit
@@ -80,14 +81,14 @@ async def test_nonsense_finds_nothing_and_says_why_and_real_queries_find_what_is
     real = await service.by_vector(T, vector("photo-3"), 10)
     assert real.hits[0].photo_id == photo_id("photo-3") and real.hits[0].signals["chance"] < 1e-4
     assert all(h.signals["cosine"] >= 0.3 for h in real.hits)
-    assert len((await service.by_vector(T, nonsense(), 10, cutoff="off")).hits) == 10
+    assert len((await service.by_vector(T, nonsense(), 10, Terms(cutoff="off"))).hits) == 10
 
 
 async def test_pages_of_a_search_with_a_cutoff_give_all_that_is_above_it_once():
     queries = FakeQueries()
     queries.fitted = Cutoffs(0.7, 0.1, 0.0, 0.25).to_thresholds("image")
     service = build(queries=queries)
-    seen = await walk(lambda c: service.by_vector(T, vector("photo-3"), 7, cursor=c))
+    seen = await walk(lambda c: service.by_vector(T, vector("photo-3"), 7, Terms(cursor=c)))
     near = {photo_id(n) for n in NAMES if float(unit(n) @ unit("photo-3")) >= 0.1}
     assert sorted(seen) == sorted(near)
 
@@ -97,7 +98,7 @@ async def test_similar_photos_of_one_of_the_library_have_no_cutoff_unless_asked(
     queries.fitted = Cutoffs(0.9, -1.0, 0.0, 0.25).to_thresholds("image")
     service = build(queries=queries)
     assert len((await service.similar(T, photo_id("photo-3"), 20)).hits) == 20
-    cut = await service.similar(T, photo_id("photo-3"), 20, cutoff="auto")
+    cut = await service.similar(T, photo_id("photo-3"), 20, Terms(cutoff="auto"))
     assert cut.hits == () and "than chance" in cut.notes[0], "the photo itself is no hit"
 
 
@@ -109,9 +110,9 @@ async def test_a_filter_that_allows_far_photos_only_does_not_make_a_query_nonsen
     for shard in service.shards:
         shard.allowed = {photo_id(n) for n in near[:40]}
     far = Filter(favourite=True)
-    found = await service.by_vector(T, vector("photo-3"), 10, where=far)
+    found = await service.by_vector(T, vector("photo-3"), 10, Terms(where=far))
     assert len(found.hits) == 10 and found.hits[0].signals["cosine"] < 0.3
-    assert (await service.by_vector(T, nonsense(), 10, where=far)).hits == ()
+    assert (await service.by_vector(T, nonsense(), 10, Terms(where=far))).hits == ()
 
 
 async def test_a_text_that_means_nothing_here_still_finds_words():
