@@ -116,7 +116,8 @@ class PeopleConfig(Section):
 
     The cosines follow published practice for ArcFace-style embeddings, whose strangers centre on 0:
     verification thresholds lie at 0.3 to 0.4, photo managers group faces at 0.5. `same_face` and
-    `related` compare faces, `same_person` and `maybe_person` means of clusters.
+    `related` compare faces, `same_person` and `maybe_person` means of clusters. A face that is less
+    than `least_cosine` like the mean of its cluster is left to people; feedback can raise that.
     """
 
     user: str = Field("owner", pattern=r"^[^\s\x00-\x1f]{1,200}$")
@@ -129,6 +130,7 @@ class PeopleConfig(Section):
     same_face: Fraction = 0.5
     same_person: Fraction = 0.6
     maybe_person: Fraction = 0.45
+    least_cosine: Fraction = 0.0
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
 

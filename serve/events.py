@@ -8,7 +8,7 @@ from photoorg.curate.event_edits import EventEdits, require
 from photoorg.store.catalog import event_decisions, events
 from photoorg.store.catalog.connection import Transaction
 from photoorg.store.catalog.event_decisions import Decision
-from photoorg.store.catalog.events import Event
+from photoorg.store.catalog.events import Event, Trip
 from serve.threads import CatalogThreads
 
 
@@ -19,10 +19,18 @@ class EventsOfCatalog:
         self._with = threads.run
 
     async def page(
-        self, tenant: str, *, after: str | None, limit: int
+        self, tenant: str, *, after: str | None, limit: int, trip: int | None
     ) -> tuple[list[Event], str | None]:
         """The latest first, and the cursor of the next page."""
-        return await self._with(tenant, lambda tx: events.page(tx, after=after, limit=limit))
+        return await self._with(
+            tenant, lambda tx: events.page(tx, after=after, limit=limit, trip=trip)
+        )
+
+    async def trips(
+        self, tenant: str, *, after: str | None, limit: int
+    ) -> tuple[list[Trip], str | None]:
+        """The latest first, and the cursor of the next page."""
+        return await self._with(tenant, lambda tx: events.trips(tx, after=after, limit=limit))
 
     async def get(
         self, tenant: str, event_id: int, *, after: str | None, limit: int

@@ -55,7 +55,7 @@ def _feedback(args: argparse.Namespace, session: Session) -> None:
     from photoorg.evaluate.feedback import apply, fit_feedback
 
     with catalog_transaction(session) as tx:
-        fitted = fit_feedback(tx)
+        fitted = fit_feedback(tx, session.config().search)
         fits, changes = fitted.fits, fitted.changes
         # First the picture: a file that cannot be written must leave everything as it was.
         drawn = _draw(fits, Path(args.png).expanduser()) if args.png and fits else None

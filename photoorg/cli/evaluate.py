@@ -35,6 +35,9 @@ def add_to(commands: Commands) -> None:
     )
     parser.add_argument("folder", metavar="DIR", help="a folder with one folder per class")
     parser.add_argument("--space", metavar="FILE", help="space file or name (default: configured)")
+    parser.add_argument(
+        "--png", metavar="FILE", help="draw precision, recall and nDCG at 1 to 10 (matplotlib)"
+    )
     evaluate_dedup.add_to(group)
     evaluate_events.add_to(group)
     evaluate_faces.add_to(group)
@@ -105,8 +108,13 @@ def _retrieval(args: argparse.Namespace, session: Session) -> None:
         )
     labels = [file.relative_to(folders[0].parent).parts[0] for file in embedded.files]
     scores = score(embedded.x_nw, labels, views=embedded.views)
+    if args.png:
+        from photoorg.evaluate.curves import draw_ranks
+
+        draw_ranks(scores.by_k, Path(args.png).expanduser())
     data = {
         "map_at_10": round(scores.map_at_k, 4),
+        "precision_at_10": round(scores.precision_at_k, 4),
         "recall_at_10": round(scores.recall_at_k, 4),
         "ndcg_at_10": round(scores.ndcg_at_k, 4),
         "n": scores.n,
@@ -115,6 +123,7 @@ def _retrieval(args: argparse.Namespace, session: Session) -> None:
         "rejects": summary.rejects,
         "duplicates": summary.duplicates,
         "space": summary.space,
+        "png": args.png,
         "seconds": round(time.monotonic() - started, 2),
     }
     session.out.reply(

@@ -41,6 +41,7 @@ def add_to(group: Commands) -> None:
     parser.add_argument(
         "--confidence", type=float, metavar="X", help="threshold 0..1 (default: configured)"
     )
+    parser.add_argument("--png", metavar="FILE", help="draw the curves (needs matplotlib)")
     parser.add_argument(
         "--bursts", action="store_true", help="count frames of one burst as duplicates too"
     )
@@ -137,7 +138,7 @@ def found_pairs(
 
 
 def _dedup(args: argparse.Namespace, session: Session) -> None:
-    from photoorg.evaluate.pairs import score
+    from photoorg.evaluate.pairs import pair_curve, score
 
     started = time.monotonic()
     folder = Path(args.folder).expanduser().resolve()
@@ -152,11 +153,17 @@ def _dedup(args: argparse.Namespace, session: Session) -> None:
             photos, together, scored = found_pairs(config, bursts=args.bursts)
     files = by_file(labelled, photos, together, scored)
     scores = score(files.labels, files.found, files.confidence, files.counts)
+    curve, pr_auc = pair_curve(files.labels, files.confidence, files.counts)
+    if args.png:
+        from photoorg.evaluate.curves import draw_pairs
+
+        draw_pairs(curve, pr_auc, config.dedup.confidence, Path(args.png).expanduser())
     data = {
         "precision": round(scores.precision, 4),
         "recall": round(scores.recall, 4),
         "f1": round(scores.f1, 4),
         "roc_auc": None if scores.roc_auc is None else round(scores.roc_auc, 4),
+        "pr_auc": round(pr_auc, 4),
         "files": scores.n,
         "true_pairs": scores.positives,
         "found_pairs": scores.found,
@@ -164,6 +171,7 @@ def _dedup(args: argparse.Namespace, session: Session) -> None:
         "rejects": summary.rejects,
         "space": summary.space,
         "confidence": config.dedup.confidence,
+        "png": args.png,
         "seconds": round(time.monotonic() - started, 2),
     }
     area = "-" if scores.roc_auc is None else f"{scores.roc_auc:.4f}"

@@ -25,6 +25,11 @@ def add_to(commands: Commands) -> None:
     listed = group.add("list", "list events, the latest first", "photoorg events list", _list)
     add_page(listed)
     _home(listed)
+    listed.add_argument("--trip", type=int, metavar="TRIP", help="only the events of a trip")
+    away = group.add(
+        "trips", "list trips: two days or more away from home", "photoorg events trips", _trips
+    )
+    add_page(away)
     shown = group.add("show", "one event and its photos", "photoorg events show 12", _show)
     shown.add_argument("event", type=int, metavar="EVENT")
     add_page(shown)
@@ -82,15 +87,26 @@ def _list(args: argparse.Namespace, session: Session) -> None:
     from photoorg.store.catalog import events
 
     with catalog_transaction(session) as tx:
-        found, following = events.page(tx, after=args.after, limit=limit_of(args))
+        found, following = events.page(tx, after=args.after, limit=limit_of(args), trip=args.trip)
     views = [event_view(event, show_home=args.show_home) for event in found]
     rows = [(e["event_id"], e["title"], e["photos"], e["kind"], e["trip_title"]) for e in views]
-    text = (
-        table(rows, ("event", "title", "photos", "kind", "trip"))
-        if rows
-        else ("There are no events yet: `photoorg events detect`.")
-    )
+    none = "There are no events yet: `photoorg events detect`."
+    if args.trip is not None:
+        none = f"There is no trip {args.trip}: `photoorg events trips` lists them."
+    text = table(rows, ("event", "title", "photos", "kind", "trip")) if rows else none
     session.out.reply({"events": views, "next_cursor": following}, text + more(following))
+
+
+def _trips(args: argparse.Namespace, session: Session) -> None:
+    from photoorg.store.catalog import events
+
+    with catalog_transaction(session) as tx:
+        found, following = events.trips(tx, after=args.after, limit=limit_of(args))
+    rows = [(t.trip_id, t.title, t.events, t.photos) for t in found]
+    none = "There are no trips: home is not known, or nobody left it for two days."
+    text = table(rows, ("trip", "title", "events", "photos")) if rows else none
+    trips = [{n: getattr(t, n) for n in type(t).__slots__} for t in found]
+    session.out.reply({"trips": trips, "next_cursor": following}, text + more(following))
 
 
 def _show(args: argparse.Namespace, session: Session) -> None:

@@ -28,6 +28,7 @@ MODULES = (
     "events",
     "people",
     "scenes",
+    "albums",
     "tags",
     "anomalies",
     "rules",

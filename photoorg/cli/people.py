@@ -54,9 +54,12 @@ def add_to(commands: Commands) -> None:
     suggestions = group.add(
         "suggestions", "list persons that may be one", "photoorg people suggestions", _suggestions
     )
-    suggestions.add_argument(
-        "--refuse", nargs=2, type=int, metavar="ID", help="these two are not one person"
-    )
+    answer = suggestions.add_mutually_exclusive_group()
+    for option, told in (
+        ("--refuse", "these two are not one person"),
+        ("--reopen", "take a refusal back"),
+    ):
+        answer.add_argument(option, nargs=2, type=int, metavar="ID", help=told)
     name = group.add("name", "name a person", "photoorg people name 7 Ann", _name)
     name.add_argument("person", type=int, metavar="ID")
     name.add_argument("name", metavar="NAME", help="an empty name takes it away")
@@ -83,7 +86,18 @@ def add_to(commands: Commands) -> None:
         parser.add_argument(
             "faces", nargs="+", type=_face, metavar="PHOTO_ID:NUMBER", help="as `show` lists them"
         )
-    for parser in (listing, show, suggestions):
+    link = group.add(
+        "link", "say that two faces are one person", f"photoorg people link {ID}:0 {ID}:1", _link
+    )
+    said = link.add_mutually_exclusive_group()
+    said.add_argument("--apart", action="store_true", help="they are two persons")
+    said.add_argument("--undo", action="store_true", help="take back what was said of the two")
+    for one in ("first", "second"):
+        link.add_argument(one, type=_face, metavar="PHOTO_ID:NUMBER")
+    unknown = group.add(
+        "unknown", "list faces that are nobody's yet", "photoorg people unknown", _unknown
+    )
+    for parser in (listing, show, suggestions, unknown):
         add_page(parser)
 
 
@@ -201,6 +215,9 @@ def _suggestions(args: argparse.Namespace, session: Session) -> None:
         if args.refuse:
             one, two = (people.living(tx, person).person_id for person in args.refuse)
             people.refuse(tx, one, two, ACTOR)
+        if args.reopen:
+            one, two = args.reopen
+            people.reopen(tx, one, two, ACTOR)
         found, following = faces_of_people.suggestions(tx, after=args.after, limit=limit_of(args))
     keys = ("first_id", "second_id", "similarity")
     data = {
@@ -270,6 +287,31 @@ def _confirm(args: argparse.Namespace, session: Session) -> None:
     session.out.reply(
         {"person_id": person, "confirmed": len(args.faces)}, f"{len(args.faces)} faces confirmed."
     )
+
+
+def _link(args: argparse.Namespace, session: Session) -> None:
+    config = session.config()
+    with open_catalog(config) as catalog:
+        service = _people(catalog, config)
+        if args.undo:
+            gone = service.unlink(args.first, args.second)
+            text = "It is taken back." if gone else "Nothing was said of the two."
+            session.out.reply({"removed": gone}, text)
+            return
+        service.link(args.first, args.second, same=not args.apart)
+    text = "They are two persons." if args.apart else "They are one person."
+    session.out.reply({"same": not args.apart}, f"{text} The next grouping obeys.")
+
+
+def _unknown(args: argparse.Namespace, session: Session) -> None:
+    from photoorg.store.catalog import faces_of_people
+
+    with catalog_transaction(session) as tx:
+        faces, following = faces_of_people.unknown(tx, after=args.after, limit=limit_of(args))
+    rows = [(f"{f.photo_id}:{f.face_no}", f"{f.quality:.2f}") for f in faces]
+    text = table(rows, ("face", "quality")) if rows else "Every face is somebody's."
+    data = {"faces": [face_data(f) for f in faces], "next_cursor": following}
+    session.out.reply(data, text + more(following))
 
 
 def face_data(face: StoredFace) -> dict[str, Any]:

@@ -131,7 +131,8 @@ def _refuse(args: argparse.Namespace, session: Session) -> None:
         if albums.get(tx, args.album).kind != "suggested":
             raise InputError(f"Album {args.album} is no suggestion.", fix="It is the user's own.")
         albums.delete(tx, args.album, ACTOR)
-    session.out.reply({"refused": args.album}, "It will not be suggested again.")
+    text = f"It will not be suggested again.\nto take it back: photoorg albums restore {args.album}"
+    session.out.reply({"refused": args.album}, text)
 
 
 def _plot(args: argparse.Namespace, session: Session) -> None:

@@ -9,7 +9,6 @@ whether it is of bursts, of single shots or of both.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +30,7 @@ AGREES, SOME = 0.1, 3
 """A strange photo is among so few by density, by its k-th or by its SOME-th neighbour, too."""
 TAIL, TAIL_PHOTOS = 0.15, 8
 """The tail that its far half is extrapolated from: a share of the photos, at least so many."""
+CAUTION = 0.36
 LEAST_WIDTH = 0.05
 """How far apart distances (their logarithms) differ where a library's hardly do."""
 EXACT_ROWS = 50_000
@@ -96,14 +96,15 @@ def tail_share(values_n: Floats) -> Floats:
     """The share of values that would be as large as each, by the tail of them all; 1 below it.
 
     The tail is taken to fall off exponentially (peaks over a threshold: Pickands, 1975) from one
-    quantile through another, which up to half of the tail may be outliers without moving; nowhere
-    faster than a normal distribution of the same body.
+    quantile through another, which up to half of the tail may be outliers without moving, and for
+    caution somewhat slower the fewer photos tell it (a quarter of its standard error). What lies
+    below says nothing of it: beside bursts, single shots are far from others and still much alike
+    in that.
     """
     share = min(0.4, max(TAIL, TAIL_PHOTOS / len(values_n)))
-    middle, start, half = np.quantile(values_n, [0.5, 1 - share, 1 - share / 2])
-    normal = NormalDist()
-    from_z, to_z = normal.inv_cdf(1 - share), normal.inv_cdf(1 - share / 2)
-    width = max(half - start, (start - middle) * (to_z - from_z) / from_z, LEAST_WIDTH)
+    start, half = np.quantile(values_n, [1 - share, 1 - share / 2])
+    caution = 1 + CAUTION / np.sqrt(share * len(values_n))
+    width = max((half - start) * caution, LEAST_WIDTH)
     shares: Floats = np.minimum(1.0, share * 0.5 ** ((values_n - start) / width))
     return shares
 

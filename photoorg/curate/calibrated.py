@@ -1,15 +1,16 @@
-"""The duplicate settings in force: those configured, and what was fitted for tenant and space."""
+"""The settings in force: those configured, and what was fitted for tenant and space."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from photoorg.curate.confidence import FEATURES, Model
-from photoorg.curation_config import DedupConfig
+from photoorg.curation_config import DedupConfig, PeopleConfig
 from photoorg.store.catalog import spaces, thresholds
 from photoorg.store.catalog.connection import Transaction
 
 ACCEPT = "duplicate.accept"
+ACCEPT_PERSON = "person.accept"
 WEIGHT = "duplicate.weight."
 NAMES = (*(WEIGHT + name for name in FEATURES), WEIGHT + "bias")
 LEAST, MOST = 0.05, 0.999
@@ -19,6 +20,14 @@ def in_force(tx: Transaction, config: DedupConfig) -> DedupConfig:
     """`config` with what was fitted for the tenant's default space of images, if anything was."""
     space = spaces.get_default(tx, "image")
     return config if space is None else with_values(config, thresholds.get_all(tx, space.id))
+
+
+def people_in_force(tx: Transaction, config: PeopleConfig) -> PeopleConfig:
+    """`config` with the least cosine that people's verdicts on faces were fitted to, if higher."""
+    space = spaces.get_default(tx, "image")
+    fitted = None if space is None else thresholds.get(tx, space.id, ACCEPT_PERSON)
+    least = max(config.least_cosine, min(fitted or 0.0, MOST))
+    return config.model_copy(update={"least_cosine": least})
 
 
 def with_values(config: DedupConfig, values: Mapping[str, float]) -> DedupConfig:

@@ -25,6 +25,10 @@ CELL_DEG = 0.01
 SAMPLE = 400
 GUESSES = 12_000
 CHANCE = 1e-4
+ZONE_S = 3600.0
+HALF_DAY_S = 12 * 3600.0
+GUESSED_H = (-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0)
+"""How far the hours of a place may be from what its longitude says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,97 @@ def shifted(line: Timeline, shifts: list[ClockShift]) -> tuple[Floats, Mask]:
         utc[chosen] += shift.seconds
         trusted[chosen] = True
     return utc, trusted
+
+
+def on_journeys(
+    line: Timeline, config: EventsConfig, utc: Floats
+) -> tuple[Floats, list[ClockShift]]:
+    """`utc` with the clocks put right that nobody set on journeys to other zones, and which.
+
+    Where the camera that knows its zone or place was for half a day or more in another zone than
+    usual, the others are tried with the time of home. That is believed where then most of their
+    photos meet the first camera's and before few did.
+    """
+    (reference, members), *others = _groups(line) or [((0, False), np.zeros(0, np.int64))]
+    journeys = _journeys(line, utc, members) if reference[1] else []
+    if not journeys or not others:
+        return utc, []
+    met = _Reference(line, config, [(members, 0.0)])
+    right, found = utc.copy(), []
+    for (camera, trusted), rows in others:
+        if trusted and not line.zoned_n[rows].any():
+            tried = [met.at_home(line, utc, rows, journey) for journey in journeys]
+            chosen = [one for one in tried if one is not None]
+            if not _agree(chosen):
+                continue
+            for one in chosen:
+                right[one.rows] = one.utc
+            all_rows = np.concatenate([one.rows for one in chosen])
+            seconds = float(np.median(right[all_rows] - utc[all_rows]))
+            sessions = sum(one.agreeing for one in chosen)
+            share = float(np.concatenate([one.after for one in chosen]).mean())
+            found.append(
+                ClockShift(camera, True, seconds, len(all_rows), sessions, round(share, 3))
+            )
+    return right, found
+
+
+@dataclass(frozen=True, slots=True)
+class _Journey:
+    """A stay in a zone so many seconds `ahead` of home; `home` is the offset there, if told."""
+
+    begin: float
+    end: float
+    ahead: float
+    home: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _AtHome:
+    """Photos of a journey with the time of home, and whether they meet another camera's."""
+
+    rows: Ints
+    utc: Floats
+    before: Mask
+    after: Mask
+    agreeing: int
+    chance: float
+
+
+def _journeys(line: Timeline, utc: Floats, members: Ints) -> list[_Journey]:
+    """Stays of half a day or more, an hour or more from the zone of most days."""
+    told = bool(line.zoned_n[members].mean() > 0.5)
+    zone = line.offset_n[members] if told else np.round(line.lon_n[members] / 15) * ZONE_S
+    known = np.isfinite(zone) & (line.zoned_n[members] if told else True)
+    zone, at = zone[known], utc[members][known]
+    if not len(zone):
+        return []
+    order = np.argsort(at, kind="stable")
+    zone, at = zone[order], at[order]
+    zones, code = np.unique(zone, return_inverse=True)
+    days = np.unique(np.floor(at / 86_400).astype(np.int64) * len(zones) + code)
+    home = float(zones[np.bincount(days % len(zones)).argmax()])
+    # Summer time is no journey, nor is the next zone by longitude.
+    away = np.abs(zone - home) > ZONE_S
+    edges = np.flatnonzero(np.diff(away, prepend=False, append=False))
+    found = []
+    for first, last in zip(edges[::2].tolist(), (edges[1::2] - 1).tolist(), strict=True):
+        values, counts = np.unique(zone[first : last + 1], return_counts=True)
+        ahead = float(values[counts.argmax()]) - home
+        if at[last] - at[first] >= HALF_DAY_S:
+            found.append(_Journey(float(at[first]), float(at[last]), ahead, home if told else None))
+    return found
+
+
+def _agree(tried: list[_AtHome]) -> bool:
+    """Whether the time of home explains what cameras on journeys show, and theirs does not."""
+    if not tried:
+        return False
+    after = float(np.concatenate([one.after for one in tried]).mean())
+    before = float(np.concatenate([one.before for one in tried]).mean())
+    agreeing = sum(one.agreeing for one in tried)
+    chance = float(np.prod([one.chance**one.agreeing for one in tried]))
+    return after >= 0.7 and before <= 0.5 * after and agreeing >= 3 and chance <= 0.05
 
 
 def _members(line: Timeline, camera: int, trusted: bool) -> Mask:
@@ -136,6 +231,35 @@ class _Reference:
             if found is not None or before > 0.05:
                 return found
         return self._best(sample, self._guesses(utc), 0.0, far=True)
+
+    def at_home(self, line: Timeline, utc: Floats, rows: Ints, journey: _Journey) -> _AtHome | None:
+        """The camera's photos of a journey by the time of home; None if it had none there."""
+        if journey.home is not None:
+            moves = [line.offset_n[rows] - journey.home]
+        else:
+            moves = [np.full(len(rows), journey.ahead + h * ZONE_S) for h in GUESSED_H]
+        best = None
+        for move in moves:
+            moved = utc[rows] + move
+            inside = (moved >= journey.begin - FAR_S) & (moved <= journey.end + FAR_S)
+            inside &= np.abs(move) >= LEAST_S
+            if np.count_nonzero(inside) < 3:
+                continue
+            chosen = rows[inside][np.argsort(moved[inside], kind="stable")]
+            now = np.sort(moved[inside], kind="stable")
+            session = np.cumsum(np.insert(np.diff(now) > self._pause, 0, False)).astype(np.int64)
+            before = self._hits(_Sample(utc[chosen], self._cell(chosen), session), np.zeros(1))
+            after = self._hits(_Sample(now, self._cell(chosen), session), np.zeros(1))[:, 0]
+            agreeing = sum(after[session == s].mean() >= 0.5 for s in np.unique(session))
+            chance = min(0.9, len(moves) ** 0.25 * self._busy(journey.begin, journey.end))
+            if best is None or after.mean() > best.after.mean():
+                best = _AtHome(chosen, now, before[:, 0], after, int(agreeing), chance)
+        return best
+
+    def _busy(self, begin: float, end: float) -> float:
+        """The share of a time that sessions take, of the waking hours of a day."""
+        taken = np.minimum(self._ends, end) - np.maximum(self._starts, begin)
+        return float(1.5 * np.maximum(taken, 0.0).sum() / (end - begin))
 
     def _best(
         self, sample: _Sample, shifts: Floats, before: float, *, far: bool = False

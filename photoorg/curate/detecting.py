@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from photoorg.curate.events import Detected, detect
-from photoorg.curate.geography import Gazetteer, Place, home, kinds, place_name
+from photoorg.curate.geography import (
+    Gazetteer,
+    Place,
+    home,
+    kinds,
+    middle_longitude,
+    place_name,
+)
 from photoorg.curate.reconcile import reconcile
 from photoorg.curate.timeline import Floats, Ints, Shot, Timeline, timeline
 from photoorg.curate.titles import coordinates, title, trip_title
@@ -72,7 +79,7 @@ def detect_events(
         detected = detect(line, config, x_nd)
         old = np.array([-1 if r.event_id is None else r.event_id for r in rows], np.int64)
         pins = np.array([r.pin or 0 for r in rows], np.int64)
-        event_n = reconcile(detected.event_n, old, pins, detected.utc_n)
+        event_n = reconcile(detected.event_n, old, pins, detected.utc_n, events.named(tx))
         detect_seconds = time.monotonic() - began
         new = np.unique(event_n[event_n < 0])[::-1]
         ids = np.array(events.new_ids(tx, len(new)), np.int64)
@@ -162,7 +169,7 @@ def _described(
     starts = np.array([local[g[0]] for g in groups])
     ends = np.array([_latest(local[g]) for g in groups])
     lat = np.array([_middle(line.lat_n[g]) for g in groups])
-    lon = np.array([_middle(line.lon_n[g]) for g in groups])
+    lon = np.array([middle_longitude(line.lon_n[g]) for g in groups])
     at_home = home(line.lat_n, line.lon_n, local)
     kind, trip = kinds(lat, lon, starts, ends, at_home, config.home_radius_km)
     places = _places(line, groups, gazetteer)

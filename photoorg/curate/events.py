@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from photoorg.curate.clocks import ClockShift, clock_shifts, shifted
+from photoorg.curate.clocks import ClockShift, clock_shifts, on_journeys, shifted
 from photoorg.curate.landing import land
 from photoorg.curate.pauses import local_limit, local_mean, log_limits, valley
 from photoorg.curate.timeline import Floats, Ints, Mask, Timeline, distance_km
@@ -52,6 +52,8 @@ def detect(
     """
     shifts = clock_shifts(line, config)
     utc, trusted = shifted(line, shifts)
+    utc, journeys = on_journeys(line, config, utc)
+    shifts += journeys
     order = np.flatnonzero(trusted)
     order = order[np.argsort(utc[order], kind="stable")]
     found = np.full(len(line), -1, np.int64)

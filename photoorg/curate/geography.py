@@ -11,6 +11,7 @@ import numpy as np
 from photoorg.curate.timeline import Floats, Ints, Mask, distance_km
 
 CELL_DEG = 0.05
+COLUMNS = round(360 / CELL_DEG)
 LEAST_DAYS = 5
 LEAST_SHARE = 0.2
 LEAST_SPAN_DAYS = 14
@@ -83,11 +84,23 @@ def home(lat_n: Floats, lon_n: Floats, local_n: Floats) -> tuple[float, float] |
     days = np.unique(day).size
     cells, counts = np.unique(seen[:, :2], axis=0, return_counts=True)
     busiest = cells[counts.argmax()]
-    near = (np.abs(row - busiest[0]) <= 1) & (np.abs(column - busiest[1]) <= 1)
+    beside = np.abs(column - busiest[1])
+    near = (np.abs(row - busiest[0]) <= 1) & (np.minimum(beside, COLUMNS - beside) <= 1)
     there = np.unique(day[near])
     if len(there) < max(LEAST_DAYS, LEAST_SHARE * days) or np.ptp(there) < LEAST_SPAN_DAYS:
         return None
-    return float(np.median(lat[near])), float(np.median(lon[near]))
+    return float(np.median(lat[near])), middle_longitude(lon[near])
+
+
+def middle_longitude(lon_n: Floats) -> float:
+    """The median of longitudes, NaN of none; those on both sides of the 180th are neighbours."""
+    known = lon_n[np.isfinite(lon_n)]
+    if not len(known):
+        return float("nan")
+    if np.ptp(known) > 180:
+        known = np.where(known < 0, known + 360, known)
+    middle = float(np.median(known))
+    return middle - 360 if middle > 180 else middle
 
 
 def kinds(

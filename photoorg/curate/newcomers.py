@@ -83,7 +83,8 @@ def start_persons(
     core_n = np.full(len(faces), np.nan)
     core_n[built] = core_distances(faces.x_nd[built], config.min_samples)
     kept = replace(faces, before_n=placed.person_n)
-    second = settled(kept, told, cluster_n, person_k, centres_kd, core_n)
+    least = config.least_cosine
+    second = settled(kept, told, cluster_n, person_k, centres_kd, core_n, least)
     person_n = second.person_n.copy()
     # Constraints may leave too few of a new person for one.
     persons, counts = np.unique(person_n, return_counts=True)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from photoorg.curate import face_rows
+from photoorg.curate.calibrated import people_in_force
 from photoorg.curate.constraints import NOBODY
 from photoorg.curate.covers import medoid
 from photoorg.curate.face_rows import FaceRows
@@ -111,7 +112,7 @@ class People:
                 self._deny(tx, face, person_id)
             gone = [f for f in found if f.person_id == person_id]
             faces_of_people.assign(tx, [_nobody(f) for f in gone])
-            self._noted(tx, "faces.remove", person_id, faces)
+            self._noted(tx, "faces.remove", person_id, found)
         return len(gone)
 
     def confirm(self, faces: Sequence[FaceKey], person_id: int | None, name: str | None) -> int:
@@ -125,7 +126,7 @@ class People:
             self._give(tx, found, person_id)
             if name is not None:
                 people.rename(tx, person_id, name, self._actor)
-            self._noted(tx, "faces.confirm", person_id, faces)
+            self._noted(tx, "faces.confirm", person_id, found)
         return person_id
 
     def split(self, person_id: int, faces: Sequence[FaceKey], name: str | None = None) -> int:
@@ -155,7 +156,7 @@ class People:
             people.strangers(tx, person_id, new, self._actor)
             if name is not None:
                 people.rename(tx, new, name, self._actor)
-            self._noted(tx, "person.split", person_id, faces, new=new)
+            self._noted(tx, "person.split", person_id, found, new=new)
         return new
 
     def link(self, first: FaceKey, second: FaceKey, *, same: bool) -> None:
@@ -164,7 +165,17 @@ class People:
             people.lock(tx)
             one, two = _faces(tx, [first]) + _faces(tx, [second])
             face_decisions.link(tx, one, two, same=same, actor=self._actor)
-            self._noted(tx, "faces.link", 0, [first, second], same=same)
+            self._noted(tx, "faces.link", 0, [one, two], same=same)
+
+    def unlink(self, first: FaceKey, second: FaceKey) -> bool:
+        """Take a link back; False if there is none. Who the faces are, the next grouping says."""
+        with self._catalog.tenant(self._tenant) as tx:
+            people.lock(tx)
+            one, two = _faces(tx, [first]) + _faces(tx, [second])
+            gone = face_decisions.unlink(tx, one, two)
+            if gone:
+                self._noted(tx, "faces.unlink", 0, [one, two])
+        return gone
 
     def _group(
         self, space_id: str | None, *, anew: bool, waiting: bool = False, most: int = MOST
@@ -178,29 +189,17 @@ class People:
                 space = space_id or next((name for name, _ in faces_of_people.spaces(tx)), None)
                 seen = _changes(tx)
                 rows = face_rows.read(tx, space or "")
-                model = None if anew else stored_model(tx, rows, space or "", self._config)
+                config = people_in_force(tx, self._config)
+                model = None if anew else stored_model(tx, rows, space or "", config)
                 if last:
-                    made = self._computed(rows, model, waiting, most)
+                    made = _computed(rows, model, config, waiting, most)
                     return self._written(tx, rows, made, space, started)
-            made = self._computed(rows, model, waiting, most)
+            made = _computed(rows, model, config, waiting, most)
             with self._catalog.tenant(self._tenant) as tx:
                 people.lock(tx)
                 if _changes(tx) == seen:
                     return self._written(tx, rows, made, space, started)
         raise AssertionError("the last attempt returns")
-
-    def _computed(
-        self, rows: FaceRows, model: StoredModel | None, waiting: bool, most: int
-    ) -> Made:
-        if model is None:
-            return Made(regroup(rows.faces, rows.told, self._config), anew=True)
-        known = model.known
-        placed = place(rows.faces, rows.told, known.model, known.person_k, self._config)
-        seeds = [not (waiting and f.placed) for f in rows.stored]
-        grouping, whole = start_persons(
-            rows.faces, rows.told, known, placed, np.array(seeds, bool), self._config, most
-        )
-        return Made(numbered(grouping, model.numbers), whole=whole, first=model.following)
 
     def _written(
         self,
@@ -301,10 +300,26 @@ class People:
         )
 
     def _noted(
-        self, tx: Transaction, action: str, person: int, faces: Sequence[FaceKey], **more: Any
+        self, tx: Transaction, action: str, person: int, faces: Sequence[StoredFace], **more: Any
     ) -> None:
-        detail = {"faces": [list(face) for face in faces], **more}
+        """With whose the faces were, so that it can be put back."""
+        told = [(f.photo_id, f.face_no) for f in faces]
+        detail = {"faces": told, "before": [f.person_id for f in faces], **more}
         audit.record(tx, self._actor, action, "person", str(person), detail)
+
+
+def _computed(
+    rows: FaceRows, model: StoredModel | None, config: PeopleConfig, waiting: bool, most: int
+) -> Made:
+    if model is None:
+        return Made(regroup(rows.faces, rows.told, config), anew=True)
+    known = model.known
+    placed = place(rows.faces, rows.told, known.model, known.person_k, config)
+    seeds = [not (waiting and f.placed) for f in rows.stored]
+    grouping, whole = start_persons(
+        rows.faces, rows.told, known, placed, np.array(seeds, bool), config, most
+    )
+    return Made(numbered(grouping, model.numbers), whole=whole, first=model.following)
 
 
 def _faces(tx: Transaction, faces: Sequence[FaceKey]) -> list[StoredFace]:

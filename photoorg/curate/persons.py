@@ -106,7 +106,7 @@ def regroup(faces: FaceSet, told: Constraints, config: PeopleConfig) -> Grouping
     cluster_n = labels_n.copy()
     cluster_n[~built] = assign(faces.x_nd[~built], model, reach=reach, ball=reach).labels_n
     person_k = persons_g[found.group_k] if k else np.zeros(0, np.int64)
-    grouping = settled(faces, told, cluster_n, person_k, centroids_kd, core_n)
+    grouping = settled(faces, told, cluster_n, person_k, centroids_kd, core_n, config.least_cosine)
     asked = tuple(
         Suggestion(int(persons_g[s.first]), int(persons_g[s.second]), s.similarity)
         for s in found.suggestions
@@ -123,8 +123,9 @@ def place(
     placed = assign(faces.x_nd[fresh], model, reach=reach, ball=reach)
     cluster_n = np.full(len(faces), NONE, np.int64)
     cluster_n[fresh] = placed.labels_n
+    unbuilt = np.full(len(faces), np.nan)
     return settled(
-        faces, told, cluster_n, person_k, model.centroids_kd, np.full(len(faces), np.nan)
+        faces, told, cluster_n, person_k, model.centroids_kd, unbuilt, config.least_cosine
     )
 
 
@@ -278,20 +279,25 @@ def settled(
     person_k: Ints,
     centroids_kd: Vectors,
     core_n: NDArray[np.float64],
+    least: float = 0.0,
 ) -> Grouping:
-    """Proposals of the clusters, and the persons so far where there is none, under constraints."""
+    """Proposals of the clusters, and the persons so far where there is none, under constraints.
+
+    A cluster proposes nothing for a face of a cosine below `least` to its mean.
+    """
     hit = cluster_n != NONE
     proposed_n = faces.before_n.copy()
     confidence_n = np.zeros(len(faces), np.float32)
     if hit.any():
-        proposed_n[hit] = person_k[cluster_n[hit]]
         confidence_n[hit] = np.einsum("nd,nd->n", faces.x_nd[hit], centroids_kd[cluster_n[hit]])
+        hit &= (confidence_n >= least) | (least <= 0)
+        proposed_n[hit] = person_k[cluster_n[hit]]
     kept = ~hit & (faces.before_n != NOBODY)
     scores_n = np.where(kept, 1.0, np.clip(confidence_n, 0.0, 1.0)).astype(np.float32)
     held = np.array(sorted(faces.held), np.int64)
     vouched_n = np.isin(faces.before_n, held) & (proposed_n == faces.before_n)
     person_n = settle(proposed_n, scores_n, faces.photos_n, told, vouched_n)
-    cluster_n = np.where(person_n == proposed_n, cluster_n, NONE)
+    cluster_n = np.where((person_n == proposed_n) & hit, cluster_n, NONE)
     return Grouping(person_n, cluster_n, confidence_n, core_n)
 
 

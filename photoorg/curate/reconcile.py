@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from photoorg.curate.timeline import Floats, Ints
@@ -9,7 +11,9 @@ from photoorg.curate.timeline import Floats, Ints
 MOVED, ANCHORED = 1, 2
 
 
-def reconcile(found_n: Ints, old_n: Ints, pin_n: Ints, utc_n: Floats) -> Ints:
+def reconcile(
+    found_n: Ints, old_n: Ints, pin_n: Ints, utc_n: Floats, named: Sequence[int] = ()
+) -> Ints:
     """The event of each photo: an id there was, or -1, -2, ... for new events.
 
     `found_n` are the detected groups, `old_n` the ids the photos had (-1: none), `pin_n` 0 for
@@ -17,7 +21,10 @@ def reconcile(found_n: Ints, old_n: Ints, pin_n: Ints, utc_n: Floats) -> Ints:
     also draw along whatever is found with them. A pinned photo keeps its event. In a group with
     anchored photos the others follow the one nearest in time. Any other group takes the id of the
     old event it shares most photos with, each id once, larger overlaps first; else it is new.
+    Events that somebody `named` are not lost to larger ones: where most of their photos are found
+    together, these are anchored.
     """
+    pin_n = _with_named(found_n, old_n, pin_n, named)
     result = np.where(pin_n > 0, old_n, np.iinfo(np.int64).min)
     loose = pin_n == 0
     anchored = np.isin(found_n, np.unique(found_n[pin_n == ANCHORED]))
@@ -31,6 +38,23 @@ def reconcile(found_n: Ints, old_n: Ints, pin_n: Ints, utc_n: Floats) -> Ints:
     if len(rest):
         result[rest] = _matched(found_n[rest], old_n[rest], taken)
     return result
+
+
+def _with_named(found_n: Ints, old_n: Ints, pin_n: Ints, named: Sequence[int]) -> Ints:
+    """The pins, with the largest found part of each named event anchored."""
+    rows = np.flatnonzero((pin_n == 0) & np.isin(old_n, np.asarray(named, np.int64)))
+    if not len(rows):
+        return pin_n
+    _, event = np.unique(old_n[rows], return_inverse=True)
+    _, group = np.unique(found_n[rows], return_inverse=True)
+    width = int(group.max()) + 1
+    keys, counts = np.unique(event * width + group, return_counts=True)
+    order = np.lexsort((keys, -counts, keys // width))
+    first = np.unique(keys[order] // width, return_index=True)[1]
+    together = np.isin(event * width + group, keys[order][first])
+    pins = pin_n.copy()
+    pins[rows[together]] = ANCHORED
+    return pins
 
 
 def _draw(members: Ints, result: Ints, pin_n: Ints, utc_n: Floats) -> None:

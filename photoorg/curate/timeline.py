@@ -48,8 +48,9 @@ class Timeline:
     """n photos as arrays; NaN where a value is unknown.
 
     `utc_n` is seconds since 1970 on a clock that all photos share as far as offsets are known, to
-    which `offset_n` seconds are added for local time. `trusted_n` says whether the clock can be
-    believed: years before 1990 or in the future, a clock that was just reset and file times cannot.
+    which `offset_n` seconds are added for local time; `zoned_n` says whether the photo itself tells
+    them, not another of that time. `trusted_n` says whether the clock can be believed: years before
+    1990 or in the future, a clock that was just reset and file times cannot.
     `weak_n` marks file times, which are right only where nobody copied the file. `exact_n` marks
     times from satellites. `camera_n` is -1 for photos of no recognisable camera, `number_n` the
     running number in the file name or -1, `folder_n` the folder.
@@ -57,6 +58,7 @@ class Timeline:
 
     utc_n: Floats
     offset_n: Floats
+    zoned_n: Mask
     trusted_n: Mask
     weak_n: Mask
     exact_n: Mask
@@ -79,6 +81,7 @@ def timeline(shots: Sequence[Shot], now: datetime | None = None) -> Timeline:
     exact = np.array([shot.source == "gps" for shot in shots], bool)
     weak = np.array([shot.source == "file" for shot in shots], bool)
     local, offset = _satellite_clocks(local, offset, exact, lon)
+    zoned = np.isfinite(offset)
     offset = _filled_offsets(local, offset)
     known = np.isfinite(local)
     possible = known & (local >= _epoch(FIRST_YEAR)) & (local <= _latest(local[known], now))
@@ -89,6 +92,7 @@ def timeline(shots: Sequence[Shot], now: datetime | None = None) -> Timeline:
     return Timeline(
         utc_n=local - offset,
         offset_n=offset,
+        zoned_n=zoned,
         trusted_n=trusted,
         weak_n=weak & possible,
         exact_n=exact & known,

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from photoorg.config import SearchConfig
 from photoorg.errors import NotFoundError
-from photoorg.evaluate.refit import Refit, refit
+from photoorg.evaluate.refit import WEIGHTS, Refit, refit
 from photoorg.store.catalog import feedback, spaces, thresholds
 from photoorg.store.catalog.connection import Transaction
 from photoorg.store.catalog.feedback import Verdict
 from photoorg.store.catalog.thresholds import Change
 
-KINDS = ("search", "similar", "duplicate", "person")
+KINDS = ("similar", "search", "duplicate", "person")
+"""Those that share weights first: what one of them is fitted to, the other is held against."""
+NAMED = "rerank."
+RANKED = ("similar", "search")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +29,11 @@ class Fitted:
     mean_click_position: float | None
 
 
-def fit_feedback(tx: Transaction) -> Fitted:
+def fit_feedback(tx: Transaction, config: SearchConfig | None = None) -> Fitted:
     """Fit every kind of verdict with enough of them; writes nothing.
 
+    Searches of all kinds share their weights: where verdicts of one kind change them, those of the
+    other get a threshold for the new ones. `config` has the weights that were never fitted.
     NotFoundError before the tenant has an embedding space.
     """
     space = spaces.get_default(tx, "image")
@@ -34,27 +41,49 @@ def fit_feedback(tx: Transaction) -> Fitted:
         raise NotFoundError("No space is known yet.", fix="Run `photoorg ingest` first.")
     in_force = thresholds.get_all(tx, space.id)
     verdicts = feedback.verdicts(tx, space.id)
-    fits = []
-    for kind in KINDS:
-        own = [(v, score) for v in verdicts if v.kind == kind and (score := _judged(v)) is not None]
-        fit = refit(
-            kind,
-            [score for _, score in own],
-            [v.accepted for v, _ in own],
-            [v.signals for v, _ in own],
-            in_force,
-        )
-        if fit is not None:
-            fits.append(fit)
+    fits = {kind: fit for kind in KINDS if (fit := _fit(kind, verdicts, in_force)) is not None}
+    leading = next((k for k in RANKED if k in fits and _weights_of(fits[k].values)), None)
+    if leading is not None:
+        used = _configured(config or SearchConfig()) | _weights_of(in_force)
+        used |= _weights_of(fits[leading].values)
+        for kind in RANKED:
+            if kind != leading and kind in fits:
+                other = _fit(kind, verdicts, in_force, used)
+                fits |= {kind: other} if other is not None else {}
     changes = {
         name: (in_force.get(name), value)
-        for fit in fits
+        for fit in fits.values()
         for name, value in fit.values.items()
         if in_force.get(name) != value
     }
     clicks = feedback.positions(tx)
     mean = round(sum(clicks) / len(clicks), 3) if clicks else None
-    return Fitted(space.id, tuple(fits), changes, mean)
+    return Fitted(space.id, tuple(fits.values()), changes, mean)
+
+
+def _fit(
+    kind: str,
+    verdicts: Sequence[Verdict],
+    in_force: Mapping[str, float],
+    given: Mapping[str, float] | None = None,
+) -> Refit | None:
+    own = [(v, score) for v in verdicts if v.kind == kind and (score := _judged(v)) is not None]
+    return refit(
+        kind,
+        [score for _, score in own],
+        [v.accepted for v, _ in own],
+        [v.signals for v, _ in own],
+        in_force,
+        given=given,
+    )
+
+
+def _weights_of(values: Mapping[str, float]) -> dict[str, float]:
+    return {n.removeprefix(NAMED): v for n, v in values.items() if n.startswith(NAMED)}
+
+
+def _configured(config: SearchConfig) -> dict[str, float]:
+    return {name: float(getattr(config, f"{name}_weight")) for name in WEIGHTS}
 
 
 def _judged(verdict: Verdict) -> float | None:

@@ -54,12 +54,15 @@ def refit(
     accepted_n: Sequence[bool],
     signals_n: Sequence[Mapping[str, float]],
     in_force: Mapping[str, float],
+    *,
+    given: Mapping[str, float] | None = None,
 ) -> Refit | None:
     """Fit one kind of verdict; None where fewer than 20, or 5 of either answer, were given.
 
     The threshold is the one of best F1. Weights (of `search` and `similar`) come from a ridge
-    logistic regression with weights without evidence held at zero, relative to the cosine's; they
-    are kept only if they order unseen verdicts better in cross-validation.
+    logistic regression, relative to the cosine's; they are kept only if they order unseen verdicts
+    better in cross-validation, and only those of evidence that some answer had: the others keep
+    their value. With weights `given`, by name, none are fitted: the threshold is for these.
     """
     scores = np.asarray(scores_n, np.float64)
     accepted = np.asarray(accepted_n, bool)
@@ -71,11 +74,15 @@ def refit(
         return None
     values: dict[str, float] = {}
     fitted = scores
-    if kind in ("search", "similar"):
-        weights = _weights(signals, accepted, scores)
+    if kind in ("search", "similar") and all("cosine" in known for known in signals):
+        x = _evidence(signals)
+        weights = _weights(x, accepted, scores) if given is None else _in_order(given)
         if weights is not None:
-            values |= {f"rerank.{n}": round(w, 4) for n, w in zip(WEIGHTS, weights, strict=True)}
-            fitted = _combined(_evidence(signals), weights)
+            fitted = _combined(x, weights)
+        if weights is not None and given is None:
+            seen: list[bool] = np.any(x[:, 1:] > 0, axis=0).tolist()
+            named = zip(WEIGHTS, weights.tolist(), seen, strict=True)
+            values |= {f"rerank.{n}": round(w, 4) for n, w, there in named if there}
     threshold = best_threshold(fitted, accepted)
     values[f"{kind}.accept"] = round(threshold, 6)
     old = in_force.get(f"{kind}.accept", float(scores.min()))
@@ -158,13 +165,12 @@ def _combined(x: Floats, weights: Floats) -> Floats:
     return np.asarray(x[:, 0] + np.minimum(1 - x[:, 0], x[:, 1:] @ weights))
 
 
-def _weights(
-    signals: Sequence[Mapping[str, float]], accepted: Mask, scores: Floats
-) -> Floats | None:
+def _in_order(weights: Mapping[str, float]) -> Floats:
+    return np.array([weights.get(name, 0.0) for name in WEIGHTS], np.float64)
+
+
+def _weights(x: Floats, accepted: Mask, scores: Floats) -> Floats | None:
     """Weights that order verdicts better than the scores shown, on folds left out of the fit."""
-    if any("cosine" not in known for known in signals):
-        return None
-    x = _evidence(signals)
     fold = np.random.default_rng(0).permutation(len(accepted)) % 5
     unseen = np.empty(len(accepted))
     for part in range(5):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ BoolMatrix = NDArray[np.bool_]
 class RetrievalScores:
     """Means over `queries` queries, each 0..1; `n` photos took part.
 
+    `by_k` are precision, recall and nDCG at 1, 2, ... k. Recall and mAP are relative to what k hits
+    can hold, precision to k itself.
     Photos that share their label with no other photo have nothing to find: they are searched among,
     but are no queries.
     """
@@ -26,8 +28,10 @@ class RetrievalScores:
     n: int
     queries: int
     map_at_k: float
+    precision_at_k: float
     recall_at_k: float
     ndcg_at_k: float
+    by_k: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 def score(
@@ -56,8 +60,14 @@ def score(
         n=len(codes_n),
         queries=int(queries.sum()),
         map_at_k=float(average_precision(hits_nk, relevant, k).mean()),
+        precision_at_k=float(precision(hits_nk, k).mean()),
         recall_at_k=float(recall(hits_nk, relevant, k).mean()),
         ndcg_at_k=float(ndcg(hits_nk, relevant, k).mean()),
+        by_k={
+            "precision": [float(precision(hits_nk, i).mean()) for i in range(1, k + 1)],
+            "recall": [float(recall(hits_nk, relevant, i).mean()) for i in range(1, k + 1)],
+            "nDCG": [float(ndcg(hits_nk, relevant, i).mean()) for i in range(1, k + 1)],
+        },
     )
 
 
@@ -75,6 +85,8 @@ def neighbours(
         scores = wholes @ x_nw[:, :dim].T
         for view in range(1, views):
             np.maximum(scores, wholes @ x_nw[:, view * dim : (view + 1) * dim].T, out=scores)
+        # What is like nothing comes after everything, but is not the photo itself.
+        np.nan_to_num(scores, copy=False, nan=-2.0)
         own = np.arange(len(scores))
         scores[own, start + own] = -np.inf
         order = np.argsort(-scores, axis=1, kind="stable")
@@ -85,15 +97,21 @@ def neighbours(
 def average_precision(
     hits_nk: BoolMatrix, relevant_n: NDArray[np.int64], k: int
 ) -> NDArray[np.float64]:
-    """AP@k per query: precision at each hit's rank, summed, over min(relevant, k).
+    """AP@k per query: the precision at each hit's rank, summed, over min(relevant, k).
 
     Manning, Raghavan, Schuetze, "Introduction to Information Retrieval" (2008), 8.4, cut at k and
     normalised by what k results can hold at most, so that a perfect list scores 1.
     """
     hits = hits_nk[:, :k]
-    precision = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
-    total: NDArray[np.float64] = (precision * hits).sum(axis=1)
+    at_rank = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
+    total: NDArray[np.float64] = (at_rank * hits).sum(axis=1)
     return total / np.minimum(relevant_n, k)
+
+
+def precision(hits_nk: BoolMatrix, k: int) -> NDArray[np.float64]:
+    """Precision@k per query: relevant photos among the first k over k."""
+    found: NDArray[np.float64] = hits_nk[:, :k].sum(axis=1) / k
+    return found
 
 
 def recall(hits_nk: BoolMatrix, relevant_n: NDArray[np.int64], k: int) -> NDArray[np.float64]:

@@ -2,7 +2,8 @@
 
 The `dateparser` library reads single dates and relative ones; what it has no notion of (seasons,
 "last march", from..to) is put around it here. Only words that are surely meant as a date are taken:
-a bare "may" or "march" is left among the words.
+a bare "may" or "march" is left among the words. Months, days and seasons are understood in some
+more languages than English (photoorg.search.date_words).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from photoorg.search.date_words import in_english
 from photoorg.search.filters import Span
 
 MONTHS = (
@@ -35,8 +37,9 @@ SINGLE = "|".join(
         rf"(?:the )?(?:{'|'.join(SEASONS)}) (?:of )?{YEAR}",
         rf"(?:{'|'.join(FEASTS)})(?: (?:of )?{YEAR})?",
         rf"{YEAR}-\d{{2}}(?:-\d{{2}})?",
+        rf"{YEAR}/\d{{2}}/\d{{2}}|{YEAR}\.\d{{2}}\.\d{{2}}",
         r"\d{1,2}[./]\d{1,2}[./]\d{4}",
-        rf"(?:the )?\d{{1,2}}(?:st|nd|rd|th)? (?:of )?(?:{MONTHS})(?:,? {YEAR})?",
+        rf"(?:the )?\d{{1,2}}(?:st|nd|rd|th|er|\.)? (?:of )?(?:{MONTHS})(?:,? {YEAR})?",
         rf"(?:{MONTHS}) \d{{1,2}}(?:st|nd|rd|th)?(?:,? {YEAR})?(?!\d)",
         rf"(?:{MONTHS}),? (?:of )?{YEAR}",
         rf"{YEAR}",
@@ -55,6 +58,7 @@ BARE = re.compile(rf"\b(?P<how>since|after|before|in|during|from|on) (?P<date>{M
 LAST_N = re.compile(rf"(?:the )?(?:last|past) (?P<n>{NUMBERS}) (?P<unit>{UNITS})s")
 SAID = dict(zip("a one two three four five six seven eight nine ten twelve".split(),
                 (1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12), strict=True))  # fmt: skip
+DOTTED = re.compile(r"(?P<day>\d{1,2})\.(?P<month>\d{1,2})\.(?P<year>\d{4})")
 UNIT_DAYS = {"day": 1, "week": 7, "month": 30, "year": 365}
 Moments = tuple[datetime, datetime]
 
@@ -74,25 +78,24 @@ def read_dates(text: str, now: datetime) -> DatedText:
     A question without one is given back as it is. Spans begin and end at midnight of the wall
     clock where a photo was taken.
     """
-    plain = text.lower().replace("\u2019", "'")
+    told = in_english(text)
+    plain = told.text
     now = now.replace(tzinfo=None)
-    if len(plain) != len(text):
-        return DatedText(text)
     if (found := FROM_TO.search(plain)) is not None:
         first, last = _both(found["start"], found["end"], now)
         if first is not None and last is not None and first[0] < last[1]:
-            return _taken_out(text, found, Span(after=first[0], before=last[1]))
+            return _taken_out(text, told.span(*found.span()), Span(after=first[0], before=last[1]))
     for pattern in (ONE, BARE):
         for found in pattern.finditer(plain):
             moments = _moments(found["date"], now)
             if moments is not None:
-                return _taken_out(text, found, _span(found["how"], moments))
+                return _taken_out(text, told.span(*found.span()), _span(found["how"], moments))
     return DatedText(text)
 
 
-def _taken_out(text: str, found: re.Match[str], span: Span) -> DatedText:
-    left = " ".join((text[: found.start()] + " " + text[found.end() :]).split())
-    said = text[found.start() : found.end()]
+def _taken_out(text: str, place: tuple[int, int], span: Span) -> DatedText:
+    left = " ".join((text[: place[0]] + " " + text[place[1] :]).split())
+    said = text[place[0] : place[1]]
     after = None if span.after is None else f"from {span.after:%Y-%m-%d}"
     before = None
     if span.before is not None:
@@ -200,7 +203,19 @@ def _next(start: datetime, unit: str, *, back: bool = False) -> datetime:
 
 
 def _parsed(said: str, now: datetime) -> Moments | None:
-    """A date as dateparser reads it, as long as it is precise: a day, week, month or year."""
+    """A date as dateparser reads it, as long as it is precise: a day, week, month or year.
+
+    With points between them numbers are a day, a month and a year: nobody writes the month first.
+    """
+    if (numbers := DOTTED.fullmatch(said)) is not None:
+        try:
+            day = datetime(int(numbers["year"]), int(numbers["month"]), int(numbers["day"]))
+        except ValueError:
+            return None
+        return day, day + timedelta(days=1)
+    if re.match(YEAR, said):
+        said = re.sub(r"[/.]", "-", said)
+    said = re.sub(r"^(\d{1,2})(?:er|\.) ", r"\1 ", said)
     data = _parser(now).get_date_data(said)
     if data.date_obj is None:
         return None

@@ -40,6 +40,16 @@ IN_ALBUM = (
     "EXISTS (SELECT FROM album_photos l JOIN albums a USING (tenant_id, album_id)"
     " WHERE l.tenant_id = p.tenant_id AND l.photo_id = p.photo_id AND {test})"
 )
+# Words are compared as they are and by their stems, as in photoorg_document.
+WITHOUT = """NOT EXISTS (SELECT FROM photo_texts x WHERE x.tenant_id = p.tenant_id
+    AND x.photo_id = p.photo_id AND x.document @@ {words})
+AND NOT EXISTS (SELECT FROM event_photos l JOIN events e USING (tenant_id, event_id)
+    WHERE l.tenant_id = p.tenant_id AND l.photo_id = p.photo_id AND to_tsvector('english',
+        photoorg_words(photoorg_said_of_event(e.title, e.place, e.trip_title))) @@ {words})"""
+WORDS = (
+    "(plainto_tsquery('english', photoorg_words(%({0})s))"
+    " || plainto_tsquery('simple', photoorg_words(%({0})s)))"
+)
 
 
 @dataclass(slots=True)
@@ -83,6 +93,7 @@ def _filter(f: Filter, put: _Values) -> str:
         (f.nsfw, lambda r, v: _range("p.nsfw", r, v)),
         (f.album, _album),
         (f.favourite, lambda wanted, v: "p.favourite" if wanted else "NOT p.favourite"),
+        (f.without, _without),
         (f.archived, lambda wanted, v: f"p.archived_at IS {'NOT ' if wanted else ''}NULL"),
     ]
     said = [make(value, put) for value, make in simple if value is not None]
@@ -152,6 +163,11 @@ def _named(number: str, name: str, wanted: Sequence[Named], put: _Values) -> str
     ids = put.put([w for w in wanted if isinstance(w, int)])
     names = put.put([w.lower() for w in wanted if isinstance(w, str)])
     return f"({number} = ANY ({ids}::bigint[]) OR lower({name}) = ANY ({names}::text[]))"
+
+
+def _without(words: Sequence[str], put: _Values) -> str:
+    said = [WITHOUT.format(words=WORDS.format(put.name(word))) for word in words]
+    return f"({' AND '.join(said)})"
 
 
 def _device(devices: Sequence[str], put: _Values) -> str:

@@ -7,6 +7,7 @@ not known (no GPS, no time) does not match a condition on it, and does match its
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import date, datetime
 from typing import Annotated, Any
 
@@ -16,6 +17,8 @@ from photoorg.errors import InputError
 
 MAX_DEPTH = 8
 MAX_PARTS = 200
+MOST_WITHOUT = 20
+MINUS = re.compile(r"(?<!\S)[-\u2212](?=[^\W\d])(\w{1,200})(?!\S)")
 EARTH_KM = 6_371.0088
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Latitude = Annotated[float, Field(ge=-90.0, le=90.0)]
@@ -113,7 +116,8 @@ class Filter(Part):
     """Which photos may be found; an empty one allows all.
 
     `device` is part of maker and model, `mime` a type such as image/jpeg or image/*; of several one
-    must fit. `album` is an id or a name.
+    must fit. `album` is an id or a name. Photos that have a word of `without` are left out, in all
+    that is said of them or of their event.
     """
 
     taken: Span | None = None
@@ -128,6 +132,7 @@ class Filter(Part):
     album: Named | None = None
     favourite: bool | None = None
     archived: bool | None = None
+    without: tuple[Word, ...] | None = Field(None, min_length=1, max_length=MOST_WITHOUT)
     and_: tuple[Filter, ...] | None = Field(None, alias="and", min_length=1, max_length=50)
     or_: tuple[Filter, ...] | None = Field(None, alias="or", min_length=1, max_length=50)
     not_: Filter | None = Field(None, alias="not")
@@ -167,6 +172,12 @@ class Filter(Part):
         if other is None or other.empty:
             return self
         return other if self.empty else Filter(and_=(self, other))
+
+
+def without_words(text: str) -> tuple[str, tuple[str, ...]]:
+    """A question without its words behind a minus ("beach -dog"), and these; at most 20."""
+    found = tuple(dict.fromkeys(word.lower() for word in MINUS.findall(text)))[:MOST_WITHOUT]
+    return (" ".join(MINUS.sub(" ", text).split()), found) if found else (text, ())
 
 
 def parse_filter(data: Any) -> Filter:

@@ -25,7 +25,7 @@ from photoorg.search.cursor import decode, question_of
 from photoorg.search.dates import read_dates
 from photoorg.search.dual import DualReads
 from photoorg.search.fanout import FanOut
-from photoorg.search.filters import Filter
+from photoorg.search.filters import Filter, without_words
 from photoorg.search.neighbours import Neighbours
 from photoorg.search.pages import Page, Pages
 from photoorg.search.ports import Box, Embedder, Mode, PhotoReader, SearchAnswer, Slot, Vector
@@ -160,9 +160,10 @@ class SearchService:
         """Photos that show what the text says (semantic), that have its words (keyword), or both.
 
         Without a mode it is hybrid where words can be searched. A date in the text narrows the
-        search to the time it names; `now` is what a clock on the wall shows (default: here). In a
-        space without text hybrid becomes keyword and says so; semantic is NoTextSearchError, and so
-        is a text without a mode that no photo's words match.
+        search to the time it names; `now` is what a clock on the wall shows (default: here). A word
+        behind a minus is one that no hit may have. In a space without text hybrid becomes keyword
+        and says so; semantic is NoTextSearchError, and so is a text without a mode that no photo's
+        words match.
         """
         start, k = time.perf_counter(), self._checked_k(k)
         asked = mode
@@ -184,7 +185,7 @@ class SearchService:
         name = question_of("text", tenant, space.id, text, mode, *terms.told)
         position = None if terms.cursor is None else decode(terms.cursor, name)
         notes: list[str] = []
-        words = text
+        words, narrowed = text, terms
         if self._queries is not None:
             # A cursor keeps the day of its first page, so that "yesterday" stays the same day.
             dated = read_dates(text, now or (position.at.astimezone() if position else _now()))
@@ -192,6 +193,11 @@ class SearchService:
             if dated.span is not None:
                 terms = replace(terms, where=Filter(taken=dated.span).also(terms.where))
                 notes.append(dated.note)
+            narrowed = terms
+            words, unwanted = without_words(words)
+            if unwanted:
+                terms = replace(terms, where=Filter(without=unwanted).also(terms.where))
+                notes.append("photos with " + " or ".join(f'"{w}"' for w in unwanted) + " left out")
         if mode == "hybrid" and not space.has_text:
             mode = "keyword"
             notes.append(f"the space {space.name!r} has no text encoder: only words were searched")
@@ -201,7 +207,7 @@ class SearchService:
         async def vector_in(space: EmbeddingSpace) -> Vector:
             return await self._embedded(self._embedder.embed_text(words, space=space))
 
-        limits, config = await self._limits(tenant, space, "text", terms)
+        limits, config = await self._limits(tenant, space, "text", narrowed)
         cross = CrossQuery(text=words) if words else None
         q = Question(
             name, tenant, space, seq, text=words, chosen=terms.where, config=config, cross=cross

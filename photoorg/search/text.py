@@ -3,23 +3,29 @@
 A photo's score is the sum over the question's words of weight x rarity: the weight says where the
 word was found (title, tags and people 1, caption and albums 0.4, the place or name of its event
 0.3, OCR 0.2, file name 0.1), rarity is 1 + ln(10^6 / photos with the word). A word is matched as it
-is written and by its stem; as the beginning of a longer word (0.7 of the score); and where neither
-is found, by trigrams (Jaccard similarity of 0.4 and more, as pg_trgm measures it; the score is
-multiplied by it).
+is written and by its stem; as the beginning of a longer word (0.7 of the score, 0.35 where the word
+itself is known); where neither is found, as people spell it who have no key for a letter (ae, oe,
+ue and ss; 0.9); and at last by trigrams (Jaccard similarity of 0.4 and more, as
+pg_trgm measures it; the score is multiplied by it). What a word was read as is never rarer than the
+word: else one photo of a carpet would come before all those of cars.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from photoorg.search.filter_sql import FOUND, Compiled
 from photoorg.search.postings import Match, best_photos, read_lists
 from photoorg.store.catalog.connection import Transaction
 
 MAX_WORDS = 32
-PREFIX_MIN, PREFIX_MOST, PREFIX_FACTOR = 3, 16, 0.7
+PREFIX_MIN, PREFIX_MOST, PREFIX_FACTOR, BESIDE_FACTOR = 3, 16, 0.7, 0.35
+DENSE = 0x2E80
+"""From this character on, those of Chinese and Japanese among them, one is worth a syllable."""
+SPELT = (("ae", "a"), ("oe", "o"), ("ue", "u"), ("ss", "ß"), ("ß", "ss"))
+SPELT_FACTOR = 0.9
 FUZZY_MIN, FUZZY_MOST, FUZZY_LIKE = 4, 6, 0.4
 RARITY_OF = 1e6
 LAST = chr(0x10FFFF)
@@ -104,6 +110,7 @@ def find_words(
         return Words(notes=tuple(notes))
     lists = read_lists(tx, list(dict.fromkeys(m.word for m in matches)))
     rarity = {w: 1 + math.log(RARITY_OF / max(1, n)) for w, n in lists.counts.items()}
+    matches = _no_rarer(matches, rarity)
     rows, whole = best_photos(tx, matches, rarity, lists, limit, chosen, share)
     if not whole and len(rows) < limit:
         common = " and ".join(f'"{w}"' for w in lists.cut)
@@ -135,10 +142,11 @@ def _terms(tx: Transaction, text: str) -> list[tuple[str, str]]:
 
 def _matches(tx: Transaction, terms: Sequence[tuple[str, str]]) -> list[list[Match]]:
     """Of each term the words of photos it stands for."""
-    exact = list(dict.fromkeys(word for term in terms for word in term))
+    spelt = [[w for one in dict.fromkeys(term) for w in _spellings(one)] for term in terms]
+    exact = list(dict.fromkeys(w for term in (*terms, *spelt) for w in term))
     asked = {"tenant": tx.tenant, "words": exact}
     there = {word for (word,) in tx.conn.execute(THERE, asked)}
-    begun = [n for n, (word, _) in enumerate(terms) if len(word) >= PREFIX_MIN]
+    begun = [n for n, (word, _) in enumerate(terms) if len(word) >= PREFIX_MIN or _dense(word)]
     lows = [terms[n][0] for n in begun]
     values = {"tenant": tx.tenant, "lows": lows, "highs": [low + LAST for low in lows]}
     longer: dict[int, list[str]] = {}
@@ -148,9 +156,32 @@ def _matches(tx: Transaction, terms: Sequence[tuple[str, str]]) -> list[list[Mat
     for number, (word, stem) in enumerate(terms):
         same = [w for w in dict.fromkeys((word, stem)) if w in there]
         some = [Match(number, w, 1.0) for w in same]
-        some += [Match(number, w, PREFIX_FACTOR) for w in longer.get(number, ()) if w not in same]
+        factor = BESIDE_FACTOR if same else PREFIX_FACTOR
+        some += [Match(number, w, factor) for w in longer.get(number, ()) if w not in same]
+        some = some or [Match(number, w, SPELT_FACTOR) for w in spelt[number] if w in there]
         found.append(some or _alike(tx, number, word, stem))
     return found
+
+
+def _spellings(word: str) -> list[str]:
+    """Other words that a word may be spelt for; words of photos are without accents."""
+    return [word.replace(said, meant) for said, meant in SPELT if said in word]
+
+
+def _dense(word: str) -> bool:
+    return any(ord(letter) >= DENSE for letter in word)
+
+
+def _no_rarer(matches: Sequence[Match], rarity: Mapping[str, float]) -> list[Match]:
+    """The matches, those of a term by a common measure: that of the word itself, if it is known."""
+    usual: dict[int, tuple[bool, float]] = {}
+    for m in matches:
+        # Below all others first by being the word itself, then by how common it is.
+        here = (m.factor < 1.0, rarity[m.word])
+        usual[m.term] = min(usual.get(m.term, here), here)
+    return [
+        replace(m, factor=m.factor * min(1.0, usual[m.term][1] / rarity[m.word])) for m in matches
+    ]
 
 
 def _alike(tx: Transaction, number: int, word: str, stem: str) -> list[Match]:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from photoorg import schema
 from photoorg.encoders.base import NsfwScorer, TextReader
@@ -64,13 +65,10 @@ class ScoreNsfwByPrompts:
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Rows with vectors in, rows with scores out."""
-        vectors = table["vector"]
+        whole = _Wholes(table, self._tagger)
 
         def score(row: int) -> float:
-            if not vectors[row].is_valid:
-                raise NotFoundError("There is no vector to compare with phrases.")
-            x_d = np.array(vectors[row].as_py(), np.float32)
-            return float(self._tagger.shares(x_d[None])[0])
+            return float(self._tagger.shares(whole[row])[0])
 
         done, failed = rows.per_row(table, "nsfw", rows.live(table), score)
         table = rows.set_column(table, "nsfw", rows.scatter(len(table), done), pa.float32())
@@ -85,18 +83,28 @@ class Tag:
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Rows with vectors in, rows with tags (maybe none) out."""
-        vectors = table["vector"]
+        whole = _Wholes(table, self._tagger)
 
         def tag(row: int) -> list[dict[str, object]]:
-            if not vectors[row].is_valid:
-                raise NotFoundError("There is no vector to compare with phrases.")
-            # The full view comes first; phrases are of the photo as a whole.
-            x_d = np.array(vectors[row].as_py()[: self._tagger.space.dim], np.float32)
-            return [_tag_struct(found) for found in self._tagger.tag(x_d[None])[0]]
+            return [_tag_struct(found) for found in self._tagger.tag(whole[row])[0]]
 
         done, failed = rows.per_row(table, "tags", rows.live(table), tag)
         table = rows.set_column(table, "tags", rows.scatter(len(table), done), schema.TAGS)
         return rows.mark_failed(table, failed)
+
+
+class _Wholes:
+    """Vectors [1, dim] of photos as a whole, which phrases are of; the full view comes first."""
+
+    def __init__(self, table: pa.Table, tagger: Tagger) -> None:
+        self._vectors = table["vector"]
+        self._dim = tagger.space.dim
+
+    def __getitem__(self, row: int) -> NDArray[np.float32]:
+        """NotFoundError for a photo without a vector."""
+        if not self._vectors[row].is_valid:
+            raise NotFoundError("There is no vector to compare with phrases.")
+        return np.array(self._vectors[row].as_py()[: self._dim], np.float32)[None]
 
 
 def _tag_struct(tag: PhotoTag) -> dict[str, object]:

@@ -30,7 +30,7 @@ from photoorg.stages.pairs import pair_photos
 from photoorg.stages.parts import INGEST, REJECTS
 from photoorg.stages.plan import IngestPlan
 from photoorg.stages.presence import missing_files, without_thumbnails
-from photoorg.store.catalog import Catalog, indexes, photos, runs, spaces
+from photoorg.store.catalog import Catalog, consent, indexes, photos, runs, spaces
 from photoorg.store.catalog.listing import Listing
 from photoorg.store.layout import run_dir
 from photoorg.store.objects import ObjectStore
@@ -147,7 +147,11 @@ class IngestJob:
                 spaces.set_default(tx, self._space.id, self._space.kind)
 
     def load(self, work: Work, part: int) -> None:
-        """Copy one committed part into the catalog; doing it twice changes nothing."""
+        """Copy one committed part into the catalog; doing it twice changes nothing.
+
+        Faces that nobody agrees to any more, because consent was withdrawn while the part was
+        worked on, leave its file too.
+        """
         table = work.run.read_part(part)
         rejects = work.run.read_part(part, name=REJECTS)
         keys = work.run.read_part(part, name=KEYS)
@@ -167,6 +171,9 @@ class IngestJob:
             )
             if new:
                 self._landing.land(tx, work.run_id, part, table["photo_id"].to_pylist())
+            covered = consent.covered(tx, table)
+        if covered is not table:
+            work.run.write_part(part, covered)
 
     def load_committed(self, work: Work) -> None:
         """Load the parts a killed job committed but did not get to load."""

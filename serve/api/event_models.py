@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from photoorg.store.catalog.event_decisions import Decision
-from photoorg.store.catalog.events import Event
+from photoorg.store.catalog.events import Event, Trip
 from serve.api.models import Body, PhotoId
 
 EventId = Annotated[int, Field(ge=1, le=2**63 - 1)]
@@ -47,6 +47,30 @@ class EventPage(BaseModel):
     """Events, the latest first, undated ones last. `next_cursor` is null on the last page."""
 
     events: list[EventView]
+    next_cursor: str | None
+
+
+class TripView(BaseModel):
+    """One trip: events away from home that follow each other. Times are local clock time."""
+
+    trip_id: int = Field(description="As the events of the trip name it.")
+    title: str
+    starts_at: datetime
+    ends_at: datetime
+    events: int
+    photos: int
+    cover_id: PhotoId
+
+    @classmethod
+    def of(cls, trip: Trip) -> TripView:
+        """The view of a catalog record."""
+        return cls(**{name: getattr(trip, name) for name in cls.model_fields})
+
+
+class TripPage(BaseModel):
+    """Trips, the latest first. `next_cursor` is null on the last page."""
+
+    trips: list[TripView]
     next_cursor: str | None
 
 

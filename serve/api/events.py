@@ -7,7 +7,7 @@ from typing import Annotated, Protocol
 from fastapi import APIRouter, Depends, Path, Query
 
 from photoorg.store.catalog.event_decisions import Decision
-from photoorg.store.catalog.events import Event
+from photoorg.store.catalog.events import Event, Trip
 from serve.api.event_models import (
     DecisionPage,
     DecisionView,
@@ -20,6 +20,8 @@ from serve.api.event_models import (
     MoveBody,
     RenameBody,
     SplitBody,
+    TripPage,
+    TripView,
 )
 from serve.api.paging import Cursor, Limit
 from serve.auth import TenantOf, actor_of
@@ -33,8 +35,13 @@ class Events(Protocol):
     """A tenant's events; errors as in photoorg.curate.event_edits."""
 
     async def page(
-        self, tenant: str, *, after: str | None, limit: int
+        self, tenant: str, *, after: str | None, limit: int, trip: int | None
     ) -> tuple[list[Event], str | None]:
+        """The latest first, of one trip if it is named, and the cursor of the next page."""
+
+    async def trips(
+        self, tenant: str, *, after: str | None, limit: int
+    ) -> tuple[list[Trip], str | None]:
         """The latest first, and the cursor of the next page."""
 
     async def get(
@@ -72,11 +79,23 @@ def events_router(events: Events, tenant_of: TenantOf) -> APIRouter:
         cursor: Cursor = None,
         limit: Limit = 50,
         show_home: ShowHome = False,
+        trip: Annotated[int | None, Query(ge=1, le=2**63 - 1, description="Only its.")] = None,
     ) -> EventPage:
         """Follow next_cursor until it is null. `photoorg events detect` finds events."""
-        found, following = await events.page(tenant, after=cursor, limit=limit)
+        found, following = await events.page(tenant, after=cursor, limit=limit, trip=trip)
         views = [EventView.of(event, show_home=show_home) for event in found]
         return EventPage(events=views, next_cursor=following)
+
+    @router.get(
+        "/trips",
+        summary="List trips, the latest first",
+        response_model=TripPage,
+        responses=responses(422, 503),
+    )
+    async def trips(tenant: str = tenant_dep, cursor: Cursor = None, limit: Limit = 50) -> TripPage:
+        """Two days or more away from home; the events of one are listed with `trip`."""
+        found, following = await events.trips(tenant, after=cursor, limit=limit)
+        return TripPage(trips=[TripView.of(trip) for trip in found], next_cursor=following)
 
     @router.get(
         "/decisions",

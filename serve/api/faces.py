@@ -15,12 +15,14 @@ from serve.api.people_models import (
     ConsentState,
     ConsentView,
     FacePage,
+    FacePairBody,
     FaceView,
     GroupingView,
     LabelBody,
     LinkBody,
     PersonPage,
     PersonView,
+    Unlinked,
 )
 from serve.auth import TenantOf, actor_of
 from serve.organised import Organised
@@ -138,6 +140,21 @@ def faces_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
         await organised.people(
             tenant, actor, lambda p: p.link(body.first.key(), body.second.key(), same=body.same)
         )
+
+    @router.post(
+        "/links/remove",
+        response_model=Unlinked,
+        summary="Take back what was said of two faces",
+        responses=responses(404, 422, 503),
+    )
+    async def unlink(
+        body: FacePairBody, tenant: str = tenant_dep, actor: str = actor_dep
+    ) -> Unlinked:
+        """The next grouping is free to say who they are."""
+        gone = await organised.people(
+            tenant, actor, lambda p: p.unlink(body.first.key(), body.second.key())
+        )
+        return Unlinked(removed=gone)
 
     return router
 

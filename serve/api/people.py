@@ -102,6 +102,22 @@ def people_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
 
         await organised.catalog(tenant, work)
 
+    @router.post(
+        "/suggestions/reopen",
+        status_code=204,
+        summary="Take back that two persons are not one",
+        responses=responses(404, 409, 422, 503),
+    )
+    async def reopen(body: PairBody, tenant: str = tenant_dep, actor: str = actor_dep) -> None:
+        """They may be suggested again by the next grouping."""
+
+        def work(tx: Transaction) -> None:
+            for person in (body.first_id, body.second_id):
+                people.living(tx, person)
+            people.reopen(tx, body.first_id, body.second_id, actor)
+
+        await organised.catalog(tenant, work)
+
     @router.get(
         "/{person_id}",
         summary="Look at one person",

@@ -80,12 +80,23 @@ class LabelBody(Body):
     name: Name
 
 
-class LinkBody(Body):
-    """Two faces that are one person, or two."""
+class FacePairBody(Body):
+    """Two faces."""
 
     first: FaceKeyBody
     second: FaceKeyBody
+
+
+class LinkBody(FacePairBody):
+    """Two faces that are one person, or two."""
+
     same: bool
+
+
+class Unlinked(BaseModel):
+    """Whether anything had been said of the two."""
+
+    removed: bool
 
 
 class FacesBody(Body):

@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from photoorg import schema
+from photoorg.curate.people import People
+from photoorg.curation_config import PeopleConfig
 from photoorg.store.catalog import Catalog, consent, people, photos
 from photoorg.store.catalog.consent import TENANT
 from tests.catalog import rows
@@ -80,3 +82,13 @@ def persons(catalog: Catalog, **how: Any) -> list[people.Person]:
 
 def key(name: str, number: int = 0) -> tuple[str, int]:
     return rows.photo_id(name), number
+
+
+def two_persons(catalog: Catalog) -> People:
+    """Two persons, six and four photos, found by clustering."""
+    agree(catalog)
+    load(catalog, "run", *portraits(1, 6), *portraits(2, 4))
+    service = People(catalog, T, PeopleConfig(device="cpu"), "tester")
+    summary = service.cluster()
+    assert (summary.persons, summary.known, summary.unknown) == (2, 10, 0)
+    return service

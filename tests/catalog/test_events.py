@@ -236,3 +236,77 @@ def test_every_change_is_in_the_audit_log(library):
         EventEdits(tx, "ben").undo(decision)
         told = tx.conn.execute("SELECT actor, action FROM audit_log ORDER BY audit_id").fetchall()
     assert told[-2:] == [("anna", "event.rename"), ("ben", "event.undo")]
+
+
+def test_names_survive_photos_that_join_two_events(library):
+    late, _ = listed(library)
+    with library.tenant("a") as tx:
+        EventEdits(tx, "anna").rename(late.event_id, "Wedding")
+    between = [shot(f"c{n}", 25 + 30 * n) for n in range(3 * 48)]
+    load(library, "second", *between)
+    detect(library)
+    assert [(e.title, e.photos) for e in listed(library)] == [("Wedding", 10 + len(between))]
+
+
+def test_events_show_what_is_not_in_the_trash(library):
+    late, early = listed(library)
+    with library.tenant("a") as tx:
+        trash.put(tx, [*members(library, late.event_id), early.cover_id])
+    (left,) = listed(library)
+    assert (left.event_id, left.photos) == (early.event_id, 5)
+    assert left.cover_id in members(library, early.event_id)
+    with library.tenant("a") as tx:
+        assert events.get(tx, late.event_id) is None
+        assert events.get(tx, early.event_id) == left
+    detect(library)
+    assert [e.photos for e in listed(library)] == [5]
+    with library.tenant("a") as tx:
+        trash.restore(tx, ids(*(f"b{n}" for n in range(4)), *(f"a{n}" for n in range(6))))
+    assert [(e.event_id, e.photos) for e in listed(library)] == [
+        (late.event_id, 4),
+        (early.event_id, 6),
+    ]
+
+
+def test_trips_are_listed_with_their_events(catalog):
+    day = 24 * 60
+    home = [shot(f"h{n}", n * day) for n in range(0, 30)]
+    away = [
+        shot(f"t{trip}-{n}", (40 + 20 * trip) * day + n * 600, latitude=38.7, longitude=-9.1)
+        for trip in range(2)
+        for n in range(8)
+    ]
+    load(catalog, "run", *home, *away)
+    summary = detect(catalog)
+    assert (summary.trips, summary.home_found) == (2, True)
+    with catalog.tenant("a") as tx:
+        first, cursor = events.trips(tx, limit=1)
+        second, end = events.trips(tx, limit=1, after=cursor)
+        late, early = *first, *second
+        of_late, _ = events.page(tx, trip=late.trip_id)
+        with pytest.raises(InputError):
+            events.trips(tx, after="nonsense")
+    assert end is None and (late.photos, early.photos) == (8, 8)
+    assert len(of_late) == late.events > 1 and {e.trip_title for e in of_late} == {late.title}
+    assert (late.starts_at, late.ends_at) == (
+        min(e.starts_at for e in of_late),
+        max(e.ends_at for e in of_late),
+    )
+    with catalog.tenant("a") as tx:
+        trash.put(tx, ids(*(f"t0-{n}" for n in range(8))))
+        trash.put(tx, [late.cover_id])
+        (left,), _ = events.trips(tx)
+    assert left.trip_id == late.trip_id and left.photos == 7
+    assert left.cover_id != late.cover_id
+
+
+def test_an_event_on_the_date_line_is_there_and_not_on_the_other_side_of_the_earth(catalog):
+    sides = (179.999, -179.999, 179.998, -179.998)
+    load(catalog, "run", *(shot(f"f{n}", n, latitude=-16.8, longitude=sides[n % 4])
+        for n in range(8)))  # fmt: skip
+    detect(catalog)
+    (event,) = listed(catalog)
+    assert abs(event.longitude) > 179.9
+    with catalog.tenant("a") as tx:
+        rest, _ = EventEdits(tx, "anna").split(event.event_id, photo_ids=ids("f0", "f1", "f2"))
+        assert abs(rest.longitude) > 179.9

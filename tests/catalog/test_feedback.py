@@ -1,7 +1,10 @@
 """Feedback and clicks in the catalog, and what is fitted to them."""
 
+import random
+
 import pytest
 
+from photoorg.config import SearchConfig
 from photoorg.curate.calibrated import in_force
 from photoorg.curate.sweep import sweep
 from photoorg.curation_config import DedupConfig
@@ -126,3 +129,28 @@ def test_answers_to_words_and_looks_are_fitted_by_what_looks_gave(library):
             )
         (fit,) = fit_feedback(tx).fits
     assert fit.verdicts == 54 and 0.29 < fit.values["search.accept"] <= 0.31
+
+
+def test_searches_share_the_weights_that_one_kind_of_them_was_fitted_to(library):
+    """Answers to words have no time and no place: what they say must not forget these."""
+    draw = random.Random(2)
+    with library.tenant("a") as tx:
+        for number in range(240):
+            cosine, near = draw.uniform(0.3, 0.7), draw.random() < 0.5
+            worth = cosine + (0.5 * (1 - cosine) if near else 0.0)
+            signals = {"cosine": cosine, "meters_apart": 5.0 if near else 5_000.0}
+            feedback.add(
+                tx, "similar", rows.photo_id(f"p{number % 60}"), accepted=worth > 0.6,
+                actor="anna", score=cosine, signals=signals, query=str(number),
+            )  # fmt: skip
+            poor = draw.random() < 0.5
+            told = {"cosine": cosine, "quality": 0.1 if poor else 0.9}
+            feedback.add(
+                tx, "search", rows.photo_id(f"p{number % 60}"),
+                accepted=cosine + (0.0 if poor else 0.3 * (1 - cosine)) > 0.55,
+                actor="anna", score=cosine, signals=told, query=str(number),
+            )  # fmt: skip
+        fitted = fit_feedback(tx, SearchConfig())
+    kinds = {fit.kind: fit.values for fit in fitted.fits}
+    assert kinds["similar"]["rerank.place"] > 0.2 and set(kinds["search"]) == {"search.accept"}
+    assert set(fitted.changes) == {"rerank.place", "similar.accept", "search.accept"}

@@ -6,14 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from photoorg import schema
 from photoorg.config import StorageConfig, parse
 from photoorg.curate.forgetting import withdraw
 from photoorg.stages.consenting import consented
+from photoorg.stages.job import KEYS, IngestJob, Work
+from photoorg.stages.parts import REJECTS
 from photoorg.store.catalog import Catalog, consent
 from photoorg.store.catalog.consent import TENANT
 from photoorg.store.layout import run_dir
 from photoorg.store.objects import ObjectStore
 from photoorg.store.runs import Run
+from tests.catalog import rows
 from tests.catalog.portraits import USER, T, agree, load, portraits, table, who
 
 pytestmark = pytest.mark.postgres
@@ -44,3 +48,22 @@ def test_faces_are_switched_off_where_nobody_agreed(catalog: Catalog) -> None:
         consent.withdraw(tx, USER, "me")
     assert not consented(config, catalog).faces.enabled
     assert not consented(parse({"tenant": T}), catalog).faces.enabled
+
+
+def test_faces_found_while_consent_was_withdrawn_leave_the_file_of_their_part(
+    catalog: Catalog, tmp_path: Path
+) -> None:
+    config = parse({"tenant": T, "storage": {"root": str(tmp_path)}})
+    store = ObjectStore(config.storage)
+    agree(catalog, TENANT, USER, "other")
+    run = Run(store, run_dir(T, "ingest", "r1"))
+    withdraw(catalog, store, T, USER, "me")
+    for part, user in enumerate((USER, "other")):
+        run.write_part(part, table(*portraits(1 + part, 2), user=user))
+        run.write_part(part, rows.rejects(), name=REJECTS)
+        run.write_part(part, schema.KEYS.empty_table(), name=KEYS)
+        job = IngestJob(config, store, catalog, None)
+        job.load(Work("r1", run, (), 2, 4, 0), part)
+    assert {name[:2] for name in who(catalog)} == {"p2"}
+    assert [run.read_part(part)["faces"].null_count for part in (0, 1)] == [2, 0]
+    assert run.read_part(0)["photo_id"].to_pylist() == [p["photo_id"] for p in portraits(1, 2)]

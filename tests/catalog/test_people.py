@@ -10,7 +10,19 @@ import pytest
 from photoorg.curate.people import People
 from photoorg.curation_config import PeopleConfig
 from photoorg.errors import ConflictError, InputError, NotFoundError
-from photoorg.store.catalog import Catalog, audit, consent, faces_of_people, people, photos, trash
+from photoorg.evaluate.feedback import apply, fit_feedback
+from photoorg.store.catalog import (
+    Catalog,
+    audit,
+    consent,
+    faces_of_people,
+    feedback,
+    people,
+    photos,
+    spaces,
+    thresholds,
+    trash,
+)
 from photoorg.store.catalog.consent import TENANT
 from tests.catalog import rows
 from tests.catalog.portraits import (
@@ -23,22 +35,18 @@ from tests.catalog.portraits import (
     load,
     persons,
     portraits,
+    two_persons,
     vectors,
     who,
 )
+from tests.fakes.search import SPACE as IMAGES
 
 pytestmark = pytest.mark.postgres
 
 
 @pytest.fixture
 def found(catalog: Catalog) -> People:
-    """Two persons, six and four photos, found by clustering."""
-    agree(catalog)
-    load(catalog, "run", *portraits(1, 6), *portraits(2, 4))
-    service = People(catalog, T, PeopleConfig(device="cpu"), "tester")
-    summary = service.cluster()
-    assert (summary.persons, summary.known, summary.unknown) == (2, 10, 0)
-    return service
+    return two_persons(catalog)
 
 
 def test_an_empty_library_has_no_persons(catalog: Catalog) -> None:
@@ -261,3 +269,86 @@ def test_what_people_change_is_in_the_audit_log(catalog: Catalog, found: People)
         audit.record(tx, "x", "y", "z", "0")
         actions = [r[0] for r in tx.conn.execute("SELECT action FROM audit_log ORDER BY audit_id")]
     assert "person.merge" in actions and "people.cluster" in actions
+
+
+def test_a_face_back_from_the_trash_is_of_no_cluster_that_was_made_meanwhile(
+    catalog: Catalog, found: People
+) -> None:
+    big, small = (p.person_id for p in persons(catalog))
+    with catalog.tenant(T) as tx:
+        trash.put(tx, [rows.photo_id(f"p2-0-{i}.jpg") for i in range(4)])
+    load(catalog, "third", *portraits(3, 8))
+    found.cluster()
+    with catalog.tenant(T) as tx:
+        trash.restore(tx, [rows.photo_id(f"p2-0-{i}.jpg") for i in range(4)])
+        numbers = tx.conn.execute(
+            "SELECT DISTINCT cluster_no FROM face_people WHERE person_id = %s", [small]
+        ).fetchall()
+    assert numbers == [(None,)]
+    load(catalog, "more", *portraits(2, 1, seed=6))
+    found.place_new()
+    assert who(catalog)["p2-6-0.jpg"][0] not in {big, who(catalog)["p3-0-0.jpg"][0]}
+
+
+def test_a_name_that_went_up_two_merges_comes_back_by_one_unmerge(
+    catalog: Catalog, found: People
+) -> None:
+    load(catalog, "third", *portraits(3, 3))
+    found.cluster()
+    first, second, third = (p.person_id for p in persons(catalog))
+    with catalog.tenant(T) as tx:
+        people.rename(tx, third, "Cy", "me")
+        people.merge(tx, second, third, "me")
+        people.merge(tx, first, second, "me")
+        assert people.get(tx, first).name == "Cy"
+        people.unmerge(tx, third, "me")
+    assert {p.person_id: p.name for p in persons(catalog)} == {first: None, third: "Cy"}
+    with catalog.tenant(T) as tx:
+        people.unmerge(tx, second, "me")
+    assert {p.person_id: p.name for p in persons(catalog)} == {
+        first: None,
+        second: None,
+        third: "Cy",
+    }
+
+
+def test_what_was_refused_or_linked_can_be_taken_back(catalog: Catalog, found: People) -> None:
+    big, small = (p.person_id for p in persons(catalog))
+    first, second = key("p1-0-0.jpg"), key("p1-0-1.jpg")
+    found.link(first, second, same=False)
+    found.cluster()
+    assert None in (who(catalog)["p1-0-0.jpg"] + who(catalog)["p1-0-1.jpg"])
+    assert found.unlink(second, first) and not found.unlink(first, second)
+    found.cluster()
+    assert who(catalog)["p1-0-0.jpg"] == who(catalog)["p1-0-1.jpg"] == [big]
+    with catalog.tenant(T) as tx:
+        people.refuse(tx, big, small, "me")
+        assert people.reopen(tx, small, big, "me") and not people.reopen(tx, big, small, "me")
+        said = tx.conn.execute(
+            "SELECT action, detail->'before' FROM audit_log WHERE entity = 'person' ORDER BY 1"
+        ).fetchall()
+    assert ("faces.link", [big, big]) in said and ("person.reopen", None) in said
+
+
+def test_verdicts_on_faces_decide_from_which_likeness_they_are_placed(
+    catalog: Catalog, found: People
+) -> None:
+    with catalog.tenant(T) as tx:
+        spaces.register(tx, IMAGES)
+        spaces.set_default(tx, IMAGES.id, IMAGES.kind)
+        for number in range(40):
+            photo = rows.photo_id(f"p1-0-{number % 6}.jpg")
+            score, right = 0.6 + number / 100, number >= 36
+            query = rows.photo_id(f"query {number}")
+            feedback.add(
+                tx, "person", photo, accepted=right or number == 35, actor="a", score=score,
+                query_id=query,
+            )  # fmt: skip
+        fitted = fit_feedback(tx)
+        assert fitted.changes["person.accept"][1] > 0.94
+        token = apply(tx, fitted, "anna").token
+    load(catalog, "more", *portraits(1, 2, seed=5))
+    assert found.place_new().unknown == 2
+    with catalog.tenant(T) as tx:
+        thresholds.undo(tx, str(token), "anna")
+    assert found.place_new().unknown == 0

@@ -58,6 +58,13 @@ def test_people_from_consent_to_names_and_back(run, catalog: Catalog) -> None:
     assert run("people", "hide", str(small), "--undo")["hidden"] is False
     refused = run("people", "suggestions", "--refuse", str(big), str(small))
     assert refused["suggestions"] == []
+    run("people", "suggestions", "--reopen", str(big), str(small))
+    other = next(f for f in shown["face_list"] if f"{f['photo_id']}:0" != face)
+    pair = (face, f"{other['photo_id']}:0")
+    assert run("people", "link", *pair, "--apart") == {"same": False}
+    assert run("people", "link", *reversed(pair), "--undo") == {"removed": True}
+    assert run("people", "link", *pair, "--undo") == {"removed": False}
+    assert run("people", "unknown")["faces"] == []
     load(catalog, "more", *portraits(1, 2, seed=3))
     assert run("people", "cluster", "--new")["known"] == 12
     assert run("people", "show", "999999", status=1)["error"]["code"] == "not-found"
@@ -91,5 +98,60 @@ def test_scenes_from_vectors_to_an_album_and_a_map(run, catalog: Catalog, tmp_pa
     assert run("scenes", "accept", str(keep["album_id"]), "--name", "Sea")["name"] == "Sea"
     run("scenes", "refuse", str(drop["album_id"]))
     assert run("scenes", "suggest-albums")["albums"] == []
+    assert run("albums", "list", "--kind", "suggested")["albums"] == []
+    back = run("albums", "restore", str(drop["album_id"]))
+    assert (back["kind"], back["photos"], back["reason"]) == ("suggested", 10, drop["reason"])
+    (again,) = run("scenes", "suggest-albums")["albums"]
+    assert again["cover_id"] == back["cover_id"] == drop["cover_id"]
+    run("scenes", "refuse", str(again["album_id"]))
     file = tmp_path / "map.png"
     assert run("scenes", "plot", str(file))["bytes"] == file.stat().st_size
+
+
+def test_albums_are_made_changed_deleted_and_brought_back(run, catalog: Catalog) -> None:
+    names = [f"{i}.jpg" for i in range(5)]
+    with catalog.tenant(T) as tx:
+        made = [rows.photo(name, quality=n / 10) for n, name in enumerate(names)]
+        photos.copy_part(tx, "run", 0, rows.photos(*made), rows.rejects())
+    ids = [rows.photo_id(name) for name in names]
+    album = run("albums", "create", "Summer", *ids[:3])
+    number = str(album["album_id"])
+    assert (album["photos"], album["cover_id"]) == (3, ids[2])
+    assert run("albums", "add", number, ids[4])["cover_id"] == ids[4]
+    assert run("albums", "remove", number, ids[0])["photos"] == 3
+    assert run("albums", "rename", number, "Autumn")["name"] == "Autumn"
+    first = run("albums", "show", number, "--limit", "2")
+    rest = run("albums", "show", number, "--after", first["next_cursor"])
+    assert first["photo_ids"] + rest["photo_ids"] == sorted([ids[1], ids[2], ids[4]])
+    with catalog.tenant(T) as tx:
+        trash.put(tx, [ids[4]])
+    (listed,) = run("albums", "list")["albums"]
+    assert (listed["photos"], listed["cover_id"]) == (2, ids[2])
+    undo = run("albums", "delete", number)["undo"]
+    assert run("albums", "show", number, status=1)["error"]["code"] == "not-found"
+    again = run(*undo.split()[1:])
+    assert (again["name"], again["photos"]) == ("Autumn", 2)
+
+
+@pytest.mark.parametrize("away", ["deleted", "trashed"])
+def test_a_scene_outlives_its_cover(run, catalog: Catalog, away: str) -> None:
+    x_nd, labels = made_up([12, 10], within=0.8, dim=32)
+    names = [f"{label}-{i}.jpg" for i, label in enumerate(labels)]
+    with catalog.tenant(T) as tx:
+        spaces.register(tx, SPACE)
+        spaces.set_default(tx, SPACE.id, "image")
+        photos.copy_part(tx, "run", 0, rows.photos(*map(rows.photo, names)), rows.rejects())
+        delta.add(tx, SPACE.id, [rows.photo_id(name) for name in names], x_nd)
+    run("scenes", "cluster", "--method", "agglomerative", "--k", "2")
+    first, second = run("scenes", "list")["scenes"]
+    with catalog.tenant(T) as tx:
+        gone = [first["cover_id"], *(rows.photo_id(name) for name in names[12:])]
+        if away == "trashed":
+            trash.put(tx, gone)
+        else:
+            assert all(photos.delete(tx, photo) for photo in gone)
+    (left,) = run("scenes", "list")["scenes"]
+    assert left["scene_id"] == first["scene_id"] and left["cover_id"] != first["cover_id"]
+    shown = run("scenes", "show", str(first["scene_id"]))["photos"]
+    assert len(shown) == 11 and left["cover_id"] in {m["photo_id"] for m in shown}
+    assert run("scenes", "show", str(second["scene_id"]), status=1)["error"]["code"] == "not-found"

@@ -195,3 +195,20 @@ def group(catalog: Catalog, keeper: int, members: list[int]) -> None:
                 " evidence) VALUES ('a', %s, decode(%s, 'hex'), 'copy', 0.9, '{}')",
                 [number, rows.photo_id(member)],
             )
+
+
+def test_undo_keeps_a_tag_that_a_person_gave_too_and_trash_of_later(library):
+    tagged = run(library, POOR, "tag", label="poor")
+    trashed = run(library, {"field": "quality", "above": 0.75}, "trash")
+    with library.tenant("a") as tx:
+        assert tags.add(tx, "anna", rows.photo_id(1), "poor")
+    with library.tenant("a") as tx:
+        trash.restore(tx, [rows.photo_id(8)])
+    with library.tenant("a") as tx:
+        trash.put(tx, [rows.photo_id(8)])
+    with library.tenant("a") as tx:
+        assert undo_rule(tx, tagged.run_id, "test")[1] == 2
+        assert undo_rule(tx, trashed.run_id, "test")[1] == 1
+        assert trash.ids(tx) == [rows.photo_id(8)]
+        kept = tags.of_photos(tx, [rows.photo_id(1)])[rows.photo_id(1)]
+    assert [(t.label, t.source) for t in kept] == [("poor", "user")]

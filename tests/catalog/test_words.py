@@ -2,6 +2,8 @@
 
 import pytest
 
+from photoorg.search.filter_sql import compile_filter
+from photoorg.search.filters import Filter, without_words
 from photoorg.search.text import find_words
 from photoorg.store.catalog import Catalog, photos, trash
 from tests.catalog import rows
@@ -61,3 +63,99 @@ def test_changed_words_and_the_trash_count_at_once(library: Catalog) -> None:
     assert found(library, "hills") == ["plain"]
     assert found(library, "mountains") == []
     assert found(library, "beach") == ["board"]
+
+
+def test_a_rare_longer_word_does_not_come_before_the_word_itself(catalog: Catalog) -> None:
+    with catalog.tenant("a") as tx:
+        made = [rows.photo(f"p{n}") for n in range(700)]
+        photos.copy_part(tx, "run", 0, rows.photos(*made), rows.rejects())
+        tx.conn.execute("UPDATE photos SET caption = 'a red car'")
+        tx.conn.execute(
+            "UPDATE photos SET caption = NULL, title = 'Carpet' WHERE photo_id = decode(%s, 'hex')",
+            [rows.photo_id("p0")],
+        )
+        assert rows.photo_id("p0") not in find_words(tx, "car", 10).ids
+        found = find_words(tx, "car", 1_000).ids
+        assert len(found) == 700 and found[-1] == rows.photo_id("p0")
+        assert find_words(tx, "carp", 10).ids == (rows.photo_id("p0"),)
+
+
+@pytest.mark.parametrize(
+    ("said", "asked"),
+    [
+        ("Frau Müller", "mueller"),
+        ("Frau Müller", "Müller"),
+        ("Frau Müller", "muller"),
+        ("Lange Straße", "strasse"),
+        ("Lange Strasse", "Straße"),
+        ("Café am See", "cafe"),
+        ("Søren", "søren"),
+        ("東京タワー", "東京"),
+        ("東京タワー", "東京タワー"),
+        ("서울 야경", "서울"),
+        ("Пляж летом", "пляж"),
+        ("Party 🎉 at home", "party🎉"),
+        ("Rock & Roll", '"rock roll"'),
+        ("O'Brien", "o\u2019brien"),
+    ],
+)
+def test_words_of_other_scripts_and_spellings_are_found(
+    catalog: Catalog, said: str, asked: str
+) -> None:
+    with catalog.tenant("a") as tx:
+        photos.copy_part(tx, "run", 0, rows.photos(rows.photo("p")), rows.rejects())
+        tx.conn.execute("UPDATE photos SET caption = %s", [said])
+        assert find_words(tx, asked, 10).ids == (rows.photo_id("p"),)
+
+
+@pytest.mark.parametrize(
+    "asked", ["", " ", "🎉", '""', "-", "'", "\\", "%", "& | !", "a" * 2_000, "the of", "\u0301"]
+)
+def test_odd_questions_find_nothing_and_break_nothing(library: Catalog, asked: str) -> None:
+    assert found(library, asked) == []
+
+
+def test_words_behind_a_minus_are_those_of_no_hit(library: Catalog) -> None:
+    names = {rows.photo_id(name): name for name in TEXTS}
+
+    def left(question: str) -> list[str]:
+        words, unwanted = without_words(question)
+        chosen = compile_filter(Filter(without=unwanted)) if unwanted else None
+        with library.tenant("a") as tx:
+            return [names[i] for i in find_words(tx, words, 10, chosen).ids]
+
+    assert left("beach") == ["beach", "board"]
+    assert left("beach -dogs") == left("beach -DOG") == ["board"]
+    assert left("beach -closed") == ["beach"]
+    assert left("beach -closed -dog") == []
+    assert left("beach -the") == ["beach", "board"]
+    with library.tenant("a") as tx:
+        (made,) = tx.conn.execute(
+            "INSERT INTO events (tenant_id, place, photos) VALUES ('a', 'Lisbon', 1)"
+            " RETURNING event_id"
+        ).fetchone() or (0,)
+        tx.conn.execute(
+            "INSERT INTO event_photos (tenant_id, photo_id, event_id)"
+            " VALUES ('a', decode(%s, 'hex'), %s)",
+            [rows.photo_id("board"), made],
+        )
+    assert left("beach -lisbon") == ["beach"]
+
+
+@pytest.mark.parametrize(
+    ("said", "words", "unwanted"),
+    [
+        ("beach -dog", "beach", ("dog",)),
+        ("-Dog beach -dog", "beach", ("dog",)),
+        ("well-known spider-man", "well-known spider-man", ()),
+        ("minus -20 degrees", "minus -20 degrees", ()),
+        ("a - b", "a - b", ()),
+        ("-", "-", ()),
+        ("mer -été", "mer", ("été",)),
+        ("-dog", "", ("dog",)),
+    ],
+)
+def test_only_words_right_behind_a_minus_are_unwanted(
+    said: str, words: str, unwanted: tuple[str, ...]
+) -> None:
+    assert without_words(said) == (words, unwanted)

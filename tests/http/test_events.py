@@ -106,3 +106,17 @@ async def test_changes_that_cannot_be_are_problems(client, path, body, status):
 async def test_cursors_nobody_gave_are_refused(client):
     assert (await client.get("/v1/events", params={"cursor": "x"})).status_code == 422
     assert (await client.get("/v1/events/999999")).status_code == 404
+
+
+async def test_trips_are_listed_and_events_by_trip(client, catalog):
+    with catalog.tenant(T) as tx:
+        tx.conn.execute("UPDATE events SET trip_id = event_id, trip_title = 'Trip to Rome'")
+    first = (await client.get("/v1/events/trips", params={"limit": 2})).json()
+    rest = await client.get("/v1/events/trips", params={"cursor": first["next_cursor"]})
+    found = first["trips"] + rest.json()["trips"]
+    assert [t["starts_at"][:10] for t in found] == ["2024-05-03", "2024-05-02", "2024-05-01"]
+    assert [(t["events"], t["photos"]) for t in found] == [(1, 4)] * 3
+    one = (await client.get("/v1/events", params={"trip": found[0]["trip_id"]})).json()["events"]
+    assert [e["trip_title"] for e in one] == ["Trip to Rome"]
+    none = await client.get("/v1/events", params={"trip": 999_999})
+    assert none.json() == {"events": [], "next_cursor": None}

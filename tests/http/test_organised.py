@@ -119,8 +119,13 @@ async def test_people_are_put_right_over_http(client, catalog):
         "same": False,
     }
     assert (await client.post("/v1/faces/links", json=link)).status_code == 204
+    both = {"first": link["second"], "second": link["first"]}
+    for there in (True, False):
+        gone = await client.post("/v1/faces/links/remove", json=both)
+        assert (gone.status_code, gone.json()) == (200, {"removed": there})
     pair = {"first_id": big, "second_id": small}
     assert (await client.post("/v1/people/suggestions/refuse", json=pair)).status_code == 204
+    assert (await client.post("/v1/people/suggestions/reopen", json=pair)).status_code == 204
     alone = {"first_id": pair["first_id"], "second_id": pair["first_id"]}
     told = await client.post("/v1/people/suggestions/refuse", json=alone)
     assert told.status_code == 422 and "two persons" in told.json()["fix"]
@@ -171,6 +176,9 @@ async def test_scenes_become_albums_that_are_kept_refused_and_restored(client, c
     assert (await client.post("/v1/albums/suggest")).json()["albums"] == []
     back = await client.post(f"/v1/albums/{drop['album_id']}/restore")
     assert back.status_code == 201 and back.json()["photos"] == drop["photos"]
+    assert (back.json()["cover_id"], back.json()["reason"]) == (drop["cover_id"], drop["reason"])
+    again = (await client.post("/v1/albums/suggest")).json()["albums"]
+    assert [a["photos"] for a in again] == [drop["photos"]]
 
 
 async def test_albums_are_made_filled_listed_and_renamed(client, catalog):

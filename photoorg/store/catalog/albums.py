@@ -17,17 +17,23 @@ from photoorg.store.catalog.keys import clean, photo_key
 
 Kind = Literal["manual", "suggested"]
 SELECT = """
-SELECT a.album_id, a.name, a.kind, a.reason, encode(a.cover_id, 'hex') AS cover_id, a.created_at,
-    (SELECT count(*) FROM album_photos ap JOIN photos p USING (tenant_id, photo_id)
-     WHERE ap.tenant_id = a.tenant_id AND ap.album_id = a.album_id AND p.trashed_at IS NULL)
-    AS photos
+SELECT a.album_id, a.name, a.kind, a.reason, a.created_at, (SELECT count(*) {live}) AS photos,
+    encode(coalesce((SELECT p.photo_id {live} AND p.photo_id = a.cover_id),
+        (SELECT p.photo_id {live} ORDER BY p.quality DESC NULLS LAST, p.photo_id LIMIT 1)), 'hex')
+    AS cover_id
 FROM albums a WHERE a.tenant_id = %(tenant)s
-"""
+""".format(
+    live="FROM album_photos ap JOIN photos p USING (tenant_id, photo_id)"
+    " WHERE ap.tenant_id = a.tenant_id AND ap.album_id = a.album_id AND p.trashed_at IS NULL"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Album:
-    """An album and how many photos it holds (those in the trash not counted)."""
+    """An album and how many photos it holds (those in the trash not counted).
+
+    The cover is one of these, the one of best quality where none was chosen or it is gone.
+    """
 
     album_id: int
     name: str
@@ -145,21 +151,30 @@ def delete(tx: Transaction, album_id: int, actor: str) -> None:
     album = get(tx, album_id)
     members = _members(tx, album_id)
     if album.kind == "suggested":
-        keys = sorted(photo_key(i) for i in members)
+        keys, digest = _refusal(members)
         tx.conn.execute(
             "INSERT INTO refused_albums (tenant_id, photo_ids, digest) VALUES (%s, %s, %s)"
             " ON CONFLICT DO NOTHING",
-            [tx.tenant, keys, hashlib.sha256(b"".join(keys)).digest()],
+            [tx.tenant, keys, digest],
         )
     tx.conn.execute(
         "DELETE FROM albums WHERE tenant_id = %s AND album_id = %s", [tx.tenant, album_id]
     )
-    detail = {"name": album.name, "kind": album.kind, "photos": members}
+    detail = {
+        "name": album.name,
+        "kind": album.kind,
+        "photos": members,
+        "reason": album.reason,
+        "cover_id": album.cover_id,
+    }
     audit.record(tx, actor, "album.delete", "album", str(album_id), detail)
 
 
 def restore(tx: Transaction, album_id: int, actor: str) -> Album:
-    """A deleted album again, under a new id, with those of its photos that are still there."""
+    """A deleted album again, under a new id, with those of its photos that are still there.
+
+    A suggestion that was refused is one again, and no longer refused.
+    """
     row = tx.conn.execute(
         "SELECT detail FROM audit_log WHERE tenant_id = %s AND entity = 'album'"
         " AND entity_id = %s AND action = 'album.delete'",
@@ -168,11 +183,26 @@ def restore(tx: Transaction, album_id: int, actor: str) -> Album:
     if row is None:
         raise NotFoundError(f"No album {album_id} was deleted.", fix="Look into the audit log.")
     detail = row[0]
-    there = tx.conn.execute(
+    keys, digest = _refusal(detail["photos"])
+    if detail["kind"] == "suggested":
+        tx.conn.execute(
+            "DELETE FROM refused_albums WHERE tenant_id = %s AND digest = %s", [tx.tenant, digest]
+        )
+    found = tx.conn.execute(
         "SELECT encode(photo_id, 'hex') FROM photos WHERE tenant_id = %s AND photo_id = ANY(%s)",
-        [tx.tenant, [photo_key(i) for i in detail["photos"]]],
+        [tx.tenant, keys],
     ).fetchall()
-    return create(tx, detail["name"], [i for (i,) in there], actor=actor, kind=detail["kind"])
+    there = [photo_id for (photo_id,) in found]
+    cover = detail.get("cover_id")
+    return create(
+        tx,
+        detail["name"],
+        there,
+        actor=actor,
+        kind=detail["kind"],
+        reason=detail.get("reason"),
+        cover_id=cover if cover in there else None,
+    )
 
 
 def accept(tx: Transaction, album_id: int, actor: str, name: str | None = None) -> Album:
@@ -217,6 +247,12 @@ def _members(tx: Transaction, album_id: int) -> list[str]:
         [tx.tenant, album_id],
     )
     return [photo_id for (photo_id,) in rows]
+
+
+def _refusal(photo_ids: Sequence[str]) -> tuple[list[bytes], bytes]:
+    """What a refused suggestion is remembered by: its photos and their digest."""
+    keys = sorted(photo_key(i) for i in photo_ids)
+    return keys, hashlib.sha256(b"".join(keys)).digest()
 
 
 def _insert(tx: Transaction, album_id: int, photo_ids: Sequence[str]) -> None:

@@ -163,12 +163,17 @@ WITH s AS (
         percentile_cont(0.5) WITHIN GROUP (ORDER BY p.latitude)
             FILTER (WHERE abs(p.latitude) > 0.001 OR abs(p.longitude) > 0.001) AS latitude,
         percentile_cont(0.5) WITHIN GROUP (ORDER BY p.longitude)
-            FILTER (WHERE abs(p.latitude) > 0.001 OR abs(p.longitude) > 0.001) AS longitude,
+            FILTER (WHERE abs(p.latitude) > 0.001 OR abs(p.longitude) > 0.001) AS lon,
+        percentile_cont(0.5) WITHIN GROUP (ORDER BY CASE WHEN p.longitude < 0
+            THEN p.longitude + 360 ELSE p.longitude END) AS beyond,
+        max(p.longitude) - min(p.longitude) > 180 AS across,
         (array_agg(e.photo_id ORDER BY e.taken_at, e.photo_id))[(count(*) + 1) / 2] AS cover_id
     FROM event_photos e JOIN photos p USING (tenant_id, photo_id)
     WHERE e.tenant_id = %(t)s AND e.event_id = %(e)s AND p.trashed_at IS NULL)
 UPDATE events SET photos = s.photos, starts_at = s.starts_at, ends_at = s.ends_at,
-    latitude = s.latitude, longitude = s.longitude, cover_id = s.cover_id, updated_at = now()
+    latitude = s.latitude, longitude = CASE WHEN NOT s.across THEN s.lon
+        WHEN s.beyond > 180 THEN s.beyond - 360 ELSE s.beyond END,
+    cover_id = s.cover_id, updated_at = now()
 FROM s WHERE events.tenant_id = %(t)s AND events.event_id = %(e)s
 RETURNING events.starts_at, events.ends_at, events.place, events.kind
 """

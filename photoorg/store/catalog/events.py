@@ -17,17 +17,48 @@ from photoorg.store.catalog.keys import photo_key
 
 LOCK_CLASS = 0x65766E74  # "evnt"
 EventKind = Literal["home", "away", "trip", "unknown"]
-COLUMNS = (
-    "event_id, coalesce(title, auto_title) AS title, title IS NOT NULL AS named,"
-    " starts_at, ends_at, latitude, longitude, place, kind, trip_id, trip_title, photos,"
-    " encode(cover_id, 'hex') AS cover_id"
-)
 PLACE_IN_TIME = "coalesce(starts_at, '-infinity'::timestamp)"
+LIVE = """
+    FROM event_photos l JOIN photos p USING (tenant_id, photo_id)
+    WHERE l.tenant_id = e.tenant_id AND l.event_id = e.event_id AND p.trashed_at IS NULL
+"""
+TRIPS = f"""
+WITH t AS (
+    SELECT e.trip_id, max(e.trip_title) AS title, min(e.starts_at) AS starts_at,
+        max(e.ends_at) AS ends_at
+    FROM events e WHERE e.tenant_id = %(tenant)s AND e.trip_id IS NOT NULL
+        AND EXISTS (SELECT {LIVE})
+    GROUP BY e.trip_id
+    HAVING %(moment)s::timestamp IS NULL
+        OR (min(e.starts_at), e.trip_id) < (%(moment)s::timestamp, %(number)s::bigint)
+    ORDER BY min(e.starts_at) DESC, e.trip_id DESC LIMIT %(limit)s
+)
+SELECT t.trip_id, t.title, t.starts_at, t.ends_at, count(DISTINCT e.event_id) AS events,
+    count(*) AS photos,
+    encode((array_agg(p.photo_id ORDER BY e.photos DESC, p.photo_id = e.cover_id DESC,
+        l.taken_at, p.photo_id))[1], 'hex') AS cover_id
+FROM t JOIN events e ON e.tenant_id = %(tenant)s AND e.trip_id = t.trip_id
+    JOIN event_photos l ON l.tenant_id = %(tenant)s AND l.event_id = e.event_id
+    JOIN photos p ON p.tenant_id = %(tenant)s AND p.photo_id = l.photo_id
+        AND p.trashed_at IS NULL
+GROUP BY t.trip_id, t.title, t.starts_at, t.ends_at ORDER BY t.starts_at DESC, t.trip_id DESC
+"""
+# Photos may have gone into the trash, or out of the library, since the events were found.
+SELECT = f"""
+SELECT e.event_id, coalesce(e.title, e.auto_title) AS title, e.title IS NOT NULL AS named,
+    e.starts_at, e.ends_at, e.latitude, e.longitude, e.place, e.kind, e.trip_id, e.trip_title,
+    (SELECT count(*) {LIVE}) AS photos,
+    encode(coalesce((SELECT l.photo_id {LIVE} AND l.photo_id = e.cover_id),
+        (SELECT l.photo_id {LIVE} ORDER BY l.taken_at, l.photo_id LIMIT 1)), 'hex') AS cover_id
+FROM events e WHERE e.tenant_id = %(tenant)s AND EXISTS (SELECT {LIVE})
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """One event; `starts_at` and `ends_at` are local clock time, None if undated.
+
+    `photos` counts those that are not in the trash, which the cover is one of.
 
     `named` says that somebody gave it its title. `trip_id` is the first event of its trip.
     """
@@ -45,6 +76,19 @@ class Event:
     trip_title: str | None
     photos: int
     cover_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """Events away from home that follow each other; `photos` and the cover as of an event."""
+
+    trip_id: int
+    title: str
+    starts_at: datetime
+    ends_at: datetime
+    events: int
+    photos: int
+    cover_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,29 +214,51 @@ def drop_empty(tx: Transaction) -> None:
 
 
 def get(tx: Transaction, event_id: int) -> Event | None:
-    """The event, None if there is none of that number or it was merged into another."""
-    sql = f"SELECT {COLUMNS} FROM events WHERE tenant_id = %s AND event_id = %s AND photos > 0"
+    """The event, None if there is none of that number, or no photo in it any more."""
+    sql = SELECT + " AND e.event_id = %(event)s"
     with tx.conn.cursor(row_factory=class_row(Event)) as cursor:
-        return cursor.execute(sql.encode(), [tx.tenant, event_id]).fetchone()
+        return cursor.execute(sql.encode(), {"tenant": tx.tenant, "event": event_id}).fetchone()
+
+
+def named(tx: Transaction) -> list[int]:
+    """Numbers of the events that somebody gave a name."""
+    rows = tx.conn.execute(
+        "SELECT event_id FROM events WHERE tenant_id = %s AND title IS NOT NULL", [tx.tenant]
+    )
+    return [number for (number,) in rows]
 
 
 def page(
-    tx: Transaction, *, after: str | None = None, limit: int = 50
+    tx: Transaction, *, after: str | None = None, limit: int = 50, trip: int | None = None
 ) -> tuple[list[Event], str | None]:
     """Events, the latest first and undated ones last, and the cursor of the next page.
 
-    InputError for a cursor that no page gave.
+    Only those of a `trip`, if one is named. InputError for a cursor that no page gave.
     """
-    sql = f"SELECT {COLUMNS} FROM events WHERE tenant_id = %(tenant)s AND photos > 0"
-    values: dict[str, Any] = {"tenant": tx.tenant, "limit": limit + 1}
+    sql = SELECT + ("" if trip is None else " AND e.trip_id = %(trip)s")
+    values: dict[str, Any] = {"tenant": tx.tenant, "limit": limit + 1, "trip": trip}
     if after is not None:
         moment, number = _unpacked(after, "events")
-        sql += f" AND ({PLACE_IN_TIME}, event_id) < (%(moment)s::timestamp, %(number)s::bigint)"
+        sql += f" AND ({PLACE_IN_TIME}, e.event_id) < (%(moment)s::timestamp, %(number)s::bigint)"
         values |= {"moment": moment, "number": number}
-    sql += f" ORDER BY {PLACE_IN_TIME} DESC, event_id DESC LIMIT %(limit)s"
+    sql += f" ORDER BY {PLACE_IN_TIME} DESC, e.event_id DESC LIMIT %(limit)s"
     with tx.conn.cursor(row_factory=class_row(Event)) as cursor:
         found = cursor.execute(sql.encode(), values).fetchall()
     return found[:limit], _packed_event(found[limit - 1]) if len(found) > limit else None
+
+
+def trips(
+    tx: Transaction, *, after: str | None = None, limit: int = 50
+) -> tuple[list[Trip], str | None]:
+    """Trips, the latest first, and the cursor of the next page; InputError for a made-up cursor."""
+    moment, number = (None, None) if after is None else _unpacked(after, "events")
+    values = {"tenant": tx.tenant, "limit": limit + 1, "moment": moment, "number": number}
+    with tx.conn.cursor(row_factory=class_row(Trip)) as cursor:
+        found = cursor.execute(TRIPS.encode(), values).fetchall()
+    if len(found) <= limit:
+        return found, None
+    last = found[limit - 1]
+    return found[:limit], _packed(last.starts_at.isoformat(" "), str(last.trip_id))
 
 
 def photo_page(

@@ -79,16 +79,24 @@ def link(tx: Transaction, first: StoredFace, second: StoredFace, *, same: bool, 
     if (one.photo_id, one.face_no) == (two.photo_id, two.face_no):
         raise InputError("A face cannot be linked with itself.", fix="Name two faces.")
     place = [photo_key(one.photo_id), list(one.box), photo_key(two.photo_id), list(two.box)]
-    tx.conn.execute(
-        "DELETE FROM face_links WHERE tenant_id = %s AND first_photo = %s"
-        " AND first_box = %s::real[] AND second_photo = %s AND second_box = %s::real[]",
-        [tx.tenant, *place],
-    )
+    unlink(tx, one, two)
     tx.conn.execute(
         "INSERT INTO face_links (tenant_id, first_photo, first_box, second_photo, second_box,"
         " same, user_id, actor) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
         [tx.tenant, *place, same, one.user, actor],
     )
+
+
+def unlink(tx: Transaction, first: StoredFace, second: StoredFace) -> bool:
+    """Take back what was said of two faces together; False if nothing was."""
+    one, two = sorted((first, second), key=lambda f: (f.photo_id, f.face_no))
+    place = [photo_key(one.photo_id), list(one.box), photo_key(two.photo_id), list(two.box)]
+    gone = tx.conn.execute(
+        "DELETE FROM face_links WHERE tenant_id = %s AND first_photo = %s"
+        " AND first_box = %s::real[] AND second_photo = %s AND second_box = %s::real[]",
+        [tx.tenant, *place],
+    )
+    return gone.rowcount > 0
 
 
 def links(tx: Transaction) -> list[Link]:

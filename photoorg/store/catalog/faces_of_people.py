@@ -52,6 +52,13 @@ WHERE fp.tenant_id = %(tenant)s AND fp.photo_id = s.photo_id AND fp.face_no = s.
     AND s.person_id IS NULL
 """
 
+OUT_OF_SIGHT = """
+UPDATE face_people fp SET cluster_no = NULL, core = NULL
+FROM faces f JOIN photos p USING (tenant_id, photo_id)
+WHERE fp.tenant_id = %(tenant)s AND fp.cluster_no IS NOT NULL AND f.tenant_id = fp.tenant_id
+    AND f.photo_id = fp.photo_id AND f.face_no = fp.face_no
+    AND (f.space_id IS DISTINCT FROM %(space)s OR p.trashed_at IS NOT NULL)
+"""
 PLACED = """
 UPDATE faces f SET placed = true FROM staged_assignments s
 WHERE f.tenant_id = %(tenant)s AND f.photo_id = s.photo_id AND f.face_no = s.face_no
@@ -189,8 +196,13 @@ def assign(tx: Transaction, assigned: Sequence[Assigned]) -> None:
 
 
 def replace_clusters(tx: Transaction, space_id: str, clusters: Sequence[StoredCluster]) -> None:
-    """The clusters of the newest clustering instead of those before."""
+    """The clusters of the newest clustering instead of those before.
+
+    Their numbers may be those of others before: faces that it did not see, of the trash or of
+    another space, are in no cluster from now on.
+    """
     tx.conn.execute("DELETE FROM face_clusters WHERE tenant_id = %s", [tx.tenant])
+    tx.conn.execute(OUT_OF_SIGHT, {"tenant": tx.tenant, "space": space_id})
     add_clusters(tx, space_id, clusters)
 
 

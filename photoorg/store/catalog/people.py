@@ -14,18 +14,40 @@ from photoorg.store.catalog import audit
 from photoorg.store.catalog.connection import Transaction
 from photoorg.store.catalog.keys import clean
 
-SELECT = """
+COUNTED = """
 SELECT p.person_id, p.name, p.hidden, p.merged_into, p.created_at,
-    count(f.person_id) AS faces, count(DISTINCT f.photo_id) AS photos,
-    encode(p.cover_photo, 'hex') AS cover_photo, p.cover_face
+    count(f.person_id) AS faces, count(DISTINCT f.photo_id) AS photos, p.cover_photo, p.cover_face
 FROM persons p
 LEFT JOIN face_people f ON f.tenant_id = p.tenant_id AND f.person_id = p.person_id
     AND NOT EXISTS (SELECT 1 FROM photos t WHERE t.tenant_id = f.tenant_id
         AND t.photo_id = f.photo_id AND t.trashed_at IS NOT NULL)
 WHERE p.tenant_id = %(tenant)s
 """
-PAGE = (
-    SELECT
+# The face that was chosen may be gone, in the trash or another person's by now.
+COVERED = """
+SELECT c.person_id, c.name, c.hidden, c.merged_into, c.created_at, c.faces, c.photos,
+    encode(coalesce(chosen.photo_id, best.photo_id), 'hex') AS cover_photo,
+    coalesce(chosen.face_no, best.face_no) AS cover_face
+FROM ({counted}) c
+LEFT JOIN LATERAL (
+    SELECT l.photo_id, l.face_no FROM face_people l JOIN photos t USING (tenant_id, photo_id)
+    WHERE l.tenant_id = %(tenant)s AND l.photo_id = c.cover_photo AND l.face_no = c.cover_face
+        AND l.person_id = c.person_id AND t.trashed_at IS NULL
+) chosen ON true
+LEFT JOIN LATERAL (
+    SELECT l.photo_id, l.face_no FROM face_people l JOIN photos t USING (tenant_id, photo_id)
+        JOIN faces f USING (tenant_id, photo_id, face_no)
+    WHERE chosen.photo_id IS NULL AND l.tenant_id = %(tenant)s AND l.person_id = c.person_id
+        AND t.trashed_at IS NULL
+    ORDER BY f.quality DESC, l.photo_id, l.face_no LIMIT 1
+) best ON true
+ORDER BY c.faces DESC, c.person_id
+"""
+ONE = COVERED.format(
+    counted=COUNTED + " AND p.person_id = %(person)s GROUP BY p.tenant_id, p.person_id"
+)
+PAGE = COVERED.format(
+    counted=COUNTED
     + """
     AND p.merged_into IS NULL AND (%(hidden)s OR NOT p.hidden)
     AND (%(named)s::boolean IS NULL OR (p.name IS NOT NULL) = %(named)s)
@@ -50,13 +72,24 @@ WHERE tenant_id = %(tenant)s AND person_id = %(kept)s
     AND coalesce(origin_id, person_id) IN (SELECT person_id FROM below)
 """
 )
+# Whoever took the name over from whom it was given to has it from there.
+GIVE_NAME_BACK = """
+WITH RECURSIVE took AS (
+    SELECT %(kept)s::bigint AS person_id
+    UNION
+    SELECT m.kept_id FROM person_merges m JOIN took t ON m.merged_id = t.person_id
+    WHERE m.tenant_id = %(tenant)s AND m.undone_at IS NULL AND m.name_taken = %(name)s
+)
+UPDATE persons SET name = NULL
+WHERE tenant_id = %(tenant)s AND person_id IN (SELECT person_id FROM took) AND name = %(name)s
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
     """Someone who appears in photos; `merged_into` names whom this person became part of.
 
-    `faces` and `photos` count what is not in the trash.
+    `faces` and `photos` count what is not in the trash, which no cover is from either.
     """
 
     person_id: int
@@ -95,9 +128,8 @@ def create(tx: Transaction, name: str | None = None, *, vouched: bool = False) -
 
 def get(tx: Transaction, person_id: int) -> Person:
     """The person, merged or not; NotFoundError if there is none."""
-    sql = SELECT + " AND p.person_id = %(person)s GROUP BY p.tenant_id, p.person_id"
     with tx.conn.cursor(row_factory=class_row(Person)) as cursor:
-        found = cursor.execute(sql.encode(), {"tenant": tx.tenant, "person": person_id}).fetchone()
+        found = cursor.execute(ONE.encode(), {"tenant": tx.tenant, "person": person_id}).fetchone()
     if found is None:
         raise NotFoundError(
             f"There is no person {person_id}.", fix="`photoorg people list` shows those there are."
@@ -220,10 +252,7 @@ def unmerge(tx: Transaction, merged_id: int, actor: str) -> Merge:
         [tx.tenant, merged_id],
     )
     if row is not None and row[0] is not None:
-        tx.conn.execute(
-            "UPDATE persons SET name = NULL WHERE tenant_id = %s AND person_id = %s AND name = %s",
-            [tx.tenant, person.merged_into, row[0]],
-        )
+        tx.conn.execute(GIVE_NAME_BACK, {**values, "kept": person.merged_into, "name": row[0]})
     strangers(tx, kept, merged_id, actor)
     _noted(tx, actor, "unmerge", person.merged_into, {"merged": merged_id})
     return history(tx, merged_id)[0]
@@ -261,6 +290,18 @@ def refuse(tx: Transaction, one: int, two: int, actor: str) -> None:
         )
     strangers(tx, one, two, actor)
     _noted(tx, actor, "refuse", min(one, two), {"other": max(one, two)})
+
+
+def reopen(tx: Transaction, one: int, two: int, actor: str) -> bool:
+    """Take back that two persons are not one; False if nobody had said so."""
+    pair = sorted((one, two))
+    gone = tx.conn.execute(
+        "DELETE FROM person_strangers WHERE tenant_id = %s AND first_id = %s AND second_id = %s",
+        [tx.tenant, *pair],
+    ).rowcount
+    if gone:
+        _noted(tx, actor, "reopen", pair[0], {"other": pair[1]})
+    return gone > 0
 
 
 def living(tx: Transaction, person_id: int) -> Person:

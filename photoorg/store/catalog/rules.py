@@ -120,10 +120,17 @@ def apply(
 
 
 def take_back(tx: Transaction, run: RuleRun) -> int:
-    """Put back the photos that the run changed and that are still as it left them."""
+    """Put back the photos that the run changed and that are still as it left them.
+
+    What went into the trash or the archive later than the run was put there by somebody else.
+    """
     rows = tx.conn.execute(
-        "SELECT encode(photo_id, 'hex') FROM rule_run_photos WHERE tenant_id = %s AND run_id = %s",
-        [tx.tenant, run.run_id],
+        "SELECT encode(r.photo_id, 'hex') FROM rule_run_photos r"
+        " JOIN photos p USING (tenant_id, photo_id)"
+        " WHERE r.tenant_id = %s AND r.run_id = %s AND coalesce(CASE %s"
+        " WHEN 'trash' THEN p.trashed_at = %s WHEN 'archive' THEN p.archived_at = %s"
+        " ELSE true END, false)",
+        [tx.tenant, run.run_id, run.action, run.at, run.at],
     )
     photos = [photo for (photo,) in rows]
     keys = [photo_key(photo) for photo in photos]

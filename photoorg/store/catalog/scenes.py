@@ -17,10 +17,15 @@ from photoorg.store.catalog.keys import clean, photo_key
 from photoorg.store.catalog.staging import hex_column, stage
 
 SELECT = """
-SELECT s.scene_id, s.name, s.size, s.cohesion, encode(s.cover_id, 'hex') AS cover_id, r.space_id,
-    r.made_at
-FROM scenes s JOIN scene_runs r USING (tenant_id, run_id) WHERE s.tenant_id = %(tenant)s
-"""
+SELECT s.scene_id, s.name, s.size, s.cohesion, r.space_id, r.made_at,
+    encode(coalesce((SELECT p.photo_id {live} AND p.photo_id = s.cover_id),
+        (SELECT p.photo_id {live} ORDER BY l.score DESC, p.photo_id LIMIT 1)), 'hex') AS cover_id
+FROM scenes s JOIN scene_runs r USING (tenant_id, run_id)
+WHERE s.tenant_id = %(tenant)s AND EXISTS (SELECT {live})
+""".format(
+    live="FROM scene_photos l JOIN photos p USING (tenant_id, photo_id)"
+    " WHERE l.tenant_id = s.tenant_id AND l.scene_id = s.scene_id AND p.trashed_at IS NULL"
+)
 MEMBERS = {
     "scene_id": "bigint",
     "photo_id": "bytea",
@@ -37,7 +42,10 @@ GROUP BY t.label
 
 @dataclass(frozen=True, slots=True)
 class StoredScene:
-    """A scene as listed; `cohesion` is the mean cosine of its photos to their mean."""
+    """A scene as listed; `cohesion` is the mean cosine of its photos to their mean.
+
+    `size` counts the photos it was found with; the cover is one that is there and not in the trash.
+    """
 
     scene_id: int
     name: str

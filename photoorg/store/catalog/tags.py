@@ -148,7 +148,7 @@ def add(tx: Transaction, actor: str, photo_id: str, label: str, category: str = 
     changed = tx.conn.execute(
         "INSERT INTO photo_tags AS p (tenant_id, photo_id, tag_id) VALUES (%s, %s, %s)"
         " ON CONFLICT (tenant_id, photo_id, tag_id) DO UPDATE SET source = 'user', score = NULL"
-        " WHERE p.source = 'zero-shot'",
+        " WHERE p.source <> 'user'",
         [tx.tenant, key, tag_id],
     ).rowcount
     if changed:

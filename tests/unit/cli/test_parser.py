@@ -20,10 +20,12 @@ def commands(parser: Parser, words: tuple[str, ...] = ()) -> list[tuple[tuple[st
 
 PEOPLE = (
     "enable disable cluster list show suggestions name merge unmerge hide split remove confirm"
+    " link unknown"
 ).split()
 DEDUP = "scan list show resolve undo preview stats".split()
 TAGS = "list map unmap recompute".split()
 SCENES = "cluster list show suggest-albums accept refuse plot".split()
+ALBUMS = "list show create rename add remove delete restore".split()
 ALL = commands(build_parser())
 
 
@@ -56,9 +58,11 @@ def test_the_commands_are_those_of_the_manual():
         "evaluate events",
         "train projection",
         *(f"dedup {name}" for name in DEDUP),
+        *(f"albums {name}" for name in ALBUMS),
         *(f"tags {name}" for name in TAGS),
         "events detect",
         "events list",
+        "events trips",
         "events show",
         "events split",
         "events merge",

@@ -5,7 +5,14 @@ from datetime import datetime
 import numpy as np
 import pytest
 
-from photoorg.curate.geography import Place, gazetteer, home, kinds, place_name
+from photoorg.curate.geography import (
+    Place,
+    gazetteer,
+    home,
+    kinds,
+    middle_longitude,
+    place_name,
+)
 from photoorg.curate.titles import coordinates, dates, title, trip_title
 
 DAY = 86_400.0
@@ -56,3 +63,14 @@ def test_the_offline_gazetteer_names_cities_and_not_the_sea():
         pytest.skip("the package reverse-geocode is not installed")
     melbourne, ocean = names.name(np.array([-37.81, -45.0]), np.array([144.96, -120.0]))
     assert (melbourne.city, melbourne.country, ocean) == ("Melbourne", "Australia", None)
+
+
+def test_places_on_both_sides_of_the_date_line_are_near_each_other():
+    assert middle_longitude(np.array([179.0, -179.0, np.nan])) == 180.0
+    assert middle_longitude(np.array([179.9, -179.9, -179.7])) == pytest.approx(-179.9)
+    assert middle_longitude(np.array([10.0, 20.0, 60.0])) == 20.0
+    assert np.isnan(middle_longitude(np.array([np.nan])))
+    days = np.arange(60) * DAY
+    lon = np.where(np.arange(60) % 2 == 0, 179.99, -179.99)
+    found = home(np.full(60, -16.8), lon, days)
+    assert found is not None and abs(found[1]) > 179.9

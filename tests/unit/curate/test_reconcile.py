@@ -45,3 +45,28 @@ def test_pinned_photos_keep_their_event_and_no_photo_is_left_out(photos):
         groups = {f for f, a, p in zip(found, answer, pin, strict=True) if a == event and not p}
         drawn = {f for f, p in zip(found, pin, strict=True) if p == ANCHORED}
         assert len(groups - drawn) <= 1
+
+
+def named(found, old, names, pin=None, utc=None):
+    pin = [0] * len(found) if pin is None else pin
+    utc = np.arange(len(found), dtype=float) if utc is None else np.array(utc, float)
+    arrays = (np.array(v, np.int64) for v in (found, old, pin))
+    return reconcile(*arrays, utc, named=names).tolist()
+
+
+def test_a_name_outlives_being_found_with_more_photos_of_no_name():
+    assert named([0] * 5, [7, 7, 8, 8, 8], [7]) == [7] * 5
+    assert named([0] * 5, [7, 7, 8, 8, 8], []) == [8] * 5
+
+
+def test_two_names_stay_two_events_where_they_are_found_as_one():
+    assert named([0] * 5, [7, 7, -1, 8, 8], [7, 8]) == [7, 7, 7, 8, 8]
+
+
+def test_a_name_stays_beside_what_somebody_split():
+    pins = [ANCHORED, ANCHORED, 0, 0, 0]
+    assert named([0] * 5, [7, 7, 7, 8, 8], [8], pins) == [7, 7, 7, 8, 8]
+
+
+def test_of_a_named_event_that_falls_apart_the_larger_part_keeps_the_name():
+    assert named([0, 1, 1, 1, 1], [7, 7, 7, 8, 8], [7]) == [-1, 7, 7, 7, 7]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from photoorg.errors import InputError
 from photoorg.evaluate.pairs import pair_curve, same_label, score
@@ -64,3 +64,25 @@ def test_a_file_ten_thousand_times_is_not_fifty_million_pairs():
     scores = score(["a", "b"], {(0, 0)}, {(0, 0): 1.0}, [10_000, 1])
     assert (scores.n, scores.found, scores.positives) == (10_001, 49_995_000, 49_995_000)
     assert (scores.precision, scores.recall, scores.roc_auc) == (1.0, 1.0, 1.0)
+
+
+@given(
+    st.lists(st.sampled_from(["a", "b", "", "c"]), min_size=3, max_size=12), st.integers(0, 10**6)
+)
+def test_the_area_under_the_curve_is_the_average_precision_of_scikit_learn(labels, seed):
+    rng = np.random.default_rng(seed)
+    pairs = [(a, b) for a in range(len(labels)) for b in range(a + 1, len(labels))]
+    confidence = {p: float(rng.integers(1, 5)) / 4 for p in pairs}
+    truth = same_label(labels)
+    curve, area = pair_curve(labels, confidence)
+    assert curve.recall == sorted(curve.recall) and len(set(curve.thresholds)) <= 4
+    if not truth:
+        assert area == 0.0
+        return
+    right = [p in truth for p in pairs]
+    assert area == pytest.approx(average_precision_score(right, [confidence[p] for p in pairs]))
+
+
+def test_a_curve_of_nothing_is_empty():
+    curve, area = pair_curve(["a", "a", "b"], {})
+    assert (curve.precision, curve.recall, area) == ([], [], 0.0)

@@ -1,5 +1,8 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, ndcg_score
 
 from photoorg.errors import InputError
 from photoorg.evaluate.retrieval import average_precision, ndcg, neighbours, recall, score
@@ -73,3 +76,45 @@ def test_nothing_to_find_is_said(labels):
 def test_k_below_one_is_refused():
     with pytest.raises(InputError, match="k must be 1 or more"):
         score(unit([[1, 0], [1, 0]]), ["a", "a"], k=0)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.integers(2, 30), st.integers(1, 12))
+def test_measures_are_those_of_scikit_learn(seed, n, k):
+    rng = np.random.default_rng(seed)
+    x = unit(rng.integers(-1, 2, (n, 3)) + 0.01 * rng.standard_normal((n, 3)))
+    labels = [str(v) for v in rng.integers(0, 4, n)]
+    if max(map(labels.count, labels)) < 2:
+        with pytest.raises(InputError):
+            score(x, labels, k)
+        return
+    found = score(x, labels, k)
+    expected = {"ndcg": [], "precision": [], "ap": []}
+    for query in range(n):
+        others = np.delete(np.arange(n), query)
+        right = np.array([labels[i] == labels[query] for i in others])
+        if not right.any():
+            continue
+        near = x[others] @ x[query]
+        order = np.argsort(-near, kind="stable")
+        ranks = np.empty(len(order))
+        ranks[order] = np.arange(len(order), 0, -1)
+        if len(others) > 1:
+            expected["ndcg"].append(ndcg_score([right.astype(float)], [ranks], k=k))
+        else:
+            expected["ndcg"].append(1.0)
+        expected["precision"].append(right[order][:k].sum() / k)
+        if k >= len(others):
+            expected["ap"].append(average_precision_score(right, ranks))
+    assert found.ndcg_at_k == pytest.approx(np.mean(expected["ndcg"]))
+    assert found.precision_at_k == pytest.approx(np.mean(expected["precision"]))
+    if k >= n - 1:
+        assert found.map_at_k == pytest.approx(np.mean(expected["ap"]))
+    assert found.by_k["precision"][-1] == found.precision_at_k and len(found.by_k["nDCG"]) == k
+
+
+def test_a_photo_like_nothing_is_not_its_own_neighbour():
+    x = unit([[1, 0], [1, 0.1], [0, 1], [0.1, 1]])
+    x[1] = np.nan
+    near = neighbours(x, 3)
+    assert all(row not in near[row] for row in range(4)) and near[0][-1] == 1

@@ -240,3 +240,18 @@ def test_nsfw_by_phrases_needs_the_vector_and_a_space_with_text(caplog):
 def test_the_phrases_that_come_with_it_are_well_formed():
     (category,) = load_prompts("default", "nsfw")
     assert category.select == "single" and category.none
+
+
+class Middle(Brightness):
+    """Looks at the whole picture and at its middle."""
+
+    space = EmbeddingSpace(
+        "toy", "toy", "none", "1", "none", 2, modalities=("image", "text"), views=("full", "centre")
+    )
+
+
+def test_phrases_are_compared_with_the_photo_as_a_whole_where_it_has_several_views():
+    embedded = Embed(Middle())(pixels(10, 255))
+    scored = ScoreNsfwByPrompts(open_tagger(Middle(), [EXPLICIT]))(embedded)
+    assert failed(scored) == [[], []]
+    assert scored["nsfw"].to_pylist() == [pytest.approx(0), pytest.approx(1)]
