@@ -88,7 +88,7 @@ def test_keys_of_any_characters_are_listed_and_read(s3: S3Server, s3_prefix: str
     names = [
         *("a//b.jpg", " lead.jpg", "trail .jpg", "plus+and%20.jpg", "hash#1.jpg", "q?x=1&y.jpg"),
         *("quote'\".jpg", "new\nline.jpg", "ü/é\u0301 .jpg", "back\\slash.jpg", "[1]*.jpg"),
-        *("dir./x.jpg", "~tilde.jpg", "s3://odd.jpg"),
+        *("v?versionId=x.jpg", "dir./x.jpg", "~tilde.jpg", "s3://odd.jpg"),
     ]
     for name in names:
         bucket.write(f"{s3_prefix}/{name}", name.encode(), if_absent=False)
