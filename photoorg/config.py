@@ -147,13 +147,15 @@ class IndexConfig(Section):
 class CrossConfig(Section):
     """A second look at the `top` hits: `space` names an encoder (None: no second look).
 
-    Hits are ordered by `weight` of its opinion and the rest of their own score.
+    Hits are ordered by `weight` of its opinion and the rest of their own score; without an opinion
+    within `deadline_ms` they stay as they are.
     """
 
     space: str | None = None
     top: Positive = 40
     weight: Fraction = 0.5
     cached_pictures: Positive = 20_000
+    deadline_ms: Positive = 2_000
 
 
 class SearchConfig(Section):

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from photoorg.encoders.base import Encoder
 from photoorg.encoders.several import SpaceEncoders
-from photoorg.errors import CatalogError, PhotoOrgError
+from photoorg.errors import CatalogError, PhotoOrgError, StorageError
 from photoorg.models import Photo, Rejection
 from photoorg.space import EmbeddingSpace
 from photoorg.stages.companions import join
@@ -39,6 +39,8 @@ ABSENT_S = 60.0
 """How long an encoder that was not to be had is not asked for again."""
 MOST_LEASES = 10
 """For so many leases a photo is held while it is worked on; then others may take it."""
+STORE_PAUSE_S = 15.0
+"""After the store failed, before a photo is taken again; it costs no attempt."""
 PAUSE_S = 5.0
 """Wait after the database failed, before it is asked again."""
 
@@ -202,6 +204,11 @@ class Ingestor:
         try:
             data = self._store.read(blob_path(tenant, photo_id))
             line = self._lines.get(tenant) or self._lines.setdefault(tenant, self._line_of(tenant))
+        except StorageError as error:
+            log.warning("upload %s of %s cannot be read: %s", photo_id, tenant, error)
+            with self._catalog.tenant(tenant) as tx:
+                uploads.postpone(tx, photo_id, STORE_PAUSE_S)
+            return "postponed"
         except PhotoOrgError as error:
             rejection = Rejection(photo_id, "ingest", str(error), error.retryable, error.code)
             return self._fail(tenant, photo_id, rejection)

@@ -10,12 +10,12 @@ from photoorg.errors import NotFoundError
 from photoorg.imaging.sniff import sniff
 from photoorg.models import Photo, PhotoStatus
 from photoorg.stages.companions import LiveVideo, accept_video, live_video
+from photoorg.stages.promising import promise
 from photoorg.stages.purging import remove_left_blobs
 from photoorg.store.catalog import (
     Catalog,
     Transaction,
     audit,
-    blobs,
     companions,
     delta,
     pairs,
@@ -176,9 +176,7 @@ class Library:
         path = blob_path(tenant, photo_id)
         self._store.write(path, data, if_absent=True)
         with self._catalog.tenant(tenant) as tx:
-            blobs.hold(tx)
-            if not self._store.exists(path):
-                self._store.write(path, data)
+            promise(tx, self._store, photo_id, data)
             delta.lock(tx)
             status = uploads.enqueue(
                 tx, photo_id=photo_id, uri=path, mime=mime, size=len(data), filename=filename[-255:]

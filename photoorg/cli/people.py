@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from photoorg.curate.people import People
     from photoorg.store.catalog import Catalog
     from photoorg.store.catalog.faces_of_people import StoredFace
-    from photoorg.store.catalog.people import Person
+    from photoorg.store.catalog.people import Merge, Person
 
 FACE = re.compile(r"(?P<photo>[0-9a-f]{64}):(?P<number>\d{1,6})")
 ID = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -69,7 +69,8 @@ def add_to(commands: Commands) -> None:
     unmerge = group.add("unmerge", "take a merge back", "photoorg people unmerge 12", _unmerge)
     hide = group.add("hide", "leave a person out of lists", "photoorg people hide 7", _hide)
     hide.add_argument("--undo", action="store_true", help="show the person again")
-    for parser in (show, unmerge, hide):
+    merges = group.add("merges", "list the merges of a person", "photoorg people merges 7", _merges)
+    for parser in (show, merges, unmerge, hide):
         parser.add_argument("person", type=int, metavar="ID")
     split = group.add(
         "split", "make a new person of faces", f"photoorg people split 7 {ID}:0", _split
@@ -99,6 +100,7 @@ def add_to(commands: Commands) -> None:
     )
     for parser in (listing, show, suggestions, unknown):
         add_page(parser)
+    add_page(merges, after="MERGE", kind=int)
 
 
 def _face(text: str) -> tuple[str, int]:
@@ -193,7 +195,7 @@ def _show(args: argparse.Namespace, session: Session) -> None:
         faces, following = faces_of_people.of_person(
             tx, args.person, after=args.after, limit=limit_of(args)
         )
-        history = people.history(tx, args.person)
+        history, _ = people.history(tx, args.person, limit=limit_of(args))
     data = {
         **asdict(person),
         "face_list": [face_data(f) for f in faces],
@@ -202,10 +204,19 @@ def _show(args: argparse.Namespace, session: Session) -> None:
     }
     rows = [(f"{f.photo_id}:{f.face_no}", f.source, _number(f.confidence)) for f in faces]
     lines = [_title(person), table(rows, ("face", "source", "confidence"))]
-    for m in history:
-        state = f", taken back {m.undone_at:%Y-%m-%d}" if m.undone_at else ""
-        lines.append(f"merge of {m.merged_id} into {m.kept_id}, {m.merged_at:%Y-%m-%d}{state}")
+    lines += map(_merge_told, history)
     session.out.reply(data, "\n".join(lines) + more(following))
+
+
+def _merges(args: argparse.Namespace, session: Session) -> None:
+    from photoorg.store.catalog import people
+
+    with catalog_transaction(session) as tx:
+        people.get(tx, args.person)
+        found, following = people.history(tx, args.person, before=args.after, limit=limit_of(args))
+    text = "\n".join(map(_merge_told, found)) or "Nobody was merged."
+    data = {"merges": [asdict(m) for m in found], "next_cursor": following}
+    session.out.reply(data, text + more(following))
 
 
 def _suggestions(args: argparse.Namespace, session: Session) -> None:
@@ -318,6 +329,11 @@ def face_data(face: StoredFace) -> dict[str, Any]:
     """A face without its embedding, which is nobody's business."""
     names = ("photo_id", "face_no", "box", "quality", "person_id", "source", "confidence")
     return {name: getattr(face, name) for name in names}
+
+
+def _merge_told(merge: Merge) -> str:
+    undone = f", taken back {merge.undone_at:%Y-%m-%d}" if merge.undone_at else ""
+    return f"merge of {merge.merged_id} into {merge.kept_id}, {merge.merged_at:%Y-%m-%d}{undone}"
 
 
 def _title(person: Person) -> str:

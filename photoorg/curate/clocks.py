@@ -3,7 +3,8 @@
 A camera whose clock is off by a constant takes its photos inside the other cameras' sessions (and
 at their places, where both know them) once its times are shifted by that constant, and outside them
 otherwise. The shift is believed only if few other shifts do nearly as well, photos of several
-sessions agree, and so many agreeing by chance is out of the question.
+sessions agree, and so many agreeing by chance is out of the question. Clocks that nobody sets on
+journeys to other zones are right at home, and are told by the same signs (`on_journeys`).
 """
 
 from __future__ import annotations
@@ -57,8 +58,12 @@ def clock_shifts(line: Timeline, config: EventsConfig) -> list[ClockShift]:
     found: list[ClockShift] = []
     reference, *others = groups
     met = _Reference(line, config, [(reference[1], 0.0)])
+    journeys = _journeys(line, line.utc_n, reference[1])
     for (camera, trusted), members in others:
         shift = met.shift_of(members, far=not trusted)
+        if shift is None and journeys and not line.zoned_n[members].any():
+            # A clock that is off and was not set on journeys either is the same off at home only.
+            shift = met.shift_of(_outside(line, members, journeys), far=not trusted)
         if shift is not None:
             seconds, sessions, agreeing = shift
             found.append(
@@ -159,6 +164,15 @@ def _journeys(line: Timeline, utc: Floats, members: Ints) -> list[_Journey]:
     return found
 
 
+def _outside(line: Timeline, members: Ints, journeys: list[_Journey]) -> Ints:
+    """Photos that are a day or more from every journey, whatever the zones."""
+    utc = line.utc_n[members]
+    away = np.zeros(len(members), bool)
+    for one in journeys:
+        away |= (utc >= one.begin - 86_400) & (utc <= one.end + 86_400)
+    return members[~away]
+
+
 def _agree(tried: list[_AtHome]) -> bool:
     """Whether the time of home explains what cameras on journeys show, and theirs does not."""
     if not tried:
@@ -218,6 +232,8 @@ class _Reference:
 
     def shift_of(self, members: Ints, *, far: bool) -> tuple[float, int, float] | None:
         """Seconds, sessions that agree and share of photos that agree; None without evidence."""
+        if not len(members):
+            return None
         members = members[np.argsort(self._line.utc_n[members], kind="stable")]
         utc = self._line.utc_n[members]
         session_of = np.cumsum(np.insert(np.diff(utc) > self._pause, 0, False)).astype(np.int64)

@@ -16,6 +16,9 @@ from photoorg.index.faiss_index import FaissIndex
 
 BLOCK = 32
 """Fast-scan codes are stored in blocks of this many vectors."""
+SMALLEST_TABLE, PAGE = 256, 4096
+LIST_BYTES = 80
+"""What a list takes besides codes and ids: two vectors and their heads."""
 
 
 class IvfPqIndex(FaissIndex):
@@ -177,13 +180,19 @@ class IvfPqIndex(FaissIndex):
         self._lender = other
 
     def memory_bytes(self) -> int:
-        """Bytes of codes, ids, centroids (unless they are another's), codebooks and rotations."""
+        """Bytes of codes, ids, centroids (unless they are another's), codebooks and rotations.
+
+        A list's packed codes lie in a table of a power of two, whose unused pages cost nothing.
+        """
         faiss = faiss_io.library()
 
         sizes_n = self.list_sizes()
-        packed = isinstance(self._ivf, faiss.IndexIVFFastScan)
-        stored_n = -(-sizes_n // BLOCK) * BLOCK if packed else sizes_n
-        codes = int(stored_n.sum()) * int(self._ivf.code_size)
+        codes_n = sizes_n * int(self._ivf.code_size)
+        if isinstance(self._ivf, faiss.IndexIVFFastScan):
+            packed_n = -(-sizes_n // BLOCK) * BLOCK * int(self._ivf.code_size)
+            tables_n = np.exp2(np.ceil(np.log2(np.maximum(packed_n, SMALLEST_TABLE))))
+            codes_n = np.where(sizes_n > 0, np.minimum(tables_n, packed_n + PAGE), 0)
+        codes = int(codes_n.sum()) + LIST_BYTES * len(sizes_n)
         quantizer = faiss.downcast_index(self._ivf.quantizer)
         own = self._lender is None
         centroids = int(quantizer.sa_code_size()) * self.max_effort if own else 0

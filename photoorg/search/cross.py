@@ -53,15 +53,21 @@ class CrossEncoder(Protocol):
 
 
 class CrossRanker:
-    """Orders the first `top` hits anew by a judge's opinion and their own score."""
+    """Orders the first `top` hits anew by a judge's opinion and their own score.
 
-    def __init__(self, judge: CrossEncoder, *, top: int, weight: float) -> None:
+    The judge has `seconds` for it.
+    """
+
+    def __init__(
+        self, judge: CrossEncoder, *, top: int, weight: float, seconds: float = 2.0
+    ) -> None:
         self._judge = judge
         self._weight = weight
+        self._seconds = seconds
         self.top = top
 
     async def order(self, tenant: str, hits: Sequence[Hit], query: CrossQuery) -> tuple[Hit, ...]:
-        """The same hits; a judge that fails leaves them as they were.
+        """The same hits; a judge that fails or takes too long leaves them as they were.
 
         Both scores are taken in standard deviations of these hits, for a judge has a scale of its
         own. `Hit.score` stays what it was, `signals["cross"]` is what the judge said.
@@ -70,8 +76,12 @@ class CrossRanker:
         if len(first) < 2:
             return tuple(hits)
         try:
-            said = await self._judge.scores(tenant, query, [h.photo_id for h in first])
-        except (PhotoOrgError, OSError) as error:
+            async with asyncio.timeout(self._seconds):
+                said = await self._judge.scores(tenant, query, [h.photo_id for h in first])
+        except TimeoutError:
+            log.warning("no second look at the hits: none within %g s", self._seconds)
+            return tuple(hits)
+        except Exception as error:  # whatever an encoder raises, the hits are an answer without it
             log.warning("no second look at the hits: %s", error)
             return tuple(hits)
         known = np.isfinite(said)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from photoorg.search.date_words import in_english
+from photoorg.search.date_words import Told, in_english
 from photoorg.search.filters import Span
 
 MONTHS = (
@@ -84,23 +84,26 @@ def read_dates(text: str, now: datetime) -> DatedText:
     if (found := FROM_TO.search(plain)) is not None:
         first, last = _both(found["start"], found["end"], now)
         if first is not None and last is not None and first[0] < last[1]:
-            return _taken_out(text, told.span(*found.span()), Span(after=first[0], before=last[1]))
+            return _taken_out(text, told, found, Span(after=first[0], before=last[1]))
     for pattern in (ONE, BARE):
         for found in pattern.finditer(plain):
             moments = _moments(found["date"], now)
             if moments is not None:
-                return _taken_out(text, told.span(*found.span()), _span(found["how"], moments))
+                return _taken_out(text, told, found, _span(found["how"], moments))
     return DatedText(text)
 
 
-def _taken_out(text: str, place: tuple[int, int], span: Span) -> DatedText:
-    left = " ".join((text[: place[0]] + " " + text[place[1] :]).split())
-    said = text[place[0] : place[1]]
+def _taken_out(text: str, told: Told, found: re.Match[str], span: Span) -> DatedText:
+    begin, end = told.span(*found.span())
+    left = " ".join((text[:begin] + " " + text[end:]).split())
+    said = text[begin:end]
+    north = " (the season of the north)" if any(s in found[0] for s in SEASONS) else ""
     after = None if span.after is None else f"from {span.after:%Y-%m-%d}"
     before = None
     if span.before is not None:
         before = f"to {span.before - timedelta(days=1):%Y-%m-%d}"
-    return DatedText(left, span, f'"{said}" was read as {" ".join(filter(None, (after, before)))}')
+    days = " ".join(filter(None, (after, before)))
+    return DatedText(left, span, f'"{said}" was read as {days}{north}')
 
 
 def _span(how: str | None, moments: Moments) -> Span:

@@ -107,7 +107,7 @@ def local_cross(config: PhotoOrgConfig, store: ObjectStore) -> CrossRanker | Non
         GuardedDecoder(config.imaging),
         kept=cross.cached_pictures,
     )
-    return CrossRanker(judge, top=cross.top, weight=cross.weight)
+    return CrossRanker(judge, top=cross.top, weight=cross.weight, seconds=cross.deadline_ms / 1000)
 
 
 def local_reader(config: PhotoOrgConfig, catalog: Catalog, store: ObjectStore) -> CatalogReader:

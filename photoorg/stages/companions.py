@@ -16,6 +16,7 @@ from photoorg.imaging.sniff import is_raw, video_type
 from photoorg.models import Exif, Rejection
 from photoorg.schema import COMPANION, LIVE_VIDEO
 from photoorg.stages import rows
+from photoorg.stages.promising import promise
 from photoorg.store.catalog import Catalog, Transaction, blobs, companions
 from photoorg.store.layout import blob_path
 from photoorg.store.objects import ObjectStore
@@ -122,9 +123,7 @@ def accept_video(
     path = blob_path(tenant, video.companion_id)
     store.write(path, data, if_absent=True)
     with catalog.tenant(tenant) as tx:
-        blobs.hold(tx)
-        if not store.exists(path):
-            store.write(path, data)
+        promise(tx, store, video.companion_id, data)
         companions.lock(tx)
         companions.add_upload(tx, asdict(video))
         join(tx, companion_id=video.companion_id)

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from photoorg import schema
-from photoorg.errors import PhotoOrgError
+from photoorg.errors import PhotoOrgError, StorageError
 from photoorg.models import Rejection, Rgb
 
 T = TypeVar("T")
@@ -69,7 +69,9 @@ def images(table: pa.Table) -> dict[int, Rgb]:
 def rejection(key: str, stage: str, error: BaseException) -> Rejection:
     """What an exception of one row becomes; unknown kinds are named so that they can be mended."""
     if isinstance(error, PhotoOrgError):
-        return Rejection(key, stage, error.message, error.retryable, error.code)
+        # A full disk or a missing right is no fault of the file: mended, it is tried again.
+        retryable = error.retryable or isinstance(error, StorageError)
+        return Rejection(key, stage, error.message, retryable, error.code)
     text = f"Unexpected {type(error).__name__}: {error}"
     return Rejection(key, stage, text, isinstance(error, MemoryError | TimeoutError), "internal")
 

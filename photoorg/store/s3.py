@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -82,12 +82,9 @@ class S3Bucket:
 
     def read(self, key: str, *, most: int | None = None) -> bytes:
         """The object's bytes, or its first `most`; NotFoundError if there is none."""
-        path = f"{self.name}/{key}"
-        span = {} if most is None else {"start": 0, "end": most}
+        span = {} if most is None else _range(0, most)
         try:
-            data: bytes = self._persist(
-                lambda: self._fs().cat_file(path, max_concurrency=1, **span), "Reading", key
-            )
+            data: bytes = self._persist(lambda: self._get(key, span), "Reading", key)
             return data
         except Refusal as error:
             if error.status == 416:  # the first bytes of an empty object
@@ -282,9 +279,7 @@ class S3Bucket:
 
     def _span(self, key: str, start: int, end: int, etag: str) -> bytes:
         def get() -> bytes:
-            data: bytes = self._fs().cat_file(
-                f"{self.name}/{key}", start=start, end=end, max_concurrency=1
-            )
+            data = self._get(key, _range(start, end))
             if len(data) != end - start:
                 raise ConnectionError("the answer was cut short")
             return data
@@ -294,6 +289,14 @@ class S3Bucket:
             return data
         except Refusal as error:
             raise self._explained(error, key) from error
+
+    def _get(self, key: str, span: Mapping[str, str]) -> bytes:
+        """The bytes of an object by its key alone: s3fs takes parts of a path for a version."""
+        from fsspec.asyn import sync
+
+        filesystem = self._fs()
+        data: bytes = sync(filesystem.loop, _body, filesystem, Bucket=self.name, Key=key, **span)
+        return data
 
     def _call(self, method: str, key: str, *, attempts: int | None = None, **arguments: Any) -> Any:
         return self._persist(
@@ -357,6 +360,17 @@ def _open(settings: S3Settings) -> S3FileSystem:
 
 def _plain(secret: SecretStr | None) -> str | None:
     return secret.get_secret_value() if secret is not None else None
+
+
+async def _body(filesystem: S3FileSystem, **arguments: str) -> bytes:
+    answer = await filesystem._call_s3("get_object", **arguments)
+    async with answer["Body"] as body:
+        data: bytes = await body.read()
+        return data
+
+
+def _range(start: int, end: int) -> dict[str, str]:
+    return {"Range": f"bytes={start}-{end - 1}"}
 
 
 def _condition(if_absent: bool) -> dict[str, Any]:

@@ -188,7 +188,7 @@ def albums_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
         status_code=201,
         summary="Bring a deleted album back",
         response_model=AlbumView,
-        responses=responses(404, 422, 503),
+        responses=responses(404, 409, 422, 503),
     )
     async def restore(album_id: Id, tenant: str = tenant_dep, actor: str = actor_dep) -> AlbumView:
         """Under a new id, with those of its photos that are still there."""

@@ -13,7 +13,7 @@ from serve.api.people_models import (
     FacesBody,
     FaceView,
     MergeBody,
-    MergeList,
+    MergePage,
     MergeView,
     NewPersonBody,
     PairBody,
@@ -240,15 +240,21 @@ def people_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
     @router.get(
         "/{person_id}/merges",
         summary="List the merges of a person",
-        response_model=MergeList,
+        response_model=MergePage,
         responses=responses(404, 422, 503),
     )
-    async def merges(person_id: Id, tenant: str = tenant_dep) -> MergeList:
+    async def merges(
+        person_id: Id,
+        tenant: str = tenant_dep,
+        cursor: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
+        limit: Limit = 50,
+    ) -> MergePage:
         """Newest first, those taken back included."""
 
-        def work(tx: Transaction) -> MergeList:
+        def work(tx: Transaction) -> MergePage:
             people.get(tx, person_id)
-            return MergeList(merges=[MergeView.of(m) for m in people.history(tx, person_id)])
+            found, following = people.history(tx, person_id, before=cursor, limit=limit)
+            return MergePage(merges=[MergeView.of(m) for m in found], next_cursor=following)
 
         return await organised.catalog(tenant, work)
 

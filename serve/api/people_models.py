@@ -205,10 +205,11 @@ class MergeView(BaseModel):
         return cls(**{name: getattr(merge, name) for name in cls.model_fields})
 
 
-class MergeList(BaseModel):
-    """Merges, newest first."""
+class MergePage(BaseModel):
+    """Merges, newest first. `next_cursor` is null on the last page."""
 
     merges: list[MergeView]
+    next_cursor: int | None
 
 
 class SuggestionView(BaseModel):

@@ -54,6 +54,12 @@ def test_people_from_consent_to_names_and_back(run, catalog: Catalog) -> None:
     new = run("people", "split", str(big), face, "--name", "Twin")["person_id"]
     assert run("people", "merge", str(big), str(new))["person"]["faces"] == 6
     assert run("people", "unmerge", str(new))["person"]["faces"] == 1
+    again = run("people", "merge", str(big), str(new))["person"]["faces"]
+    assert again == 6 and run("people", "unmerge", str(new))["person"]["faces"] == 1
+    first = run("people", "merges", str(big), "--limit", "1")
+    rest = run("people", "merges", str(big), "--after", str(first["next_cursor"]))
+    made = [m["merge_id"] for m in first["merges"] + rest["merges"]]
+    assert made == sorted(made, reverse=True) and len(made) == 2 and rest["next_cursor"] is None
     assert run("people", "hide", str(small))["hidden"] is True
     assert run("people", "hide", str(small), "--undo")["hidden"] is False
     refused = run("people", "suggestions", "--refuse", str(big), str(small))
@@ -131,6 +137,7 @@ def test_albums_are_made_changed_deleted_and_brought_back(run, catalog: Catalog)
     assert run("albums", "show", number, status=1)["error"]["code"] == "not-found"
     again = run(*undo.split()[1:])
     assert (again["name"], again["photos"]) == ("Autumn", 2)
+    assert run(*undo.split()[1:], status=1)["error"]["code"] == "conflict"
 
 
 @pytest.mark.parametrize("away", ["deleted", "trashed"])

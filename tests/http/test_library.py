@@ -30,6 +30,7 @@ from serve.ingestor import Ingestor
 from serve.library import Library
 from tests.catalog import rows
 from tests.fakes.search import SPACE, jpeg, unit
+from tests.livephotos import video
 
 pytestmark = pytest.mark.postgres
 T = "default"
@@ -398,3 +399,51 @@ async def test_a_photo_deleted_and_uploaded_again_while_it_is_processed_is_whole
     photo = await library.get(T, accepted.photo_id)
     assert (photo.status, photo.has_thumbnail) == ("ready", True)
     assert await library.thumbnail(T, accepted.photo_id) == b"RIFFwebp"
+
+
+class Moody(ObjectStore):
+    """A store that cannot be read while it has an error."""
+
+    error: StorageError | None = None
+
+    def read(self, path: str) -> bytes:
+        if self.error is not None:
+            raise self.error
+        return super().read(path)
+
+
+@pytest.mark.parametrize("retryable", [True, False])
+async def test_uploads_wait_as_long_as_the_store_cannot_be_read(catalog, store, line, retryable):
+    moody = Moody(StorageConfig(root=store.root))
+    library = Library(catalog, moody)
+    ingestor = Ingestor(catalog, moody, lambda tenant: line, SPACE, attempts=2)
+    accepted = await library.accept(T, jpeg("new"), "a.jpg")
+    moody.error = StorageError("The session token has expired.", retryable=retryable)
+    for _ in range(4):
+        assert ingestor.step()
+        assert not ingestor.step(), "it is not asked for again at once"
+        with catalog.worker() as tx:
+            uploads.extend(tx, [(T, accepted.photo_id)], 0)
+    moody.error = None
+    assert ingestor.step()
+    assert (await library.get(T, accepted.photo_id)).status == "ready"
+    library.close()
+
+
+class Silent(ObjectStore):
+    """A store that does not answer whether an object is there."""
+
+    def exists(self, path: str) -> bool:
+        raise AssertionError(f"{path} is asked for")
+
+
+@pytest.mark.parametrize("data", [jpeg("new"), video("ONE")], ids=["photo", "video"])
+async def test_no_connection_to_the_database_waits_for_the_store(catalog, store, data):
+    silent = Silent(StorageConfig(root=store.root))
+    library = Library(catalog, silent)
+    accepted = await library.accept(T, data, "a")
+    await library.accept(T, data, "again")
+    await library.delete(T, accepted.photo_id)
+    with pytest.raises(AssertionError, match="asked for"):
+        await library.accept(T, data, "after a removal it has to be")
+    library.close()

@@ -111,6 +111,8 @@ async def test_people_are_put_right_over_http(client, catalog):
     assert (await client.post(f"/v1/people/{small}/unmerge")).status_code == 409
     merges = (await client.get(f"/v1/people/{big}/merges")).json()["merges"]
     assert merges[0]["undone_by"] == "api"
+    beyond = await client.get(f"/v1/people/{big}/merges", params={"cursor": merges[0]["merge_id"]})
+    assert beyond.json() == {"merges": [], "next_cursor": None}
     made = await client.post("/v1/people", json={**faces("p1-0-2.jpg"), "name": "Cy"})
     assert made.json()["faces"] == 1
     link = {

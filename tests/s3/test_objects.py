@@ -5,6 +5,7 @@ import pickle
 import time
 import urllib.error
 import urllib.request
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -233,3 +234,12 @@ def test_unfinished_uploads_in_parts_are_swept(s3: S3Server, store: ObjectStore)
     time.sleep(1.1)
     assert store.sweep(0) == 1
     assert store.sweep(0) == 0 and not store.exists("half")
+
+
+def test_files_of_a_prefix_are_listed_with_size_and_time(store: ObjectStore) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=5)
+    for name in ("a/1", "b/1", "b/2"):
+        store.write(name, name.encode() * 2)
+    found = list(store.files("b/"))
+    assert [(f.path, f.size) for f in found] == [("b/1", 6), ("b/2", 6)]
+    assert all(before < f.modified_at < datetime.now(UTC) + timedelta(seconds=5) for f in found)

@@ -5,6 +5,7 @@ from pydantic import SecretStr
 
 from photoorg.errors import InputError, NotFoundError, StorageError, TooLargeError
 from photoorg.store.objects import ObjectStore
+from photoorg.store.s3 import S3Bucket, S3Settings
 from photoorg.store.sources import list_source, read_original, read_source
 from tests.s3server import S3Server
 
@@ -80,3 +81,19 @@ def test_a_bucket_that_refuses_says_why(s3: S3Server, filled: str) -> None:
     assert not caught.value.retryable
     with pytest.raises(StorageError, match="not permitted"):
         read_source(filled + "/b.jpg", stranger, max_bytes=9)
+
+
+def test_keys_of_any_characters_are_listed_and_read(s3: S3Server, s3_prefix: str) -> None:
+    bucket = S3Bucket(s3.bucket, S3Settings.of(s3.storage()))
+    names = [
+        *("a//b.jpg", " lead.jpg", "trail .jpg", "plus+and%20.jpg", "hash#1.jpg", "q?x=1&y.jpg"),
+        *("quote'\".jpg", "new\nline.jpg", "ü/é\u0301 .jpg", "back\\slash.jpg", "[1]*.jpg"),
+        *("v?versionId=x.jpg", "dir./x.jpg", "~tilde.jpg", "s3://odd.jpg"),
+    ]
+    for name in names:
+        bucket.write(f"{s3_prefix}/{name}", name.encode(), if_absent=False)
+    root = f"s3://{s3.bucket}/{s3_prefix}/"
+    found = [f.uri for f in list_source(root, s3.source())]
+    assert sorted(uri.removeprefix(root) for uri in found) == sorted(names)
+    for uri in found:
+        assert read_source(uri, s3.source(), max_bytes=99) == uri.removeprefix(root).encode()

@@ -173,16 +173,23 @@ def delete(tx: Transaction, album_id: int, actor: str) -> None:
 def restore(tx: Transaction, album_id: int, actor: str) -> Album:
     """A deleted album again, under a new id, with those of its photos that are still there.
 
-    A suggestion that was refused is one again, and no longer refused.
+    A suggestion that was refused is one again, and no longer refused. ConflictError if it was
+    brought back before.
     """
-    row = tx.conn.execute(
-        "SELECT detail FROM audit_log WHERE tenant_id = %s AND entity = 'album'"
-        " AND entity_id = %s AND action = 'album.delete'",
+    rows = tx.conn.execute(
+        "SELECT action, detail FROM audit_log WHERE tenant_id = %s AND entity = 'album'"
+        " AND entity_id = %s AND action IN ('album.delete', 'album.restore')",
         [tx.tenant, str(album_id)],
-    ).fetchone()
-    if row is None:
+    ).fetchall()
+    told = dict(rows)
+    if "album.delete" not in told:
         raise NotFoundError(f"No album {album_id} was deleted.", fix="Look into the audit log.")
-    detail = row[0]
+    if "album.restore" in told:
+        raise ConflictError(
+            f"Album {album_id} was brought back as {told['album.restore']['as']}.",
+            fix="Use that one; if it was deleted too, restore it.",
+        )
+    detail = told["album.delete"]
     keys, digest = _refusal(detail["photos"])
     if detail["kind"] == "suggested":
         tx.conn.execute(
@@ -194,7 +201,7 @@ def restore(tx: Transaction, album_id: int, actor: str) -> Album:
     ).fetchall()
     there = [photo_id for (photo_id,) in found]
     cover = detail.get("cover_id")
-    return create(
+    album = create(
         tx,
         detail["name"],
         there,
@@ -203,6 +210,8 @@ def restore(tx: Transaction, album_id: int, actor: str) -> Album:
         reason=detail.get("reason"),
         cover_id=cover if cover in there else None,
     )
+    audit.record(tx, actor, "album.restore", "album", str(album_id), {"as": album.album_id})
+    return album
 
 
 def accept(tx: Transaction, album_id: int, actor: str, name: str | None = None) -> Album:

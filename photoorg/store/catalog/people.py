@@ -223,7 +223,7 @@ def merge(tx: Transaction, kept_id: int, merged_id: int, actor: str) -> Merge:
         [tx.tenant, kept_id, merged_id, taken, actor],
     )
     _noted(tx, actor, "merge", kept_id, {"merged": merged_id, "name_taken": taken})
-    return history(tx, merged_id)[0]
+    return _last_merge(tx, merged_id)
 
 
 def unmerge(tx: Transaction, merged_id: int, actor: str) -> Merge:
@@ -255,18 +255,26 @@ def unmerge(tx: Transaction, merged_id: int, actor: str) -> Merge:
         tx.conn.execute(GIVE_NAME_BACK, {**values, "kept": person.merged_into, "name": row[0]})
     strangers(tx, kept, merged_id, actor)
     _noted(tx, actor, "unmerge", person.merged_into, {"merged": merged_id})
-    return history(tx, merged_id)[0]
+    return _last_merge(tx, merged_id)
 
 
-def history(tx: Transaction, person_id: int) -> list[Merge]:
-    """Merges the person was part of, newest first."""
+def history(
+    tx: Transaction, person_id: int, *, before: int | None = None, limit: int = 50
+) -> tuple[list[Merge], int | None]:
+    """Merges the person was part of, newest first, and what to give as `before` for the next."""
     with tx.conn.cursor(row_factory=class_row(Merge)) as cursor:
-        return cursor.execute(
+        found = cursor.execute(
             "SELECT merge_id, kept_id, merged_id, actor, merged_at, undone_at, undone_by"
             " FROM person_merges WHERE tenant_id = %s AND %s IN (kept_id, merged_id)"
-            " ORDER BY merge_id DESC",
-            [tx.tenant, person_id],
+            " AND (%s::bigint IS NULL OR merge_id < %s) ORDER BY merge_id DESC LIMIT %s",
+            [tx.tenant, person_id, before, before, limit + 1],
         ).fetchall()
+    return found[:limit], found[limit - 1].merge_id if len(found) > limit else None
+
+
+def _last_merge(tx: Transaction, person_id: int) -> Merge:
+    (merge,), _ = history(tx, person_id, limit=1)
+    return merge
 
 
 def strangers(tx: Transaction, one: int, two: int, actor: str) -> None:

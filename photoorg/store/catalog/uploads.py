@@ -66,6 +66,11 @@ UPDATE uploads u SET lease_until = now() + make_interval(secs => %(seconds)s)
 FROM unnest(%(tenants)s::text[], %(photos)s::bytea[]) AS held (tenant_id, photo_id)
 WHERE u.tenant_id = held.tenant_id AND u.photo_id = held.photo_id
 """
+POSTPONE = """
+UPDATE uploads SET lease_until = now() + make_interval(secs => %s),
+    attempts = greatest(attempts - 1, 0)
+WHERE tenant_id = %s AND photo_id = %s
+"""
 FAIL = """
 UPDATE photos SET status = 'failed', reason = %s, updated_at = now()
 WHERE tenant_id = %s AND photo_id = %s
@@ -132,6 +137,11 @@ def extend(tx: Transaction, items: Sequence[tuple[str, str]], lease_s: float) ->
         "photos": [photo_key(photo) for _, photo in items],
     }
     tx.conn.execute(LEASE, values)
+
+
+def postpone(tx: Transaction, photo_id: str, seconds: float) -> None:
+    """Give a claimed photo back for so long, as if it had not been tried: it was not to blame."""
+    tx.conn.execute(POSTPONE, [seconds, tx.tenant, photo_key(photo_id)])
 
 
 def depth(tx: Transaction) -> int:

@@ -20,7 +20,7 @@ def commands(parser: Parser, words: tuple[str, ...] = ()) -> list[tuple[tuple[st
 
 PEOPLE = (
     "enable disable cluster list show suggestions name merge unmerge hide split remove confirm"
-    " link unknown"
+    " link merges unknown"
 ).split()
 DEDUP = "scan list show resolve undo preview stats".split()
 TAGS = "list map unmap recompute".split()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from photoorg.config import EncoderConfig, ImagingConfig, SearchConfig, StorageConfig
@@ -74,9 +76,23 @@ async def test_a_hit_beyond_the_page_may_come_onto_it():
     assert hits[0].photo_id == plain[12] and len(hits) == 3
 
 
-async def test_a_judge_that_fails_leaves_the_order_as_it_was():
+class Sleeper(Judge):
+    """Takes its time."""
+
+    async def scores(self, tenant, query, photo_ids):
+        await asyncio.sleep(60)
+
+
+async def test_a_judge_that_takes_too_long_leaves_the_order_as_it_was():
+    hits = [Hit(photo_id(n), 1.0 - i / 10, n) for i, n in enumerate(NAMES[:4])]
+    ranker = CrossRanker(Sleeper(), top=4, weight=1.0, seconds=0.05)
+    assert await ranker.order(T, hits, CrossQuery(text="x")) == tuple(hits)
+
+
+@pytest.mark.parametrize("error", [EncoderUnavailableError("gone"), RuntimeError("bad tensor")])
+async def test_a_judge_that_fails_leaves_the_order_as_it_was(error):
     plain = [h.photo_id for h in (await service().by_text(T, "photo-3", 9)).hits]
-    judge = Judge(error=EncoderUnavailableError("gone"))
+    judge = Judge(error=error)
     hits = (await service(judge).by_text(T, "photo-3", 9)).hits
     assert [h.photo_id for h in hits] == plain and judge.asked
 

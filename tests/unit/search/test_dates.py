@@ -95,7 +95,10 @@ def test_words_that_may_be_no_date_are_left_alone(said):
 
 def test_the_note_tells_the_days_it_means():
     assert read_dates("sea in summer 2019", NOW).note == (
-        '"in summer 2019" was read as from 2019-06-01 to 2019-08-31'
+        '"in summer 2019" was read as from 2019-06-01 to 2019-08-31 (the season of the north)'
+    )
+    assert read_dates("in Mai 2019", NOW).note == (
+        '"in Mai 2019" was read as from 2019-05-01 to 2019-05-31'
     )
 
 

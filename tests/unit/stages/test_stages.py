@@ -9,7 +9,7 @@ import pytest
 
 from photoorg import schema
 from photoorg.config import ImagingConfig, PhotoOrgConfig, SourceConfig, StorageConfig, parse
-from photoorg.errors import DecodeError, NotFoundError, SpaceMismatchError
+from photoorg.errors import DecodeError, NotFoundError, SpaceMismatchError, StorageError
 from photoorg.imaging.guard import GuardedDecoder
 from photoorg.space import EmbeddingSpace
 from photoorg.stages import rows
@@ -246,3 +246,10 @@ def test_micro_batches_are_bounded_in_rows_and_in_bytes(sizes, batches):
     found = list(micro_batches(table, 3))
     assert [len(batch) for batch in found] == batches
     assert pa.concat_tables(found)["uri"].to_pylist() == table["uri"].to_pylist()
+
+
+def test_files_that_a_full_or_closed_store_cost_are_tried_again():
+    for error in (StorageError("There is no space left."), StorageError("Not permitted.")):
+        assert rows.rejection("a.jpg", "store", error).retryable
+    assert not rows.rejection("a.jpg", "fetch", NotFoundError("gone")).retryable
+    assert not rows.rejection("a.jpg", "decode", DecodeError("no picture")).retryable
