@@ -89,8 +89,12 @@ class Run:
 
     def _read_table(self, name: str) -> pa.Table:
         path = f"{self.directory}/{name}"
+        data = pa.BufferReader(self._store.read(path))
         try:
-            return pq.read_table(pa.BufferReader(self._store.read(path)))
+            # In this thread alone: one of Arrow's that still held the bytes when the interpreter
+            # ended would abort the process.
+            with pq.ParquetFile(data) as file:
+                return file.read(use_threads=False)
         except (pa.ArrowInvalid, OSError) as error:
             raise StorageError(
                 f"{path} is damaged: {error}.", fix="Delete it and run the job again."

@@ -1,5 +1,6 @@
 """Runs: parts whole or absent, manifest last, damage noticed."""
 
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -84,6 +85,29 @@ def test_damage_is_an_error_that_names_the_file(run: Run, store: ObjectStore) ->
         store.write(f"{run.directory}/manifest.json", broken)
         with pytest.raises(StorageError, match="manifest"):
             run.manifest()
+
+
+def test_nothing_holds_the_bytes_of_a_part_that_was_read(
+    run: Run, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread of Arrow's that lets go of them while the interpreter ends aborts the process."""
+
+    held: list[bytes] = []
+
+    def read(path: str) -> bytes:
+        held.append(kept(path))
+        return held[-1]
+
+    kept = store.read
+    monkeypatch.setattr(store, "read", read)
+    held.append(bytes(100))
+    alone = sys.getrefcount(held[-1])
+    columns = {f"c{i}": [str(j) * 20 for j in range(300)] for i in range(40)}
+    for number in range(20):
+        run.write_part(number, pa.table(columns))
+        assert run.read_part(number).num_rows == 300
+        now = sys.getrefcount(held[-1])
+        assert now == alone
 
 
 def test_runs_are_found_finished_or_not_and_removed_whole(store: ObjectStore) -> None:
