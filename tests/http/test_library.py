@@ -4,82 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import time
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from photoorg.config import StorageConfig
 from photoorg.errors import (
     CatalogError,
     DecodeError,
     InputError,
     NotFoundError,
-    StorageError,
     UnsupportedMediaError,
 )
 from photoorg.models import Rejection
 from photoorg.schema import COMPANION, LIVE_VIDEO
 from photoorg.stages.companions import pair_videos
-from photoorg.stages.online import OnlineResult
 from photoorg.store.catalog import delta, photos, spaces, uploads
 from photoorg.store.layout import blob_path, thumb_path
-from photoorg.store.objects import ObjectStore
 from serve.ingestor import Ingestor
-from serve.library import Library
 from tests.catalog import rows
 from tests.fakes.search import SPACE, jpeg, unit
-from tests.livephotos import video
 
 pytestmark = pytest.mark.postgres
 T = "default"
-
-
-class FakeLine:
-    """Turns every upload into a ready photo; `result` or `error` say otherwise."""
-
-    def __init__(self, store: ObjectStore) -> None:
-        self.store = store
-        self.seen: list[tuple[str, str]] = []
-        self.rejection: Rejection | None = None
-        self.error: Exception | None = None
-        self.meanwhile = lambda: None
-        self.content_id: str | None = None
-
-    def process(self, data, *, uri, filename, uploaded_at=None) -> OnlineResult:
-        self.seen.append((uri, filename))
-        self.meanwhile()
-        if self.error:
-            raise self.error
-        if self.rejection:
-            return OnlineResult(None, None, self.rejection)
-        digest = hashlib.sha256(data).hexdigest()
-        self.store.write(thumb_path(T, digest), b"RIFFwebp")
-        photo = rows.photo(uri, photo_id=digest, content_id=self.content_id)
-        return OnlineResult(rows.photos(photo), unit(digest), None)
-
-
-@pytest.fixture
-def store(tmp_path) -> ObjectStore:
-    return ObjectStore(StorageConfig(root=str(tmp_path / "store")))
-
-
-@pytest.fixture
-def library(catalog, store):
-    library = Library(catalog, store)
-    yield library
-    library.close()
-
-
-@pytest.fixture
-def line(store) -> FakeLine:
-    return FakeLine(store)
-
-
-@pytest.fixture
-def ingestor(catalog, store, line) -> Ingestor:
-    return Ingestor(catalog, store, lambda tenant: line, SPACE, attempts=3)
 
 
 def events(catalog) -> list[tuple[str, str]]:
@@ -201,18 +148,6 @@ async def test_a_bad_upload_is_failed_with_its_reason(library, ingestor, line, c
     photo = await library.get(T, accepted.photo_id)
     assert (photo.status, photo.reason) == ("failed", "The file ends too early.")
     assert events(catalog) == []
-
-
-async def test_a_store_that_fails_for_a_while_costs_no_upload(library, ingestor, line, catalog):
-    line.error = StorageError("S3 is slow.", retryable=True)
-    accepted = await library.accept(T, jpeg("new"), "a.jpg")
-    assert ingestor.step()
-    assert (await library.get(T, accepted.photo_id)).status in ("queued", "processing")
-    line.error = None
-    with catalog.worker() as tx:
-        uploads.extend(tx, [(T, accepted.photo_id)], 0)
-    assert ingestor.step()
-    assert (await library.get(T, accepted.photo_id)).status == "ready"
 
 
 async def test_an_upload_that_breaks_every_worker_is_given_up(library, ingestor, line, catalog):
@@ -347,26 +282,6 @@ async def test_an_uploaded_still_is_joined_by_the_video_that_waits(
     assert [p.kind for p in await library.pairs(T, accepted.photo_id)] == ["live_photo"]
 
 
-async def test_a_photo_that_takes_long_is_not_worked_on_twice_at_once(
-    catalog, library, line, store
-):
-    accepted = await library.accept(T, jpeg("slow"), "")
-    line.meanwhile = lambda: time.sleep(2.5)
-    workers = [
-        Ingestor(catalog, store, lambda tenant: line, SPACE, lease_s=0.5, attempts=2)
-        for _ in range(2)
-    ]
-    for worker in workers:
-        worker.start()
-    async with asyncio.timeout(30):
-        while await library.depth():
-            await asyncio.sleep(0.02)
-    for worker in workers:
-        await worker.stop()
-    assert len(line.seen) == 1
-    assert (await library.get(T, accepted.photo_id)).status == "ready"
-
-
 async def test_an_upload_of_what_was_ingested_by_reference_is_kept_from_then_on(catalog, library):
     data = jpeg("new")
     digest = hashlib.sha256(data).hexdigest()
@@ -399,51 +314,3 @@ async def test_a_photo_deleted_and_uploaded_again_while_it_is_processed_is_whole
     photo = await library.get(T, accepted.photo_id)
     assert (photo.status, photo.has_thumbnail) == ("ready", True)
     assert await library.thumbnail(T, accepted.photo_id) == b"RIFFwebp"
-
-
-class Moody(ObjectStore):
-    """A store that cannot be read while it has an error."""
-
-    error: StorageError | None = None
-
-    def read(self, path: str) -> bytes:
-        if self.error is not None:
-            raise self.error
-        return super().read(path)
-
-
-@pytest.mark.parametrize("retryable", [True, False])
-async def test_uploads_wait_as_long_as_the_store_cannot_be_read(catalog, store, line, retryable):
-    moody = Moody(StorageConfig(root=store.root))
-    library = Library(catalog, moody)
-    ingestor = Ingestor(catalog, moody, lambda tenant: line, SPACE, attempts=2)
-    accepted = await library.accept(T, jpeg("new"), "a.jpg")
-    moody.error = StorageError("The session token has expired.", retryable=retryable)
-    for _ in range(4):
-        assert ingestor.step()
-        assert not ingestor.step(), "it is not asked for again at once"
-        with catalog.worker() as tx:
-            uploads.extend(tx, [(T, accepted.photo_id)], 0)
-    moody.error = None
-    assert ingestor.step()
-    assert (await library.get(T, accepted.photo_id)).status == "ready"
-    library.close()
-
-
-class Silent(ObjectStore):
-    """A store that does not answer whether an object is there."""
-
-    def exists(self, path: str) -> bool:
-        raise AssertionError(f"{path} is asked for")
-
-
-@pytest.mark.parametrize("data", [jpeg("new"), video("ONE")], ids=["photo", "video"])
-async def test_no_connection_to_the_database_waits_for_the_store(catalog, store, data):
-    silent = Silent(StorageConfig(root=store.root))
-    library = Library(catalog, silent)
-    accepted = await library.accept(T, data, "a")
-    await library.accept(T, data, "again")
-    await library.delete(T, accepted.photo_id)
-    with pytest.raises(AssertionError, match="asked for"):
-        await library.accept(T, data, "after a removal it has to be")
-    library.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,10 +91,18 @@ class Catalog:
 
         It sees the rows of this tenant only, whose name it may use as %(tenant)s.
         """
-        role = self._config.app_role
-        with explained(self._url), self._leased() as conn, self._existing(role):
-            conn.autocommit = True
+        with explained(self._url):
+            rows = self._glance(tenant, query, check=False)
+            return self._glance(tenant, query, check=True) or [] if rows is None else rows
+
+    def _glance(
+        self, tenant: str, query: LiteralString, *, check: bool
+    ) -> list[tuple[Any, ...]] | None:
+        """As glance; None where a connection that was not checked turned out to be lost."""
+        role, done = self._config.app_role, False
+        with self._leased(check=check) as conn, self._existing(role):
             try:
+                conn.autocommit = True
                 with ClientCursor(conn) as cursor:
                     values = self._values(tenant, role)
                     cursor.execute(f"BEGIN READ ONLY; {BIND}; {query}; COMMIT", values)
@@ -103,9 +110,14 @@ class Catalog:
                     cursor.nextset()
                     rows = cursor.fetchall()
                 conn.autocommit = False
-            except BaseException:
-                conn.close()  # its transaction may still be open
-                raise
+                done = True
+            except psycopg.OperationalError:
+                if check or not conn.broken:
+                    raise
+                return None
+            finally:
+                if not done:
+                    conn.close()  # its transaction may still be open
             return rows
 
     def ping(self) -> None:
@@ -153,22 +165,39 @@ class Catalog:
     @contextmanager
     def _connection(self) -> Iterator[psycopg.Connection[Any]]:
         """A connection for one transaction, which is committed or rolled back at the end."""
-        with self._leased() as conn, conn:  # a connection of a pool stays open
+        with self._leased(check=True) as conn, conn:  # a connection of a pool stays open
             yield conn
 
     @contextmanager
-    def _leased(self) -> Iterator[psycopg.Connection[Any]]:
+    def _leased(self, *, check: bool) -> Iterator[psycopg.Connection[Any]]:
+        """A connection of the pool; `check` asks the server first whether it is still good."""
         pool = self._open_pool()
-        try:
-            conn = pool.getconn()
-        except PoolTimeout:
-            # The pool does not say why: a connection of our own does, or shows that all are busy.
-            self._direct().close()
-            raise
+        conn = self._taken(pool, check=check)
         try:
             yield conn
         finally:
             pool.putconn(conn)
+
+    def _taken(
+        self, pool: ConnectionPool[psycopg.Connection[Any]], *, check: bool
+    ) -> psycopg.Connection[Any]:
+        for left in range(self._config.pool_max, -1, -1):
+            try:
+                conn = pool.getconn()
+            except PoolTimeout:
+                # The pool does not say why: a connection of our own does, or shows all are busy.
+                self._direct().close()
+                raise
+            if not check:
+                break
+            try:
+                ConnectionPool.check_connection(conn)
+                break
+            except psycopg.OperationalError:
+                pool.putconn(conn)  # which throws it away
+                if not left:
+                    raise
+        return conn
 
     def _direct(self) -> psycopg.Connection[Any]:
         return psycopg.connect(self._url, connect_timeout=self._config.connect_timeout_s)
@@ -183,21 +212,8 @@ class Catalog:
                     max_size=self._config.pool_max,
                     timeout=self._config.connect_timeout_s,
                     max_idle=IDLE_S,
-                    check=_check,
                     open=False,
                 )
                 self._pool.open()
                 self._pid = os.getpid()
             return self._pool
-
-
-def _check(conn: psycopg.Connection[Any]) -> None:
-    """OperationalError if the connection is lost.
-
-    A server that goes away closes it, which can be seen without asking. One that has something to
-    say, maybe only a notice, is asked.
-    """
-    poll = select.poll()
-    poll.register(conn.fileno(), select.POLLIN)
-    if poll.poll(0):
-        ConnectionPool.check_connection(conn)
