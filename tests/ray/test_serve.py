@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -286,6 +287,10 @@ def _pour(connection: socket.socket, first: bytes, chunked: bool) -> tuple[int, 
             except BlockingIOError:
                 continue
             except (BrokenPipeError, ConnectionResetError):
+                # What was answered before the connection was closed can still be read.
+                with contextlib.suppress(OSError):
+                    while got := connection.recv(65536):
+                        answer += got
                 break
     return sent, answer
 
