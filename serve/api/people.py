@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query
@@ -94,13 +95,7 @@ def people_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
     )
     async def refuse(body: PairBody, tenant: str = tenant_dep, actor: str = actor_dep) -> None:
         """They are never suggested or joined again, unless somebody merges them."""
-
-        def work(tx: Transaction) -> None:
-            for person in (body.first_id, body.second_id):
-                people.living(tx, person)
-            people.refuse(tx, body.first_id, body.second_id, actor)
-
-        await organised.catalog(tenant, work)
+        await organised.catalog(tenant, _of_two(people.refuse, body, actor))
 
     @router.post(
         "/suggestions/reopen",
@@ -110,13 +105,7 @@ def people_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
     )
     async def reopen(body: PairBody, tenant: str = tenant_dep, actor: str = actor_dep) -> None:
         """They may be suggested again by the next grouping."""
-
-        def work(tx: Transaction) -> None:
-            for person in (body.first_id, body.second_id):
-                people.living(tx, person)
-            people.reopen(tx, body.first_id, body.second_id, actor)
-
-        await organised.catalog(tenant, work)
+        await organised.catalog(tenant, _of_two(people.reopen, body, actor))
 
     @router.get(
         "/{person_id}",
@@ -259,6 +248,19 @@ def people_router(organised: Organised, tenant_of: TenantOf) -> APIRouter:
         return await organised.catalog(tenant, work)
 
     return router
+
+
+def _of_two(
+    judge: Callable[[Transaction, int, int, str], object], body: PairBody, actor: str
+) -> Callable[[Transaction], None]:
+    """A verdict on two persons that are there."""
+
+    def work(tx: Transaction) -> None:
+        for person in (body.first_id, body.second_id):
+            people.living(tx, person)
+        judge(tx, body.first_id, body.second_id, actor)
+
+    return work
 
 
 async def _view(organised: Organised, tenant: str, person_id: int) -> PersonView:

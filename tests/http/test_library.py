@@ -23,10 +23,10 @@ from photoorg.store.catalog import delta, photos, spaces, uploads
 from photoorg.store.layout import blob_path, thumb_path
 from serve.ingestor import Ingestor
 from tests.catalog import rows
+from tests.fakes.line import T
 from tests.fakes.search import SPACE, jpeg, unit
 
 pytestmark = pytest.mark.postgres
-T = "default"
 
 
 def events(catalog) -> list[tuple[str, str]]:

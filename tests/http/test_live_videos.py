@@ -57,13 +57,6 @@ def store(config) -> ObjectStore:
 
 
 @pytest.fixture
-def library(catalog, store):
-    library = Library(catalog, store)
-    yield library
-    library.close()
-
-
-@pytest.fixture
 def ingestor(catalog, store, config) -> Ingestor:
     line = OnlineIngest(config, store, Models())
     return Ingestor(catalog, store, lambda tenant: line, None)

@@ -93,7 +93,9 @@ class Catalog:
         """
         with explained(self._url):
             rows = self._glance(tenant, query, check=False)
-            return self._glance(tenant, query, check=True) or [] if rows is None else rows
+            if rows is None:
+                rows = self._glance(tenant, query, check=True)
+            return rows or []
 
     def _glance(
         self, tenant: str, query: LiteralString, *, check: bool
