@@ -120,7 +120,7 @@ def _row(
     for result in answer.results:
         folded = f" +{len(result['folded'])}" if result["folded"] else ""
         subject = library.subject_at(result["uri"])
-        name = local_file(result["uri"]).name if subject else "just uploaded"
-        lines = (f"{result['score']:.3f}{folded}  {subject or ''}", name)
+        found = local_file(result["uri"]).name if subject else "just uploaded"
+        lines = (f"{result['score']:.3f}{folded}  {subject or ''}", found)
         cells.append(Cell(client.thumbnail(result["photo_id"]), lines))
     return Row(title, Cell(shown, ("query", name)), tuple(cells))
